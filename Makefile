@@ -1,0 +1,76 @@
+# make serve   sets everything up and serves the model on PORT (3000)
+# make test    sets up what it needs and runs all tests
+# make         test and lint
+
+PYTHON ?= python3
+PORT ?= 3000
+ROWS ?= 100000
+
+PY := .venv/bin/python
+INSTALLED := .venv/.installed
+PICKLE := artifacts/propensity.pkl
+NOTEBOOK := notebooks/propensity_model.ipynb
+TOKEN := .local/token
+
+# A store of its own: two services that share one wipe each other's metrics.
+export BENTOML_HOME ?= $(CURDIR)/.local/bentoml
+export BENTOML_DO_NOT_TRACK := True
+export PROPENSITY_TOKENS_FILE := $(CURDIR)/.local/tokens
+
+.PHONY: all serve test lint format token notebook import build applications lock FORCE
+.DELETE_ON_ERROR:
+
+all: test lint
+
+serve: import $(TOKEN)
+	@$(PY) -m propensity.local $(PORT) $(TOKEN)
+
+test: $(PICKLE)
+	@$(PY) -m pytest
+
+lint: $(INSTALLED)
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy
+
+format: $(INSTALLED)
+	@.venv/bin/ruff check --fix
+	@.venv/bin/ruff format
+
+token: $(TOKEN)
+	@cat $(TOKEN)
+
+notebook: $(INSTALLED)
+	@$(PY) notebooks/execute.py artifacts/propensity_model.ipynb
+
+import: $(PICKLE)
+	@$(PY) import_model.py $(PICKLE)
+
+build: import
+	@.venv/bin/bentoml build
+
+applications: $(PICKLE)
+	@$(PY) -m load_tests.resample $(ROWS)
+
+lock: $(INSTALLED)
+	@.venv/bin/uv pip compile pyproject.toml --output-file requirements.txt $(LOCKING)
+	@.venv/bin/uv pip compile pyproject.toml --extra dev --constraint requirements.txt --output-file requirements-dev.txt $(LOCKING)
+
+LOCKING := --quiet --no-config --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command "make lock"
+
+$(PICKLE): $(NOTEBOOK) notebooks/execute.py $(INSTALLED)
+	@$(PY) notebooks/execute.py artifacts/propensity_model.ipynb
+
+# Made once and kept here alone, readable by its owner; the service knows its hash only.
+$(TOKEN): $(if $(wildcard .local/tokens),,FORCE) | $(INSTALLED)
+	@umask 077 && mkdir -p .local && $(PY) -m propensity.tokens new local --scope predict --scope metrics > $@
+
+$(INSTALLED): requirements-dev.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) here; install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $$($(PYTHON) --version 2>&1) is too old; install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: $(PYTHON) has no venv module; install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@echo "make: installing into .venv (about a minute)"
+	@$(PYTHON) -m venv --clear .venv
+	@$(PY) -m pip install --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	@touch $@

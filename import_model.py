@@ -1,0 +1,96 @@
+"""Imports the notebook's pickle into the BentoML model store, through the gate.
+
+python import_model.py artifacts/propensity.pkl
+
+Its manifest (`propensity.json`) stands beside it. Prints the model tag. A pickle that does not pass is
+refused with one line on stderr and exit code 1: nothing is stored and, before the gate is passed, nothing
+of it is executed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from sklearn.metrics import roc_auc_score
+
+from propensity import gate, store
+from propensity.contract import Application
+from propensity.gate import GateError
+from propensity.manifest import Manifest, ManifestError, read_manifest
+from propensity.scorer import Scorer
+
+AUC_TOLERANCE = 1e-9
+
+
+def import_model(pickle_path: Path) -> str:
+    """Gate a pickle and keep it in the model store; gives its tag.
+
+    Raises:
+        ManifestError: there is no manifest beside it, or it can't be read.
+        GateError: the pickle may not pass.
+    """
+    if not pickle_path.is_file():
+        raise GateError(f"{pickle_path}: no such file; `make notebook` writes it")
+    manifest_path = pickle_path.with_suffix(".json")
+    manifest = read_manifest(manifest_path)
+    content = gate.checked_bytes(pickle_path, manifest.pickle.sha256)
+    gate.check_libraries(manifest.libraries)
+    pipeline = gate.load_pipeline(content)
+    gate.check_contract(pipeline, manifest)
+    check_auc(pipeline, manifest, manifest_path.parent / manifest.holdout.file)
+    return str(store.save(content, manifest).tag)
+
+
+def check_auc(pipeline: Any, manifest: Manifest, holdout_path: Path) -> None:
+    """Predict the hold-out applications as the API would, and compare the AUC with the notebook's.
+
+    Raises:
+        GateError: the hold-out set is not the manifest's, breaks the contract, or the AUC differs.
+    """
+    try:
+        content = holdout_path.read_bytes()
+    except OSError as error:
+        raise GateError(f"{holdout_path}: {error.strerror}; `make notebook` writes it") from error
+    if hashlib.sha256(content).hexdigest() != manifest.holdout.sha256:
+        raise GateError(f"{holdout_path}: not the hold-out set of the manifest; `make notebook` writes both")
+    rows = json.loads(content)
+    applications = []
+    for number, row in enumerate(rows):
+        try:
+            applications.append(Application.model_validate(row["application"]))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise GateError(
+                f"{holdout_path}: row {number}: {where}: {first['msg']}; the contract must admit every row"
+            ) from error
+    scorer = Scorer(pipeline, manifest.threshold.value, manifest.name)
+    auc = roc_auc_score([row["default"] for row in rows], scorer.propensities(applications))
+    if abs(auc - manifest.metrics.auc) > AUC_TOLERANCE:
+        raise GateError(
+            f"the hold-out AUC is {auc:.12f}, the manifest says {manifest.metrics.auc:.12f}: this environment"
+            " predicts otherwise than the notebook; rebuild with `make notebook`"
+        )
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="import_model.py",
+        description="Imports the notebook's pickle into the BentoML model store and prints its tag.",
+    )
+    parser.add_argument("pickle", type=Path, metavar="PATH", help="such as artifacts/propensity.pkl")
+    try:
+        print(import_model(parser.parse_args().pickle))
+    except (GateError, ManifestError) as error:
+        sys.exit(f"import_model.py: {' '.join(str(error).split())}")
+
+
+if __name__ == "__main__":
+    main()

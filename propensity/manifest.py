@@ -1,0 +1,103 @@
+"""The manifest: what the notebook says of the pickle it wrote, in a JSON file beside it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class Part(BaseModel):
+    """A part of the manifest. What the notebook says beyond what is checked here is kept as it is."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class PickleFile(Part):
+    """The pickle that the manifest speaks of."""
+
+    file: str = Field(description="File name, beside the manifest.")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Feature(Part):
+    """A column that the pipeline takes."""
+
+    name: str
+    dtype: Literal["number", "category"]
+    nullable: bool
+    categories: list[str] | None = None
+    minimum: float | None = Field(default=None, description="In the training set.")
+    maximum: float | None = Field(default=None, description="In the training set.")
+
+
+class Threshold(Part):
+    """At or above `value` the decision is decline."""
+
+    value: float = Field(gt=0, lt=1)
+
+
+class Metrics(Part):
+    """On the hold-out set."""
+
+    auc: float = Field(ge=0, le=1)
+    gini: float = Field(ge=-1, le=1)
+    ks: float = Field(ge=0, le=1)
+    brier: float = Field(ge=0, le=1)
+
+
+class Holdout(Part):
+    """The applications that no choice has seen, as API payloads with their outcomes."""
+
+    file: str = Field(description="Relative to the manifest.")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    rows: int = Field(gt=0)
+
+
+class Manifest(Part):
+    """What the notebook says of its model."""
+
+    name: str = Field(pattern="^[a-z][a-z0-9_-]*$")
+    pickle: PickleFile
+    libraries: dict[str, str] = Field(description="Python and the libraries it was pickled with.")
+    algorithm: str
+    features: list[Feature]
+    threshold: Threshold
+    metrics: Metrics
+    holdout: Holdout
+    data: dict[str, object] = Field(description="Source, licence and size of the data.")
+    seed: int
+    trained_at: datetime
+    training_seconds: float = Field(ge=0)
+
+
+class ModelCard(Manifest):
+    """What `/v1/model` answers: the manifest of the model that is loaded, and its tag."""
+
+    tag: str = Field(description="Model tag, as in every prediction.")
+
+
+class ManifestError(Exception):
+    """A manifest that can't be read; the message says where."""
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        ManifestError: the file is not there, is not JSON, or lacks something.
+    """
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ManifestError(
+            f"{path}: {error.strerror}; `make notebook` writes pickle and manifest"
+        ) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ManifestError(
+            f"{path}: {where}: {first['msg']}; `make notebook` writes pickle and manifest"
+        ) from error

@@ -1,0 +1,232 @@
+"""The OpenAPI document: every operation, every status it can answer, and what is needed to call it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from propensity import __version__
+from propensity.contract import EXAMPLE, Application, Applications, Prediction, Predictions
+from propensity.limits import (
+    BODY_SECONDS,
+    DEADLINE_SECONDS,
+    MAX_BODY_BYTES,
+    MAX_IN_FLIGHT,
+    MAX_ROWS,
+)
+from propensity.manifest import ModelCard
+from propensity.problem import MEDIA_TYPE, Problem
+from propensity.tokens import SCOPE_OF_PATH
+
+_DESCRIPTION = """\
+The propensity to default of consumer-credit applications: the probability that the credit ends in
+default, and the decision that follows from it. Send one application or a batch of them.
+
+Every error is a problem document (RFC 9457) that says what to do about it."""
+
+_JSON = "application/json"
+_RETRY_AFTER = {
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
+}
+_CHALLENGE = {"WWW-Authenticate": {"description": "What is needed (RFC 6750).", "schema": {"type": "string"}}}
+
+_REFUSALS: dict[int, tuple[str, dict[str, Any]]] = {
+    401: ("No token, or one that is not valid.", _CHALLENGE),
+    403: ("The token lacks the scope.", _CHALLENGE),
+}
+_PREDICTION_PROBLEMS: dict[int, tuple[str, dict[str, Any]]] = {
+    400: ("The body is not JSON, or did not arrive whole.", {}),
+    **_REFUSALS,
+    408: (f"The body did not arrive within {BODY_SECONDS:g} s.", {}),
+    413: (f"The body is larger than {MAX_BODY_BYTES:,} bytes.", {}),
+    415: ("The body is not declared as plain, uncompressed JSON.", {}),
+    422: ("The body is JSON, but breaks the contract; `errors` names each field.", {}),
+    429: (f"More than {MAX_IN_FLIGHT:,} requests are in flight in this worker.", _RETRY_AFTER),
+    500: ("The model failed; the log says how.", {}),
+    503: (f"Not answered within {DEADLINE_SECONDS:g} s, or overloaded.", _RETRY_AFTER),
+}
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI 3.1 document of this API."""
+    schemas: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        (Application, "validation"),
+        (Applications, "validation"),
+        (Prediction, "serialization"),
+        (Predictions, "serialization"),
+        (Problem, "validation"),
+        (ModelCard, "validation"),
+    ]
+    _, definitions = models_json_schema(schemas, ref_template="#/components/schemas/{model}")
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Propensity to default",
+            "version": __version__,
+            "summary": "A bank's credit-risk model as an API.",
+            "description": _DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [
+            {"name": "prediction", "description": "Needs a token with the scope `predict`."},
+            {"name": "operations", "description": "Health, metrics and documentation."},
+        ],
+        "paths": {
+            "/v1/predict": {"post": _predict()},
+            "/v1/predict_batch": {"post": _predict_batch()},
+            "/v1/model": {"get": _model()},
+            "/livez": {"get": _health("livez", "Whether the process is alive.")},
+            "/healthz": {"get": _health("healthz", "The same as `/livez`.")},
+            "/readyz": {"get": _health("readyz", "Whether the model is loaded and warm.")},
+            "/metrics": {"get": _metrics()},
+            "/docs.json": {"get": _open_json("docs", "This document.")},
+            "/schema.json": {"get": _open_json("schema", "The same API, as BentoML's own client reads it.")},
+        },
+        "components": {
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A token with the scope that the operation names.",
+                }
+            },
+            "schemas": definitions["$defs"],
+        },
+    }
+
+
+def _ref(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+def _problems(of: dict[int, tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    return {
+        str(status): {
+            "description": description,
+            **({"headers": headers} if headers else {}),
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": _ref(Problem),
+                    "example": Problem.of(status, description).model_dump(exclude_none=True),
+                }
+            },
+        }
+        for status, (description, headers) in of.items()
+    }
+
+
+def _answer(description: str, model: type[BaseModel], **media: Any) -> dict[str, Any]:
+    return {"description": description, "content": {_JSON: {"schema": _ref(model), **media}}}
+
+
+def _operation(
+    path_scope: str, problems: dict[int, tuple[str, dict[str, Any]]], **rest: Any
+) -> dict[str, Any]:
+    responses = rest.pop("responses")
+    return {**rest, "security": [{"token": [path_scope]}], "responses": {**responses, **_problems(problems)}}
+
+
+_PREDICTED = {
+    "propensity": 0.2,
+    "decision": "approve",
+    "threshold": 0.26,
+    "model": "propensity:0123456789ab",
+}
+
+
+def _predict() -> dict[str, Any]:
+    return _operation(
+        "predict",
+        _PREDICTION_PROBLEMS,
+        tags=["prediction"],
+        operationId="predict",
+        summary="Predict one application",
+        description="The body is the application itself.",
+        requestBody={
+            "required": True,
+            "content": {_JSON: {"schema": _ref(Application), "example": EXAMPLE}},
+        },
+        responses={"200": _answer("The prediction.", Prediction, example=_PREDICTED)},
+    )
+
+
+def _predict_batch() -> dict[str, Any]:
+    invalid = {"detail": "application 1 is not valid: age; see errors"}
+    row_problem = {"type": "about:blank", "title": "Unprocessable Entity", "status": 422, **invalid}
+    return _operation(
+        "predict",
+        _PREDICTION_PROBLEMS,
+        tags=["prediction"],
+        operationId="predict_batch",
+        summary="Predict a batch of applications",
+        description=(
+            f"1 to {MAX_ROWS:,} applications. The answers stand in the order of the applications. An"
+            " application that is not valid gets a problem in its place and costs the others nothing, so"
+            " look at `problems`."
+        ),
+        requestBody={
+            "required": True,
+            "content": {_JSON: {"schema": _ref(Applications), "example": {"applications": [EXAMPLE]}}},
+        },
+        responses={
+            "200": _answer(
+                "A prediction or a problem for each application.",
+                Predictions,
+                example={"predictions": [_PREDICTED, row_problem], "problems": 1},
+            )
+        },
+    )
+
+
+def _model() -> dict[str, Any]:
+    return _operation(
+        "predict",
+        {**_REFUSALS, 500: ("The answer could not be made; the log says why.", {})},
+        tags=["prediction"],
+        operationId="model",
+        summary="The model card",
+        description="Which model answers, what it was trained on, and how good it is.",
+        responses={"200": _answer("The model card.", ModelCard)},
+    )
+
+
+def _metrics() -> dict[str, Any]:
+    return _operation(
+        SCOPE_OF_PATH["/metrics"],
+        {**_REFUSALS, 500: ("The answer could not be made; the log says why.", {})},
+        tags=["operations"],
+        operationId="metrics",
+        summary="Metrics for Prometheus",
+        responses={
+            "200": {
+                "description": "Prometheus text format.",
+                "content": {"text/plain": {"schema": {"type": "string"}}},
+            }
+        },
+    )
+
+
+def _health(name: str, summary: str) -> dict[str, Any]:
+    return {
+        "tags": ["operations"],
+        "operationId": name,
+        "summary": summary,
+        "security": [],
+        "responses": {
+            "200": {"description": "Yes.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+            **_problems({503: ("No.", {})}),
+        },
+    }
+
+
+def _open_json(name: str, summary: str) -> dict[str, Any]:
+    return {
+        "tags": ["operations"],
+        "operationId": name,
+        "summary": summary,
+        "security": [],
+        "responses": {"200": {"description": "JSON.", "content": {_JSON: {"schema": {"type": "object"}}}}},
+    }

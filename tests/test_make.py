@@ -1,0 +1,126 @@
+"""The commands of the Makefile: what they print, and what they say when something is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from conftest import ROOT
+from test_docs import curl
+
+from propensity.contract import EXAMPLE, Prediction
+
+# As from a shell, also when the tests themselves are run by make.
+SHELL = {
+    name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+}
+
+
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", *arguments], cwd=folder, capture_output=True, text=True, check=False, env=SHELL
+    )
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A folder with the Makefile and nothing installed."""
+    for name in ("Makefile", "requirements-dev.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    return tmp_path
+
+
+def fake_python(folder: Path, script: str) -> str:
+    path = folder / "fake-python"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+@pytest.mark.parametrize("target", ["serve", "test", "lint"])
+def test_a_missing_python_is_said_in_one_line(bare: Path, target: str) -> None:
+    done = make(bare, target, "PYTHON=no-such-python")
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[0] == (
+        "make: no no-such-python here; install Python 3.11 or newer,"
+        " or name one: make PYTHON=/path/to/python3"
+    )
+    assert not (bare / ".venv").exists()
+
+
+def test_a_python_that_is_too_old_is_said_in_one_line(bare: Path) -> None:
+    old = fake_python(bare, 'if [ "$1" = --version ]; then echo Python 3.10.1; else exit 1; fi')
+    done = make(bare, "serve", f"PYTHON={old}")
+    assert done.returncode != 0
+    assert done.stderr.startswith("make: Python 3.10.1 is too old; install Python 3.11 or newer")
+    assert not (bare / ".venv").exists()
+
+
+def test_a_python_without_venv_is_said_in_one_line(bare: Path) -> None:
+    poor = fake_python(bare, 'case "$2" in *ensurepip*) exit 1;; esac')
+    done = make(bare, "serve", f"PYTHON={poor}")
+    assert done.returncode != 0
+    assert "has no venv module; install it" in done.stderr.splitlines()[0]
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+def making(tmp_path: Path, free_port: int) -> Iterator[subprocess.Popen[str]]:
+    """`make serve`, running."""
+    environment = SHELL | {"BENTOML_HOME": str(tmp_path / "bentoml")}
+    environment.pop("PROMETHEUS_MULTIPROC_DIR")
+    process = subprocess.Popen(
+        ["make", "serve", f"PORT={free_port}"], cwd=ROOT, env=environment, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    with process:
+        yield process
+        os.killpg(process.pid, signal.SIGTERM)
+
+
+def test_make_serve_prints_a_request_that_works(making: subprocess.Popen[str], free_port: int) -> None:
+    assert making.stdout is not None
+    printed = ""
+    for line in making.stdout:
+        printed += line
+        if line.startswith("  -d "):
+            break
+    command = printed[printed.index("curl -s") :]
+    request = curl(command.replace(f":{free_port}", ":3000"))
+    url = f"http://127.0.0.1:{free_port}{request['path']}"
+    answer = httpx2.post(url, headers=request["headers"], content=request["content"])
+    assert answer.status_code == 200
+    assert json.loads(request["content"]) == EXAMPLE
+    assert Prediction.model_validate_json(answer.content).model in printed
+    assert request["headers"]["Authorization"] == f"Bearer {make(ROOT, '-s', 'token').stdout.strip()}"
+    kept = (ROOT / ".local/tokens").read_text()
+    assert make(ROOT, "-s", "token").stdout.strip() not in kept
+    assert stat.S_IMODE((ROOT / ".local/token").stat().st_mode) == 0o600
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(tag: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = make(ROOT, "serve", f"PORT={taken.getsockname()[1]}")
+    assert done.returncode != 0
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("make: ***")]
+    assert re.fullmatch(r"make serve: can't use port \d+ \(.*\); choose another: make serve PORT=3001", line)

@@ -1,0 +1,130 @@
+"""How the model behaves, whatever its metrics: invariance, direction, minimum functionality."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import AUTHORIZED
+from starlette.testclient import TestClient
+
+from propensity.contract import CATEGORIES, EXAMPLE, NULLABLE, Application
+from propensity.scorer import Scorer
+
+
+@pytest.fixture(scope="module")
+def scorer(pipeline: Any) -> Scorer:
+    return Scorer(pipeline, 0.26, "m")
+
+
+def changed(applications: list[Application], **changes: object) -> list[Application]:
+    return [application.model_copy(update=changes) for application in applications]
+
+
+def test_the_order_of_fields_does_not_matter(client: TestClient) -> None:
+    fields = list(EXAMPLE.items())
+    propensities = set()
+    for seed in range(10):
+        random.Random(seed).shuffle(fields)
+        body = json.dumps(dict(fields))
+        answer = client.post(
+            "/v1/predict", content=body, headers=AUTHORIZED | {"Content-Type": "application/json"}
+        )
+        propensities.add(answer.json()["propensity"])
+    assert len(propensities) == 1
+
+
+def test_the_order_of_applications_does_not_matter(scorer: Scorer, applications: list[Application]) -> None:
+    backwards = scorer.propensities(applications[::-1])[::-1]
+    assert np.array_equal(scorer.propensities(applications), backwards)
+
+
+def test_company_in_a_batch_does_not_matter(scorer: Scorer, applications: list[Application]) -> None:
+    together = scorer.propensities(applications[:30])
+    alone = [float(scorer.propensities([application])[0]) for application in applications[:30]]
+    assert together.tolist() == alone
+
+
+@pytest.mark.parametrize(
+    ("safer", "riskier", "share"),
+    [
+        ({"records": "no"}, {"records": "yes"}, 1.0),
+        ({"seniority": 20.0}, {"seniority": 0.0}, 1.0),
+        ({"assets": 20_000.0}, {"assets": 0.0}, 1.0),
+        ({"income": 300.0}, {"income": 60.0}, 0.98),
+        ({"job": "fixed"}, {"job": "partime"}, 0.98),
+    ],
+    ids=["past default", "short seniority", "no assets", "low income", "part-time job"],
+)
+def test_what_makes_a_default_likelier_raises_the_propensity(
+    scorer: Scorer,
+    applications: list[Application],
+    safer: dict[str, Any],
+    riskier: dict[str, Any],
+    share: float,
+) -> None:
+    """`share` of the hold-out applications must follow: trees are not monotone by construction."""
+    rises = scorer.propensities(changed(applications, **riskier)) > scorer.propensities(
+        changed(applications, **safer)
+    )
+    assert rises.mean() >= share
+
+
+GOOD = EXAMPLE | {
+    "records": "no",
+    "job": "fixed",
+    "seniority": 20,
+    "home": "owner",
+    "income": 300,
+    "assets": 10_000,
+}
+BAD = EXAMPLE | {
+    "records": "yes",
+    "job": "partime",
+    "seniority": 0,
+    "home": "other",
+    "income": 60,
+    "amount": 1_500,
+}
+
+
+def test_an_obviously_good_and_an_obviously_bad_application_are_told_apart(scorer: Scorer) -> None:
+    good, bad = scorer.propensities([Application.model_validate(row) for row in (GOOD, BAD)])
+    assert good < 0.05
+    assert bad > 0.8
+
+
+@pytest.mark.parametrize("field", sorted(NULLABLE))
+def test_a_missing_value_still_gives_a_propensity(
+    scorer: Scorer, applications: list[Application], field: str
+) -> None:
+    propensities = scorer.propensities(changed(applications, **{field: None}))
+    assert np.all((propensities > 0) & (propensities < 1))
+
+
+def test_an_application_with_everything_missing_that_may_be_is_predicted(scorer: Scorer) -> None:
+    application = Application.model_validate(EXAMPLE | dict.fromkeys(NULLABLE))
+    (propensity,) = scorer.propensities([application])
+    assert 0 < propensity < 1
+
+
+@pytest.mark.parametrize("field", CATEGORIES)
+def test_every_category_is_known_to_the_pipeline(scorer: Scorer, field: str, pipeline: Any) -> None:
+    encoder = pipeline.named_steps["preprocessing"].named_transformers_["categories"]
+    known = dict(zip(encoder.feature_names_in_, encoder.categories_, strict=True))
+    assert tuple(known[field]) == CATEGORIES[field]
+    for category in CATEGORIES[field]:
+        (propensity,) = scorer.propensities([Application.model_validate(EXAMPLE | {field: category})])
+        assert 0 < propensity < 1
+
+
+def test_the_corners_of_the_contract_give_a_propensity(scorer: Scorer) -> None:
+    lowest = {"seniority": 0, "time": 1, "age": 18, "expenses": 0, "income": 0, "assets": 0, "debt": 0}
+    highest = {"seniority": 60, "time": 120, "age": 100, "expenses": 100_000, "income": 100_000}
+    most = {"assets": 10_000_000, "debt": 10_000_000, "amount": 1_000_000, "price": 1_000_000}
+    corners = [EXAMPLE | lowest | {"amount": 1, "price": 1}, EXAMPLE | highest | most]
+    propensities = scorer.propensities([Application.model_validate(corner) for corner in corners])
+    assert np.all((propensities > 0) & (propensities < 1))

@@ -1,0 +1,260 @@
+"""Tokens: who gets in, that the file rules, and that everything else is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from conftest import (
+    AUTHORIZED,
+    METRICS_AUTHORIZED,
+    METRICS_TOKEN,
+    PREDICT_TOKEN,
+    ROOT,
+    TOKEN_LINES,
+    token_line,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
+
+from propensity.contract import EXAMPLE
+from propensity.tokens import OPEN_PATHS, TokenMiddleware, Tokens, TokensError, new_token
+from service import Propensity
+
+CLOSED = [
+    "/v1/predict",
+    "/v1/predict_batch",
+    "/v1/model",
+    "/metrics",
+    "/nope",
+    "/v1",
+    "/livez/",
+    "/docs.json/x",
+]
+
+
+@pytest.fixture
+def tokens_file(tmp_path: Path) -> Path:
+    path = tmp_path / "tokens"
+    path.write_text(TOKEN_LINES)
+    return path
+
+
+def replace(path: Path, content: str) -> None:
+    """As a secret is replaced: by another file of the same name."""
+    other = path.with_suffix(".new")
+    other.write_text(content)
+    other.replace(path)
+
+
+def test_a_token_has_the_scopes_of_its_lines(tokens_file: Path) -> None:
+    tokens_file.write_text(
+        f"# two lines, one token\n\n{TOKEN_LINES}{token_line('scoring', 'metrics', PREDICT_TOKEN)}"
+    )
+    tokens = Tokens(tokens_file)
+    assert tokens.scopes(PREDICT_TOKEN) == {"predict", "metrics"}
+    assert tokens.scopes(METRICS_TOKEN) == {"metrics"}
+    assert tokens.scopes("another") == set()
+
+
+def test_a_token_is_rotated_without_a_restart(tokens_file: Path) -> None:
+    tokens = Tokens(tokens_file)
+    replace(tokens_file, token_line("scoring", "predict", "new"))
+    assert tokens.scopes("new") == {"predict"}
+    assert tokens.scopes(PREDICT_TOKEN) == set()
+
+
+@pytest.mark.parametrize("broken", ["", "nonsense\n", "scoring:predict:123\n", f"scoring:admin:{'0' * 64}\n"])
+def test_a_file_that_turns_bad_leaves_the_last_good_tokens(
+    tokens_file: Path, broken: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokens = Tokens(tokens_file)
+    replace(tokens_file, broken)
+    for _ in range(3):
+        assert tokens.scopes(PREDICT_TOKEN) == {"predict"}
+    assert [record.message.endswith("the tokens read before stay valid") for record in caplog.records] == [
+        True
+    ]
+    replace(tokens_file, token_line("scoring", "predict", "new"))
+    assert tokens.scopes("new") == {"predict"}
+
+
+def test_a_file_that_goes_away_leaves_the_last_good_tokens(tokens_file: Path) -> None:
+    tokens = Tokens(tokens_file)
+    tokens_file.unlink()
+    assert tokens.scopes(PREDICT_TOKEN) == {"predict"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "holds no token, and the API is never open"),
+        ("# nothing\n\n", "holds no token"),
+        (TOKEN_LINES + "scoring:predict\n", "line 3: not name:scope:sha256"),
+        (f"scoring:predict:{'0' * 64}:x", "line 1: not name:scope:sha256"),
+        (f"scoring:predict:{'G' * 64}", "line 1: not name:scope:sha256"),
+        (f"scoring:admin:{'0' * 64}", "line 1: unknown scope 'admin'; the scopes are predict, metrics"),
+        (f"a b:predict:{'0' * 64}", "line 1: not name:scope:sha256"),
+    ],
+)
+def test_a_file_that_can_not_be_used_says_which_line(tokens_file: Path, content: str, message: str) -> None:
+    tokens_file.write_text(content)
+    with pytest.raises(TokensError, match=message):
+        Tokens(tokens_file)
+
+
+def test_without_tokens_there_is_no_service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("PROPENSITY_TOKENS_FILE")
+    with pytest.raises(TokensError, match="PROPENSITY_TOKENS_FILE is not set, and the API is never open"):
+        Propensity.to_asgi()  # type: ignore[attr-defined]
+    monkeypatch.setenv("PROPENSITY_TOKENS_FILE", str(tmp_path / "absent"))
+    with pytest.raises(TokensError, match="absent: No such file or directory"):
+        Propensity.to_asgi()  # type: ignore[attr-defined]
+
+
+def test_a_new_token_is_kept_as_a_hash_alone(tokens_file: Path) -> None:
+    tokens_file.write_text(TOKEN_LINES.rstrip("\n"))
+    token = new_token(tokens_file, "team", ["predict", "metrics", "predict"])
+    assert token not in tokens_file.read_text()
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    assert tokens_file.read_text() == f"{TOKEN_LINES}team:predict:{digest}\nteam:metrics:{digest}\n"
+    assert Tokens(tokens_file).scopes(token) == {"predict", "metrics"}
+
+
+def tokens_command(path: Path | None, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "PROPENSITY_TOKENS_FILE"}
+    if path is not None:
+        environment["PROPENSITY_TOKENS_FILE"] = str(path)
+    return subprocess.run(
+        [sys.executable, "-m", "propensity.tokens", *arguments],
+        capture_output=True, text=True, check=False, cwd=ROOT, env=environment,
+    )  # fmt: skip
+
+
+def test_the_command_prints_a_token_that_works(tmp_path: Path) -> None:
+    done = tokens_command(tmp_path / "folder/tokens", "new", "team", "--scope", "predict")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Tokens(tmp_path / "folder/tokens").scopes(done.stdout.strip()) == {"predict"}
+
+
+def test_the_command_refuses_with_one_line(tmp_path: Path) -> None:
+    for done in (
+        tokens_command(tmp_path / "tokens", "new", "a:b", "--scope", "predict"),
+        tokens_command(None, "new", "team", "--scope", "predict"),
+        tokens_command(tmp_path, "new", "team", "--scope", "predict"),
+    ):
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert done.stderr.startswith("tokens: ")
+
+
+@pytest.mark.parametrize("path", CLOSED)
+def test_without_a_token_everything_else_is_closed(client: TestClient, path: str) -> None:
+    for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE"):
+        answer = client.request(method, path, json=EXAMPLE, follow_redirects=False)
+        assert answer.status_code == 401, method
+        assert answer.headers["www-authenticate"] == 'Bearer realm="propensity"'
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", sorted(OPEN_PATHS))
+def test_health_and_documentation_are_open(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "error"),
+    [
+        ({"Authorization": "Bearer wrong"}, "invalid_token"),
+        ({"Authorization": "Bearer "}, "invalid_request"),
+        ({"Authorization": PREDICT_TOKEN}, "invalid_request"),
+        ({"Authorization": "Basic cHJlZGljdC10b2tlbjo="}, "invalid_request"),
+        ({"Authorization": f"Bearer {PREDICT_TOKEN} x"}, "invalid_request"),
+        ({"Authorization": "Bearer " + "x" * 10_000}, "invalid_token"),
+        ({"Authorization": f"Bearer {PREDICT_TOKEN.upper()}"}, "invalid_token"),
+    ],
+)
+def test_what_is_no_valid_token_is_refused(client: TestClient, headers: dict[str, str], error: str) -> None:
+    answer = client.post("/v1/predict", json=EXAMPLE, headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == f'Bearer realm="propensity", error="{error}"'
+    assert answer.json()["status"] == 401
+
+
+def test_two_authorization_headers_are_refused(client: TestClient) -> None:
+    headers = [("Authorization", f"Bearer {PREDICT_TOKEN}"), ("Authorization", "Bearer wrong")]
+    for order in (headers, headers[::-1]):
+        assert client.post("/v1/predict", json=EXAMPLE, headers=order).status_code == 401
+
+
+def test_the_scheme_is_read_in_any_case(client: TestClient) -> None:
+    for scheme in ("bearer", "BEARER", "Bearer"):
+        headers = {"Authorization": f"{scheme} {PREDICT_TOKEN}"}
+        assert client.post("/v1/predict", json=EXAMPLE, headers=headers).status_code == 200
+
+
+def test_a_missing_scope_is_forbidden(client: TestClient) -> None:
+    metrics = client.get("/metrics", headers=AUTHORIZED)
+    predict = client.post("/v1/predict", json=EXAMPLE, headers=METRICS_AUTHORIZED)
+    assert (metrics.status_code, predict.status_code) == (403, 403)
+    assert metrics.headers["www-authenticate"].endswith('error="insufficient_scope", scope="metrics"')
+    assert predict.headers["www-authenticate"].endswith('error="insufficient_scope", scope="predict"')
+    assert predict.json()["detail"] == "this token lacks the scope predict"
+    assert client.get("/metrics", headers=METRICS_AUTHORIZED).status_code == 200
+
+
+def test_a_web_socket_is_refused(client: TestClient) -> None:
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect("/v1/predict"):
+        pass
+
+
+def everything_is_here() -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """An application that answers 200 to anything that reaches it."""
+    app = Starlette()
+    app.router.default = PlainTextResponse("inside")
+    return app
+
+
+HEADER_VALUE = st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0"), max_size=60)
+
+
+@given(
+    path=st.text(max_size=30)
+    | st.sampled_from([*CLOSED, "//docs.json", "/docs.json ", "/%64ocs.json", "/DOCS.json"]),
+    method=st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "CONNECT", "get", "X"]),
+    headers=st.lists(
+        st.tuples(st.sampled_from(["authorization", "Authorization", "x-token"]), HEADER_VALUE), max_size=3
+    ),
+)
+def test_nothing_passes_without_a_valid_token(
+    path: str, method: str, headers: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tokens_path = tmp_path_factory.getbasetemp() / "tokens-of-the-property"
+    if not tokens_path.exists():
+        tokens_path.write_text(TOKEN_LINES)
+    statuses = []
+
+    async def send(message: dict[str, object]) -> None:
+        statuses.append(message.get("status"))
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {
+        "type": "http", "method": method, "path": path, "query_string": b"",
+        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
+    }  # fmt: skip
+    middleware = TokenMiddleware(everything_is_here(), Tokens(tokens_path))
+    asyncio.run(middleware(scope, receive, send))  # type: ignore[arg-type]
+    is_open = path in OPEN_PATHS or path.startswith("/static_content/")
+    assert statuses[0] == (200 if is_open else 401)
