@@ -87,6 +87,8 @@ class PredictionApp(ServiceAppFactory):
     def __call__(self) -> Starlette:
         """The application, with problems for what no operation answers, and `/v1/model`."""
         app: Starlette = super().__call__()
+        # A redirect would send the caller to whatever host its own Host header named.
+        app.router.redirect_slashes = False
         app.add_route("/v1/model", self.model_card, methods=["GET"])
         app.add_exception_handler(HTTPException, _http_problem)  # type: ignore[arg-type]
         app.add_exception_handler(Exception, _unexpected_problem)

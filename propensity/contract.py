@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
-from annotated_types import Ge, GroupedMetadata, Le, MultipleOf
+from annotated_types import Ge, GroupedMetadata, Le
 from pydantic import (
+    AfterValidator,
     AllowInfNan,
     BaseModel,
     ConfigDict,
@@ -21,6 +22,7 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
 
 from propensity.limits import MAX_ROWS
 from propensity.problem import Problem, ProblemError, unprocessable
@@ -56,8 +58,15 @@ class Whole(GroupedMetadata):
         yield AllowInfNan(False)
         yield Ge(self.minimum)
         yield Le(self.maximum)
-        yield MultipleOf(1)
+        yield AfterValidator(_whole)
         yield WithJsonSchema({"type": "integer", "minimum": self.minimum, "maximum": self.maximum})
+
+
+def _whole(value: float) -> float:
+    # pydantic's own MultipleOf tolerates a remainder.
+    if not value.is_integer():
+        raise PydanticCustomError("whole_number", "must be a whole number")
+    return value
 
 
 Years = Annotated[float, Whole(0, 60)]

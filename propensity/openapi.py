@@ -18,7 +18,7 @@ from propensity.limits import (
 )
 from propensity.manifest import ModelCard
 from propensity.problem import MEDIA_TYPE, Problem
-from propensity.tokens import SCOPE_OF_PATH
+from propensity.tokens import SCOPE_OF_PATH, TokenScope
 
 _DESCRIPTION = """\
 The propensity to default of consumer-credit applications: the probability that the credit ends in
@@ -26,17 +26,20 @@ default, and the decision that follows from it. Send one application or a batch 
 
 Every error is a problem document (RFC 9457) that says what to do about it."""
 
+_Problems = dict[int, tuple[str, dict[str, Any]]]
+"""Status, what it means here, and the headers that come with it."""
+
 _JSON = "application/json"
 _RETRY_AFTER = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
 }
 _CHALLENGE = {"WWW-Authenticate": {"description": "What is needed (RFC 6750).", "schema": {"type": "string"}}}
 
-_REFUSALS: dict[int, tuple[str, dict[str, Any]]] = {
+_REFUSALS: _Problems = {
     401: ("No token, or one that is not valid.", _CHALLENGE),
     403: ("The token lacks the scope.", _CHALLENGE),
 }
-_PREDICTION_PROBLEMS: dict[int, tuple[str, dict[str, Any]]] = {
+_PREDICTION_PROBLEMS: _Problems = {
     400: ("The body is not JSON, or did not arrive whole.", {}),
     **_REFUSALS,
     408: (f"The body did not arrive within {BODY_SECONDS:g} s.", {}),
@@ -69,7 +72,7 @@ def document() -> dict[str, Any]:
             "description": _DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": "."}],
         "tags": [
             {"name": "prediction", "description": "Needs a token with the scope `predict`."},
             {"name": "operations", "description": "Health, metrics and documentation."},
@@ -102,7 +105,7 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
-def _problems(of: dict[int, tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+def _problems(of: _Problems) -> dict[str, Any]:
     return {
         str(status): {
             "description": description,
@@ -122,11 +125,9 @@ def _answer(description: str, model: type[BaseModel], **media: Any) -> dict[str,
     return {"description": description, "content": {_JSON: {"schema": _ref(model), **media}}}
 
 
-def _operation(
-    path_scope: str, problems: dict[int, tuple[str, dict[str, Any]]], **rest: Any
-) -> dict[str, Any]:
-    responses = rest.pop("responses")
-    return {**rest, "security": [{"token": [path_scope]}], "responses": {**responses, **_problems(problems)}}
+def _operation(scope: TokenScope, problems: _Problems, **rest: Any) -> dict[str, Any]:
+    responses = rest.pop("responses") | _problems(problems)
+    return {**rest, "security": [{"token": [scope]}], "responses": responses}
 
 
 _PREDICTED = {

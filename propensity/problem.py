@@ -107,7 +107,6 @@ _DETAILS = {
     "missing": "is required and missing",
     "model_attributes_type": "must be an object",
     "model_type": "must be an object",
-    "multiple_of": "must be a whole number",
     "too_long": "must hold at most {max_length:,} applications; split the batch",
     "too_short": "must hold at least {min_length} application",
 }

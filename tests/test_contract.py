@@ -73,6 +73,7 @@ def test_32_bit_floats_hold_every_allowed_value(field: str) -> None:
     ("value", "detail"),
     [
         (20.5, "must be a whole number"),
+        (20.000000001, "must be a whole number"),
         ("20", "must be a number"),
         (True, "must be a number"),
         ([20], "must be a number"),
@@ -84,6 +85,10 @@ def test_32_bit_floats_hold_every_allowed_value(field: str) -> None:
 )
 def test_what_is_no_whole_number_is_refused(field: str, value: object, detail: str) -> None:
     assert details(refused(**{field: value})) == {field: detail}
+
+
+def test_next_to_nothing_is_not_zero() -> None:
+    assert details(refused(debt=2.5e-42)) == {"debt": "must be a whole number"}
 
 
 @pytest.mark.parametrize("field", BOUNDS)

@@ -126,6 +126,7 @@ def test_each_error_is_a_problem_that_says_what_to_do(client: TestClient) -> Non
     assert "not JSON" in problem(post(b"{"), 400).detail
     assert "`Authorization: Bearer TOKEN`" in problem(client.post("/v1/predict"), 401).detail
     assert "/docs.json" in problem(client.get("/v2", headers=AUTHORIZED), 404).detail
+    assert "/docs.json" in problem(client.post("/v1/predict/", headers=AUTHORIZED), 404).detail
     not_allowed = client.get("/v1/predict", headers=AUTHORIZED)
     assert "the header Allow" in problem(not_allowed, 405).detail
     assert not_allowed.headers["allow"] == "POST"
