@@ -1,4 +1,4 @@
-"""Imports the notebook's pickle into the BentoML model store, through the gate.
+"""Imports the notebook's pickle into the BentoML model store, through the gate, and compiles it.
 
 python import_model.py artifacts/propensity.pkl
 
@@ -20,10 +20,18 @@ from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 
 from propensity import gate, store
+from propensity.compiler import NotCompilableError, check_parity, compile_pipeline
 from propensity.contract import Application
 from propensity.gate import GateError
-from propensity.manifest import Manifest, ManifestError, read_manifest
-from propensity.scorer import Scorer
+from propensity.manifest import (
+    CompiledModel,
+    Manifest,
+    ManifestError,
+    PipelineModel,
+    ServedManifest,
+    read_manifest,
+)
+from propensity.pipeline import PipelineForm
 
 AUC_TOLERANCE = 1e-9
 
@@ -39,16 +47,27 @@ def import_model(pickle_path: Path) -> str:
         raise GateError(f"{pickle_path}: no such file; `make notebook` writes it")
     manifest_path = pickle_path.with_suffix(".json")
     manifest = read_manifest(manifest_path)
-    content = gate.checked_bytes(pickle_path, manifest.pickle.sha256)
+    content = gate.checked_pickle(pickle_path, manifest.pickle.sha256)
     gate.check_libraries(manifest.libraries)
     pipeline = gate.load_pipeline(content)
     gate.check_contract(pipeline, manifest)
-    check_auc(pipeline, manifest, manifest_path.parent / manifest.holdout.file)
-    return str(store.save(content, manifest).tag)
+    applications = check_auc(pipeline, manifest, manifest_path.parent / manifest.holdout.file)
+    kept = store.find(manifest)
+    if kept is not None:
+        return str(kept.tag)
+    served: CompiledModel | PipelineModel
+    try:
+        compiled = compile_pipeline(pipeline)
+        parity = check_parity(pipeline, compiled, manifest.threshold.value, applications)
+        content, served = compiled, CompiledModel(sha256=hashlib.sha256(compiled).hexdigest(), parity=parity)
+    except NotCompilableError as error:
+        print(f"import_model.py: kept as a pipeline, which is slower: {error}", file=sys.stderr)
+        served = PipelineModel(reason=str(error))
+    return str(store.save(content, ServedManifest(**manifest.model_dump(), served=served)).tag)
 
 
-def check_auc(pipeline: Any, manifest: Manifest, holdout_path: Path) -> None:
-    """Predict the hold-out applications as the API would, and compare the AUC with the notebook's.
+def check_auc(pipeline: Any, manifest: Manifest, holdout_path: Path) -> list[Application]:
+    """Predict the hold-out applications, which it gives, and compare the AUC with the notebook's.
 
     Raises:
         GateError: the hold-out set is not the manifest's, breaks the contract, or the AUC differs.
@@ -70,13 +89,14 @@ def check_auc(pipeline: Any, manifest: Manifest, holdout_path: Path) -> None:
             raise GateError(
                 f"{holdout_path}: row {number}: {where}: {first['msg']}; the contract must admit every row"
             ) from error
-    scorer = Scorer(pipeline, manifest.threshold.value, manifest.name)
-    auc = roc_auc_score([row["default"] for row in rows], scorer.propensities(applications))
+    propensities = PipelineForm(pipeline).propensities(applications)
+    auc = roc_auc_score([row["default"] for row in rows], propensities)
     if abs(auc - manifest.metrics.auc) > AUC_TOLERANCE:
         raise GateError(
             f"the hold-out AUC is {auc:.12f}, the manifest says {manifest.metrics.auc:.12f}: this environment"
             " predicts otherwise than the notebook; rebuild with `make notebook`"
         )
+    return applications
 
 
 def main() -> None:

@@ -227,3 +227,10 @@ Outcome = Prediction | Problem
 
 FEATURES = tuple(Application.model_fields)
 NULLABLE = frozenset(name for name, field in Application.model_fields.items() if not field.is_required())
+
+
+def bounds(name: str) -> tuple[int, int]:
+    """The lowest and the highest value that a number of an application may take."""
+    schema = Application.model_json_schema()["properties"][name]
+    number = schema.get("anyOf", [schema])[0]
+    return number["minimum"], number["maximum"]

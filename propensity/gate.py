@@ -92,10 +92,10 @@ class _AllowListUnpickler(pickle.Unpickler):
 
 
 def checked_bytes(path: Path, sha256: str) -> bytes:
-    """The bytes of a pickle, after its digest and its rehearsal (steps 1 and 2).
+    """The bytes of a file, after its digest (step 1).
 
     Raises:
-        GateError: the file can't be read, is not the one the digest speaks of, or may not be loaded.
+        GateError: the file can't be read, or is not the one the digest speaks of.
     """
     try:
         content = path.read_bytes()
@@ -107,6 +107,16 @@ def checked_bytes(path: Path, sha256: str) -> bytes:
             f"{path}: its SHA-256 is {found[:12]}…, its manifest says {sha256[:12]}…; fetch both again, or"
             " rebuild them with `make notebook`"
         )
+    return content
+
+
+def checked_pickle(path: Path, sha256: str) -> bytes:
+    """The bytes of a pickle, after its digest and its rehearsal (steps 1 and 2).
+
+    Raises:
+        GateError: as `checked_bytes`, or the pickle may not be loaded.
+    """
+    content = checked_bytes(path, sha256)
     try:
         _Rehearsal(io.BytesIO(content)).load()
     except GateError as error:
@@ -148,7 +158,7 @@ def _version_here(name: str) -> str:
 
 
 def load_pipeline(content: bytes) -> Any:
-    """Load a pickle that has passed `checked_bytes` (step 4).
+    """Load a pickle that has passed `checked_pickle` (step 4).
 
     Raises:
         GateError: it can't be loaded, or scikit-learn says that another version wrote it.

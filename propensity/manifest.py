@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -73,7 +73,36 @@ class Manifest(Part):
     training_seconds: float = Field(ge=0)
 
 
-class ModelCard(Manifest):
+class Parity(Part):
+    """How a compiled form compares with its pipeline."""
+
+    rows: int = Field(gt=0, description="Applications that both predicted.")
+    max_difference: float = Field(ge=0, description="Of two propensities.")
+    decisions_changed: int = Field(ge=0)
+
+
+class CompiledModel(Part):
+    """A model in its compiled form: an ONNX graph, proven equal to the pipeline."""
+
+    form: Literal["compiled"] = "compiled"
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    parity: Parity
+
+
+class PipelineModel(Part):
+    """A model in the form of the pipeline itself."""
+
+    form: Literal["pipeline"] = "pipeline"
+    reason: str = Field(description="Why it is not compiled.")
+
+
+class ServedManifest(Manifest):
+    """The manifest of a model in the store, and the form that it is served in."""
+
+    served: Annotated[CompiledModel | PipelineModel, Field(discriminator="form")]
+
+
+class ModelCard(ServedManifest):
     """What `/v1/model` answers: the manifest of the model that is loaded, and its tag."""
 
     tag: str = Field(description="Model tag, as in every prediction.")

@@ -12,12 +12,12 @@ from bentoml.exceptions import BentoMLException, NotFound
 from bentoml.models import BentoModel
 from pydantic import ValidationError
 
-from propensity.gate import GateError, check_libraries, checked_bytes, load_pipeline
-from propensity.manifest import Manifest
-from propensity.scorer import Scorer
+from propensity import gate
+from propensity.gate import GateError
+from propensity.manifest import CompiledModel, Manifest, ServedManifest
+from propensity.scorer import Form, Scorer
 
 NAME = "propensity"
-PICKLE = "propensity.pkl"
 
 
 class StoreError(BentoMLException):
@@ -57,45 +57,53 @@ class ImportedModel(BentoModel):
 LATEST = ImportedModel(f"{NAME}:latest")
 
 
-def save(content: bytes, manifest: Manifest) -> bentoml.Model:
-    """Keep a gated pickle in the model store and make it the latest.
+def find(manifest: Manifest) -> bentoml.Model | None:
+    """The model that was imported with this manifest, if it is the latest in the store."""
+    model = _get(_tag(manifest))
+    # Not by LATEST.tag: BentoML writes the version that it resolves to into it.
+    latest = _get(f"{NAME}:latest")
+    if model is None or latest is None or latest.tag != model.tag:
+        return None
+    try:
+        manifest_of(model)
+    except StoreError:
+        # Of an older version of this product.
+        return None
+    return model
 
-    The version is made of what decides: pickle and threshold. So the same model is kept once, however
-    often it is imported, and no tag ever changes its meaning.
+
+def save(content: bytes, manifest: ServedManifest) -> bentoml.Model:
+    """Keep a model in the model store and make it the latest.
 
     Args:
-        content: the pickle's bytes, as the gate checked them.
+        content: what is served, ONNX graph or pickle, as `manifest.served` says.
         manifest: becomes the model's metadata.
     """
-    identity = f"{manifest.pickle.sha256} {manifest.threshold.value!r}"
-    tag = f"{NAME}:{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
-    kept = _get(tag)
-    if kept is not None:
-        latest = _get(f"{NAME}:latest")
-        if latest is not None and latest.tag == kept.tag:
-            return kept
-        # An older import: made anew, since a store has no other way to call it the latest again.
+    tag = _tag(manifest)
+    if _get(tag) is not None:
+        # Made anew, since a store has no other way to call it the latest again.
         bentoml.models.delete(tag)
+    framework = "onnx" if isinstance(manifest.served, CompiledModel) else "scikit-learn"
     with bentoml.models.create(
         tag,
-        labels={"algorithm": manifest.algorithm.replace(" ", "-"), "framework": "scikit-learn"},
+        labels={"algorithm": manifest.algorithm.replace(" ", "-"), "framework": framework},
         metadata=json.loads(manifest.model_dump_json(exclude_none=True)),
     ) as model:
-        Path(model.path_of(PICKLE)).write_bytes(content)
+        _file(model, manifest).write_bytes(content)
     return bentoml.models.get(tag)
 
 
-def manifest_of(model: bentoml.Model) -> Manifest:
+def manifest_of(model: bentoml.Model) -> ServedManifest:
     """The manifest that a model was imported with.
 
     Raises:
-        StoreError: it was not imported by `import_model.py`.
+        StoreError: it was not imported by `import_model.py` of this version.
     """
     try:
-        return Manifest.model_validate(model.info.metadata)
+        return ServedManifest.model_validate(model.info.metadata)
     except ValidationError as error:
         raise StoreError(
-            f"model {model.tag} was not imported by import_model.py: it has no manifest"
+            f"model {model.tag} was not imported by this version's import_model.py; import it again"
         ) from error
 
 
@@ -103,15 +111,17 @@ def check(model: bentoml.Model) -> bytes:
     """Pass a stored model through the gate once more, up to its loading: the store may have been changed.
 
     Returns:
-        The bytes of its pickle.
+        What is to be loaded, ONNX graph or pickle.
 
     Raises:
         StoreError: it may not be loaded; the message names model and file.
     """
     manifest = manifest_of(model)
     try:
-        content = checked_bytes(Path(model.path_of(PICKLE)), manifest.pickle.sha256)
-        check_libraries(manifest.libraries)
+        if isinstance(manifest.served, CompiledModel):
+            return gate.checked_bytes(_file(model, manifest), manifest.served.sha256)
+        content = gate.checked_pickle(_file(model, manifest), manifest.pickle.sha256)
+        gate.check_libraries(manifest.libraries)
     except GateError as error:
         raise StoreError(f"model {model.tag}: {error}") from error
     return content
@@ -123,7 +133,31 @@ def load_scorer(model: bentoml.Model) -> Scorer:
     Raises:
         StoreError: it may not be loaded; the message names model and file.
     """
-    return Scorer(load_pipeline(check(model)), manifest_of(model).threshold.value, str(model.tag))
+    content = check(model)
+    manifest = manifest_of(model)
+    form: Form
+    # Either form needs libraries that the other does without.
+    if isinstance(manifest.served, CompiledModel):
+        from propensity.compiled import CompiledForm  # noqa: PLC0415
+
+        form = CompiledForm(content)
+    else:
+        from propensity.pipeline import PipelineForm  # noqa: PLC0415
+
+        form = PipelineForm(gate.load_pipeline(content))
+    return Scorer(form, manifest.threshold.value, str(model.tag))
+
+
+def _tag(manifest: Manifest) -> str:
+    # Made of what decides, pickle and threshold: the same model is kept once, however often it is
+    # imported, and no tag ever changes its meaning.
+    identity = f"{manifest.pickle.sha256} {manifest.threshold.value!r}"
+    return f"{NAME}:{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+
+
+def _file(model: bentoml.Model, manifest: ServedManifest) -> Path:
+    compiled = isinstance(manifest.served, CompiledModel)
+    return Path(model.path_of("propensity.onnx" if compiled else "propensity.pkl"))
 
 
 def _get(tag: str) -> bentoml.Model | None:

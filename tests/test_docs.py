@@ -99,6 +99,17 @@ def test_the_bounds_that_are_stated_are_those_of_the_code() -> None:
     assert {name: int(value.replace(",", "")) for name, value in table.items()} == bounds
 
 
+def test_the_figures_of_the_decision_to_compile_are_the_measured_ones() -> None:
+    page = (ROOT / "docs/adr/0003-exact-compilation.md").read_text()
+    measured = json.loads((ROOT / "load_tests/forms.json").read_bytes())
+    for form, figures in measured.items():
+        cells = [form, f"{figures['max_difference']:.1e}"]
+        for size in (1, 1_000):
+            cells.append(f"{figures[f'batch_{size}']['microseconds']} µs")
+            cells.append(str(figures[f"batch_{size}"]["times_as_fast_as_pipeline"]))
+        assert f"| {' | '.join(cells)} |" in page
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):

@@ -14,16 +14,25 @@ from pathlib import Path
 from typing import Any
 
 import bentoml
+import numpy as np
 import pytest
 import sklearn.pipeline
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
 from conftest import ARTIFACTS, ROOT
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from import_model import import_model
 from propensity import store
-from propensity.gate import GateError, checked_bytes, load_pipeline
-from propensity.manifest import ManifestError
+from propensity.contract import CATEGORIES, FEATURES, Application, Prediction
+from propensity.gate import GateError, checked_pickle, load_pipeline
+from propensity.manifest import CompiledModel, ManifestError, PipelineModel
+from propensity.pipeline import PipelineForm, frame
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -82,9 +91,70 @@ def test_a_good_pickle_is_stored_with_its_manifest(
 ) -> None:
     model = bentoml.models.get(import_model(bundle))
     assert [str(kept.tag) for kept in empty_store.list()] == [str(model.tag)]
-    assert model.info.labels == {"algorithm": "gradient-boosting", "framework": "scikit-learn"}
-    assert {**model.info.metadata, "trained_at": manifest["trained_at"]} == manifest
-    assert Path(model.path_of(store.PICKLE)).read_bytes() == bundle.read_bytes()
+    assert model.info.labels == {"algorithm": "gradient-boosting", "framework": "onnx"}
+    metadata: dict[str, Any] = dict(model.info.metadata)
+    served = metadata["served"]
+    assert {**metadata, "trained_at": manifest["trained_at"]} == {**manifest, "served": served}
+    (stored,) = set(Path(model.path).iterdir()) - {Path(model.path_of("model.yaml"))}
+    assert stored.name == "propensity.onnx"
+    assert hashlib.sha256(stored.read_bytes()).hexdigest() == served["sha256"]
+
+
+def test_the_parity_of_the_compiled_form_is_kept_with_it(tag: str) -> None:
+    served = store.manifest_of(bentoml.models.get(tag)).served
+    assert isinstance(served, CompiledModel)
+    assert served.parity.rows == 101_114
+    assert served.parity.max_difference < 1e-12
+    assert served.parity.decisions_changed == 0
+
+
+@pytest.fixture
+def linear(bundle: Path, holdout: list[dict[str, Any]], applications: list[Application]) -> Path:
+    """A pickle that can't be compiled: a logistic regression, with a manifest that vouches for it."""
+    numbers = [name for name in FEATURES if name not in CATEGORIES]
+    encoder = OneHotEncoder(
+        categories=list(CATEGORIES.values()), handle_unknown="ignore", sparse_output=False
+    )
+    preprocessing = ColumnTransformer(
+        [("numbers", SimpleImputer(strategy="median"), numbers), ("categories", encoder, list(CATEGORIES))]
+    )
+    steps = [
+        ("preprocessing", preprocessing),
+        ("scale", StandardScaler()),
+        ("classifier", LogisticRegression()),
+    ]
+    truth = np.array([row["default"] for row in holdout])
+    pipeline = Pipeline(steps).fit(frame(applications), truth)
+    bundle.write_bytes(pickle.dumps(pipeline))
+    vouch_for(bundle)
+    auc = float(roc_auc_score(truth, PipelineForm(pipeline).propensities(applications)))
+    change_manifest(bundle, lambda manifest: manifest["metrics"].update(auc=auc))
+    return bundle
+
+
+def test_a_pipeline_that_can_not_be_compiled_is_served_as_it_is_and_says_so(
+    linear: Path, empty_store: Any, applications: list[Application], capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = bentoml.models.get(import_model(linear))
+    assert capsys.readouterr().err == (
+        "import_model.py: kept as a pipeline, which is slower: LogisticRegression has no compilation here\n"
+    )
+    assert model.info.labels["framework"] == "scikit-learn"
+    assert store.manifest_of(model).served == PipelineModel(
+        reason="LogisticRegression has no compilation here"
+    )
+    outcomes = store.load_scorer(model).predict(applications)
+    expected = PipelineForm(pickle.loads(linear.read_bytes())).propensities(applications)
+    assert [
+        outcome.propensity for outcome in outcomes if isinstance(outcome, Prediction)
+    ] == expected.tolist()
+
+
+def test_a_stored_pickle_that_was_changed_is_not_loaded(linear: Path, empty_store: Any) -> None:
+    model = bentoml.models.get(import_model(linear))
+    Path(model.path_of("propensity.pkl")).write_bytes(b"changed")
+    with pytest.raises(store.StoreError, match=rf"model {model.tag}: .*propensity\.pkl: its SHA-256 is"):
+        store.load_scorer(model)
 
 
 def test_importing_twice_keeps_one_model(bundle: Path, empty_store: Any) -> None:
@@ -152,7 +222,7 @@ def test_names_are_refused_however_a_pickle_spells_them(bundle: Path, stream: by
 def test_no_class_is_called_during_the_rehearsal(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
     monkeypatch.setattr(sklearn.pipeline.Pipeline, "__setstate__", lambda *_: called.append(1))
-    content = checked_bytes(bundle, hashlib.sha256(bundle.read_bytes()).hexdigest())
+    content = checked_pickle(bundle, hashlib.sha256(bundle.read_bytes()).hexdigest())
     assert called == []
     load_pipeline(content)
     assert called == [1]
@@ -269,17 +339,28 @@ def test_the_command_refuses_with_one_line_on_stderr(bundle: Path) -> None:
     assert "propensity.json: No such file or directory" in no_manifest.stderr
 
 
-def test_a_stored_pickle_that_was_changed_is_not_loaded(bundle: Path, empty_store: Any) -> None:
+def test_a_stored_graph_that_was_changed_is_not_loaded(bundle: Path, empty_store: Any) -> None:
     model = bentoml.models.get(import_model(bundle))
-    Path(model.path_of(store.PICKLE)).write_bytes(b"changed")
-    with pytest.raises(store.StoreError, match=rf"model {model.tag}: .*propensity\.pkl: its SHA-256 is"):
+    Path(model.path_of("propensity.onnx")).write_bytes(b"changed")
+    with pytest.raises(store.StoreError, match=rf"model {model.tag}: .*propensity\.onnx: its SHA-256 is"):
         store.load_scorer(model)
+
+
+def test_a_model_of_an_older_version_is_imported_anew(
+    bundle: Path, empty_store: Any, manifest: dict[str, Any]
+) -> None:
+    tag = import_model(bundle)
+    bentoml.models.delete(tag)
+    with bentoml.models.create(tag, metadata=manifest):
+        pass
+    assert import_model(bundle) == tag
+    assert isinstance(store.manifest_of(bentoml.models.get(tag)).served, CompiledModel)
 
 
 def test_a_model_that_was_not_imported_here_is_not_loaded(empty_store: Any) -> None:
     with bentoml.models.create("propensity:stranger"):
         pass
-    with pytest.raises(store.StoreError, match=r"was not imported by import_model\.py"):
+    with pytest.raises(store.StoreError, match=r"was not imported by this version's import_model\.py"):
         store.load_scorer(bentoml.models.get("propensity:stranger"))
 
 

@@ -11,13 +11,15 @@ import pytest
 from conftest import AUTHORIZED
 from starlette.testclient import TestClient
 
+from propensity.compiled import CompiledForm
+from propensity.compiler import compile_pipeline
 from propensity.contract import CATEGORIES, EXAMPLE, NULLABLE, Application
-from propensity.scorer import Scorer
 
 
 @pytest.fixture(scope="module")
-def scorer(pipeline: Any) -> Scorer:
-    return Scorer(pipeline, 0.26, "m")
+def form(pipeline: Any) -> CompiledForm:
+    """The model as it is served."""
+    return CompiledForm(compile_pipeline(pipeline))
 
 
 def changed(applications: list[Application], **changes: object) -> list[Application]:
@@ -37,14 +39,16 @@ def test_the_order_of_fields_does_not_matter(client: TestClient) -> None:
     assert len(propensities) == 1
 
 
-def test_the_order_of_applications_does_not_matter(scorer: Scorer, applications: list[Application]) -> None:
-    backwards = scorer.propensities(applications[::-1])[::-1]
-    assert np.array_equal(scorer.propensities(applications), backwards)
+def test_the_order_of_applications_does_not_matter(
+    form: CompiledForm, applications: list[Application]
+) -> None:
+    backwards = form.propensities(applications[::-1])[::-1]
+    assert np.array_equal(form.propensities(applications), backwards)
 
 
-def test_company_in_a_batch_does_not_matter(scorer: Scorer, applications: list[Application]) -> None:
-    together = scorer.propensities(applications[:30])
-    alone = [float(scorer.propensities([application])[0]) for application in applications[:30]]
+def test_company_in_a_batch_does_not_matter(form: CompiledForm, applications: list[Application]) -> None:
+    together = form.propensities(applications[:30])
+    alone = [float(form.propensities([application])[0]) for application in applications[:30]]
     assert together.tolist() == alone
 
 
@@ -60,14 +64,14 @@ def test_company_in_a_batch_does_not_matter(scorer: Scorer, applications: list[A
     ids=["past default", "short seniority", "no assets", "low income", "part-time job"],
 )
 def test_what_makes_a_default_likelier_raises_the_propensity(
-    scorer: Scorer,
+    form: CompiledForm,
     applications: list[Application],
     safer: dict[str, Any],
     riskier: dict[str, Any],
     share: float,
 ) -> None:
     """`share` of the hold-out applications must follow: trees are not monotone by construction."""
-    rises = scorer.propensities(changed(applications, **riskier)) > scorer.propensities(
+    rises = form.propensities(changed(applications, **riskier)) > form.propensities(
         changed(applications, **safer)
     )
     assert rises.mean() >= share
@@ -91,40 +95,40 @@ BAD = EXAMPLE | {
 }
 
 
-def test_an_obviously_good_and_an_obviously_bad_application_are_told_apart(scorer: Scorer) -> None:
-    good, bad = scorer.propensities([Application.model_validate(row) for row in (GOOD, BAD)])
+def test_an_obviously_good_and_an_obviously_bad_application_are_told_apart(form: CompiledForm) -> None:
+    good, bad = form.propensities([Application.model_validate(row) for row in (GOOD, BAD)])
     assert good < 0.05
     assert bad > 0.8
 
 
 @pytest.mark.parametrize("field", sorted(NULLABLE))
 def test_a_missing_value_still_gives_a_propensity(
-    scorer: Scorer, applications: list[Application], field: str
+    form: CompiledForm, applications: list[Application], field: str
 ) -> None:
-    propensities = scorer.propensities(changed(applications, **{field: None}))
+    propensities = form.propensities(changed(applications, **{field: None}))
     assert np.all((propensities > 0) & (propensities < 1))
 
 
-def test_an_application_with_everything_missing_that_may_be_is_predicted(scorer: Scorer) -> None:
+def test_an_application_with_everything_missing_that_may_be_is_predicted(form: CompiledForm) -> None:
     application = Application.model_validate(EXAMPLE | dict.fromkeys(NULLABLE))
-    (propensity,) = scorer.propensities([application])
+    (propensity,) = form.propensities([application])
     assert 0 < propensity < 1
 
 
 @pytest.mark.parametrize("field", CATEGORIES)
-def test_every_category_is_known_to_the_pipeline(scorer: Scorer, field: str, pipeline: Any) -> None:
+def test_every_category_is_known_to_the_pipeline(form: CompiledForm, field: str, pipeline: Any) -> None:
     encoder = pipeline.named_steps["preprocessing"].named_transformers_["categories"]
     known = dict(zip(encoder.feature_names_in_, encoder.categories_, strict=True))
     assert tuple(known[field]) == CATEGORIES[field]
     for category in CATEGORIES[field]:
-        (propensity,) = scorer.propensities([Application.model_validate(EXAMPLE | {field: category})])
+        (propensity,) = form.propensities([Application.model_validate(EXAMPLE | {field: category})])
         assert 0 < propensity < 1
 
 
-def test_the_corners_of_the_contract_give_a_propensity(scorer: Scorer) -> None:
+def test_the_corners_of_the_contract_give_a_propensity(form: CompiledForm) -> None:
     lowest = {"seniority": 0, "time": 1, "age": 18, "expenses": 0, "income": 0, "assets": 0, "debt": 0}
     highest = {"seniority": 60, "time": 120, "age": 100, "expenses": 100_000, "income": 100_000}
     most = {"assets": 10_000_000, "debt": 10_000_000, "amount": 1_000_000, "price": 1_000_000}
     corners = [EXAMPLE | lowest | {"amount": 1, "price": 1}, EXAMPLE | highest | most]
-    propensities = scorer.propensities([Application.model_validate(corner) for corner in corners])
+    propensities = form.propensities([Application.model_validate(corner) for corner in corners])
     assert np.all((propensities > 0) & (propensities < 1))

@@ -17,7 +17,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from load_tests.resample import resample
 from propensity.contract import CATEGORIES, FEATURES, NULLABLE, Application
-from propensity.scorer import Scorer
+from propensity.pipeline import PipelineForm
 
 NOTEBOOK = ROOT / "notebooks/propensity_model.ipynb"
 
@@ -93,7 +93,7 @@ def test_the_manifest_says_what_the_pickle_is(
 def test_the_manifests_metrics_are_those_of_the_payloads(
     pipeline: Any, manifest: dict[str, Any], holdout: list[dict[str, Any]], applications: list[Application]
 ) -> None:
-    propensities = Scorer(pipeline, manifest["threshold"]["value"], "m").propensities(applications)
+    propensities = PipelineForm(pipeline).propensities(applications)
     truth = [row["default"] for row in holdout]
     assert roc_auc_score(truth, propensities) == pytest.approx(manifest["metrics"]["auc"], abs=1e-12)
     assert brier_score_loss(truth, propensities) == pytest.approx(manifest["metrics"]["brier"], abs=1e-12)

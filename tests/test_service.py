@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -19,8 +20,9 @@ from test_contract import ANYTHING, NEARLY
 from propensity import app as app_module
 from propensity.contract import EXAMPLE, Application, Prediction, Predictions
 from propensity.limits import MAX_BODY_BYTES
+from propensity.pipeline import PipelineForm
 from propensity.problem import Problem
-from propensity.scorer import Scorer
+from propensity.scorer import Form, Scorer
 
 
 def predict(client: TestClient, application: object) -> Any:
@@ -64,9 +66,10 @@ def test_a_prediction_has_its_four_members(client: TestClient, tag: str, manifes
 
 def test_the_decision_is_decline_from_the_threshold_on(pipeline: Any) -> None:
     application = Application.model_validate(EXAMPLE)
-    propensity = float(Scorer(pipeline, 0.5, "m").propensities([application])[0])
+    form = PipelineForm(pipeline)
+    propensity = float(form.propensities([application])[0])
     for threshold, decision in ((propensity, "decline"), (propensity + 1e-12, "approve")):
-        (prediction,) = Scorer(pipeline, threshold, "m").predict([application])
+        (prediction,) = Scorer(form, threshold, "m").predict([application])
         assert isinstance(prediction, Prediction)
         assert prediction.decision == decision
 
@@ -186,26 +189,26 @@ def test_a_prediction_that_takes_too_long_is_given_up(
 
 
 class Poisoned:
-    """A pipeline that fails on any frame with a certain age in it."""
+    """A model that fails on any batch with a certain age in it."""
 
-    def __init__(self, pipeline: Any) -> None:
-        self.pipeline = pipeline
+    def __init__(self, form: Form) -> None:
+        self.form = form
         self.calls = 0
 
-    def predict_proba(self, frame: Any) -> Any:
+    def propensities(self, applications: Sequence[Application]) -> Any:
         self.calls += 1
-        if (frame["age"] == 66).any():
+        if any(application.age == 66 for application in applications):
             raise ValueError("poison")
-        return self.pipeline.predict_proba(frame)
+        return self.form.propensities(applications)
 
 
 def test_a_row_that_the_model_fails_on_costs_the_others_nothing(
     pipeline: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    poisoned = Poisoned(pipeline)
+    poisoned = Poisoned(PipelineForm(pipeline))
     rows = [Application.model_validate(EXAMPLE | {"age": age}) for age in range(20, 70)]
     outcomes = Scorer(poisoned, 0.5, "m").predict(rows)
-    expected = Scorer(pipeline, 0.5, "m").predict(rows)
+    expected = Scorer(poisoned.form, 0.5, "m").predict(rows)
     failed = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, Problem)]
     assert failed == [46]
     assert outcomes[46] == Problem.of(500, "the model failed on this application; it has been logged")
