@@ -123,7 +123,7 @@ def check(model: bentoml.Model) -> bytes:
         content = gate.checked_pickle(_file(model, manifest), manifest.pickle.sha256)
         gate.check_libraries(manifest.libraries)
     except GateError as error:
-        raise StoreError(f"model {model.tag}: {error}") from error
+        raise _refused(model, error) from error
     return content
 
 
@@ -144,8 +144,15 @@ def load_scorer(model: bentoml.Model) -> Scorer:
     else:
         from propensity.pipeline import PipelineForm  # noqa: PLC0415
 
-        form = PipelineForm(gate.load_pipeline(content))
+        try:
+            form = PipelineForm(gate.load_pipeline(content))
+        except GateError as error:
+            raise _refused(model, error) from error
     return Scorer(form, manifest.threshold.value, str(model.tag))
+
+
+def _refused(model: bentoml.Model, error: GateError) -> StoreError:
+    return StoreError(f"model {model.tag}: {error}; then import it again")
 
 
 def _tag(manifest: Manifest) -> str:
