@@ -102,7 +102,7 @@ class PredictionApp(ServiceAppFactory):
         """BentoML's, and innermost the tokens: CORS, outside of them, answers preflights by itself."""
         theirs = super().middlewares
         if BentoMLContainer.tracing.exporter_type.get() is None:
-            # Spans that nobody collects cost as much as the prediction.
+            # Spans that nobody collects would still cost time on each request.
             theirs = [each for each in theirs if each.cls is not OpenTelemetryMiddleware]
         return [*theirs, Middleware(TokenMiddleware, tokens=self._tokens)]
 
