@@ -51,7 +51,8 @@ def import_model(pickle_path: Path) -> str:
     gate.check_libraries(manifest.libraries)
     pipeline = gate.load_pipeline(content)
     gate.check_contract(pipeline, manifest)
-    applications = check_auc(pipeline, manifest, manifest_path.parent / manifest.holdout.file)
+    applications, defaults = read_holdout(manifest_path.parent / manifest.holdout.file, manifest)
+    check_auc(pipeline, manifest, applications, defaults)
     kept = store.find(manifest)
     if kept is not None:
         return str(kept.tag)
@@ -66,18 +67,18 @@ def import_model(pickle_path: Path) -> str:
     return str(store.save(content, ServedManifest(**manifest.model_dump(), served=served)).tag)
 
 
-def check_auc(pipeline: Any, manifest: Manifest, holdout_path: Path) -> list[Application]:
-    """Predict the hold-out applications, which it gives, and compare the AUC with the notebook's.
+def read_holdout(path: Path, manifest: Manifest) -> tuple[list[Application], list[bool]]:
+    """The hold-out applications, read as the API reads them, and whether each ended in default.
 
     Raises:
-        GateError: the hold-out set is not the manifest's, breaks the contract, or the AUC differs.
+        GateError: the file can't be read, is not the manifest's, or breaks the contract.
     """
     try:
-        content = holdout_path.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
-        raise GateError(f"{holdout_path}: {error.strerror}; `make notebook` writes it") from error
+        raise GateError(f"{path}: {error.strerror}; `make notebook` writes it") from error
     if hashlib.sha256(content).hexdigest() != manifest.holdout.sha256:
-        raise GateError(f"{holdout_path}: not the hold-out set of the manifest; `make notebook` writes both")
+        raise GateError(f"{path}: not the hold-out set of the manifest; `make notebook` writes both")
     rows = json.loads(content)
     applications = []
     for number, row in enumerate(rows):
@@ -87,16 +88,25 @@ def check_auc(pipeline: Any, manifest: Manifest, holdout_path: Path) -> list[App
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))
             raise GateError(
-                f"{holdout_path}: row {number}: {where}: {first['msg']}; the contract must admit every row"
+                f"{path}: row {number}: {where}: {first['msg']}; the contract must admit every row"
             ) from error
-    propensities = PipelineForm(pipeline).propensities(applications)
-    auc = roc_auc_score([row["default"] for row in rows], propensities)
+    return applications, [row["default"] for row in rows]
+
+
+def check_auc(
+    pipeline: Any, manifest: Manifest, applications: list[Application], defaults: list[bool]
+) -> None:
+    """Predict the hold-out applications and compare the AUC with the notebook's.
+
+    Raises:
+        GateError: it differs by more than `AUC_TOLERANCE`.
+    """
+    auc = roc_auc_score(defaults, PipelineForm(pipeline).propensities(applications))
     if abs(auc - manifest.metrics.auc) > AUC_TOLERANCE:
         raise GateError(
             f"the hold-out AUC is {auc:.12f}, the manifest says {manifest.metrics.auc:.12f}: this environment"
             " predicts otherwise than the notebook; rebuild with `make notebook`"
         )
-    return applications
 
 
 def main() -> None:

@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 from skl2onnx import to_onnx
 
 from propensity import gate
-from propensity.compiled import COLUMNS, CompiledForm, encode
+from propensity.compiled import COLUMNS, CompiledForm, encode, single_threaded
 from propensity.compiler import compile_pipeline
 from propensity.contract import Application
 from propensity.manifest import read_manifest
@@ -40,11 +39,7 @@ def converted_by_skl2onnx(pipeline: Any) -> Predict:
     """The classifier through skl2onnx, which offers 32-bit floats for it."""
     sample = np.zeros((1, len(COLUMNS)), np.float32)
     graph = to_onnx(pipeline.named_steps["classifier"], sample, options={"zipmap": False})
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = single_threaded(graph.SerializeToString())
 
     def predict(applications: Sequence[Application]) -> npt.NDArray[Any]:
         _, probabilities = session.run(None, {"X": encode(applications).astype(np.float32)})

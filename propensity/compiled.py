@@ -40,14 +40,19 @@ def encode(applications: Sequence[Application]) -> npt.NDArray[np.float64]:
     return encoded
 
 
+def single_threaded(graph: bytes) -> onnxruntime.InferenceSession:
+    """A session that runs a graph in the calling thread alone."""
+    options = onnxruntime.SessionOptions()
+    # Worker processes are the unit of scaling; threads below them only fight for cores.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
 class CompiledForm:
     """Predicts with an ONNX graph."""
 
     def __init__(self, graph: bytes) -> None:
-        options = onnxruntime.SessionOptions()
-        # Worker processes are the unit of scaling; threads below them only fight for cores.
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self._session = single_threaded(graph)
 
     def propensities(self, applications: Sequence[Application]) -> npt.NDArray[np.float64]:
         """Probability of default of each application, shape (n,)."""

@@ -47,7 +47,8 @@ class Whole(GroupedMetadata):
     """A whole number within bounds, both included; `3` and `3.0` are the same number, as in JSON Schema.
 
     Kept as a float, because that is what the pipeline computes with. The bounds stay below 2**24, so that
-    32-bit floats, which compiled models compute with, hold every allowed value exactly.
+    32-bit floats, in which scikit-learn's trees compare, hold every allowed value exactly: a compiled form
+    then goes the same way at every split.
     """
 
     minimum: int
