@@ -22,6 +22,7 @@ from sklearn.metrics import roc_auc_score
 from propensity import gate, store
 from propensity.compiler import NotCompilableError, check_parity, compile_pipeline
 from propensity.contract import Application
+from propensity.features import encode
 from propensity.gate import GateError
 from propensity.manifest import (
     CompiledModel,
@@ -60,7 +61,8 @@ def import_model(pickle_path: Path) -> str:
     try:
         compiled = compile_pipeline(pipeline)
         parity = check_parity(pipeline, compiled, manifest.threshold.value, applications)
-        content, served = compiled, CompiledModel(sha256=hashlib.sha256(compiled).hexdigest(), parity=parity)
+        content = compiled.to_bytes()
+        served = CompiledModel(sha256=hashlib.sha256(content).hexdigest(), parity=parity)
     except NotCompilableError as error:
         print(f"import_model.py: kept as a pipeline, which is slower: {error}", file=sys.stderr)
         served = PipelineModel(reason=str(error))
@@ -101,7 +103,7 @@ def check_auc(
     Raises:
         GateError: it differs by more than `AUC_TOLERANCE`.
     """
-    auc = roc_auc_score(defaults, PipelineForm(pipeline).propensities(applications))
+    auc = roc_auc_score(defaults, PipelineForm(pipeline).propensities(encode(applications)))
     if abs(auc - manifest.metrics.auc) > AUC_TOLERANCE:
         raise GateError(
             f"the hold-out AUC is {auc:.12f}, the manifest says {manifest.metrics.auc:.12f}: this environment"

@@ -12,12 +12,14 @@ import bentoml
 
 from propensity import store
 from propensity.app import PredictionService
-from propensity.contract import Application, Applications, Outcome, Prediction, Predictions, Row
-from propensity.limits import MAX_LATENCY_MS, MAX_MERGED_ROWS, MAX_ROWS
+from propensity.contract import Application, Applications, Prediction, Predictions
+from propensity.features import Features, Propensities
+from propensity.limits import MAX_TABLE_ROWS
+from propensity.settings import MAX_LATENCY_MS, MAX_MERGED_ROWS, WORKERS
 from propensity.tokens import Tokens
 
 
-@bentoml.service(name="propensity", service_class=PredictionService)
+@bentoml.service(name="propensity", service_class=PredictionService, workers=WORKERS)
 class Propensity:
     """Predicts the propensity to default of consumer-credit applications."""
 
@@ -40,18 +42,18 @@ class Propensity:
         max_batch_size=MAX_MERGED_ROWS,
         max_latency_ms=MAX_LATENCY_MS,
     )
-    def predict(self, rows: list[Row]) -> list[Outcome]:
+    def predict(self, applications: Features) -> Propensities:
         """Predict one application: the body is the application itself."""
-        return self.scorer.predict(rows)
+        return self.scorer.predict(applications)
 
     @bentoml.api(
         route="/v1/predict_batch",
         input_spec=Applications,
         output_spec=Predictions,
         batchable=True,
-        max_batch_size=MAX_ROWS,
+        max_batch_size=MAX_TABLE_ROWS,
         max_latency_ms=MAX_LATENCY_MS,
     )
-    def predict_batch(self, rows: list[Row]) -> list[Outcome]:
+    def predict_batch(self, applications: Features) -> Propensities:
         """Predict a batch: one prediction or problem for each application, in order."""
-        return self.scorer.predict(rows)
+        return self.scorer.predict(applications)

@@ -6,39 +6,41 @@ named here, method by method, with the reason; docs/adr/0002-http-application.md
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import bentoml
-from _bentoml_impl.server.app import ServiceAppFactory
+from _bentoml_impl.server.app import ContextMiddleware, ServiceAppFactory
 from _bentoml_sdk import Service
 from bentoml._internal.configuration.containers import BentoMLContainer
-from bentoml.exceptions import ServiceUnavailable
+from bentoml._internal.context import server_context
+from bentoml._internal.server.http.instruments import RunnerTrafficMetricsMiddleware
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Route
 
-from propensity import openapi, store
-from propensity.contract import EXAMPLE, Application, Row
-from propensity.limits import (
-    BODY_SECONDS,
-    DEADLINE_SECONDS,
-    MAX_BODY_BYTES,
-    MAX_IN_FLIGHT,
-    RETRY_AFTER_SECONDS,
-)
-from propensity.problem import Problem, ProblemError
+from propensity import formats, openapi, store
+from propensity.contract import EXAMPLE, Application
+from propensity.dispatcher import Dispatcher
+from propensity.endpoint import InFlight, PredictionEndpoint, unexpected
+from propensity.features import encode
+from propensity.limits import THREADS
+from propensity.metrics import RequestMetrics
+from propensity.problem import Problem
 from propensity.tokens import TokenMiddleware, Tokens
 
 WARM_UP_CALLS = 16
-"""BentoML's dispatcher learns the model's speed from its first 11 calls, and is slow during them."""
+"""Predictions of the example before the first connection is taken: ready means warm."""
 
-_RETRY = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+_DOCUMENTATION = frozenset({"/", "/docs.json", "/schema.json"})
+"""Paths of routes that BentoML adds last."""
+
+FORMATS = {"predict": formats.SINGLE, "predict_batch": formats.BATCH}
 
 _INDEX = """<!doctype html>
 <html lang="en">
@@ -49,8 +51,6 @@ _INDEX = """<!doctype html>
 <script>SwaggerUIBundle({url: "./docs.json", dom_id: "#swagger-ui"});</script>
 </body></html>
 """
-
-logger = logging.getLogger("bentoml.propensity")
 
 
 class PredictionService(Service[Any]):
@@ -83,28 +83,59 @@ class PredictionApp(ServiceAppFactory):
         self.timeout = None
         self.max_concurrency = None
         self._tokens = Tokens.from_environment()
-        self._in_flight = 0
+        self._threads = ThreadPoolExecutor(THREADS)
+        in_flight = InFlight()
+        self._endpoints = {
+            name: PredictionEndpoint(FORMATS[name], in_flight, self._threads) for name in service.apis
+        }
         self._document = service.openapi_spec
         self._model_card: dict[str, Any] = {}
 
     def __call__(self) -> Starlette:
-        """The application, with problems for what no operation answers, and `/v1/model`."""
+        """The application, with problems for what no operation answers."""
         app: Starlette = super().__call__()
         # A redirect would send the caller to whatever host its own Host header named.
         app.router.redirect_slashes = False
-        app.add_route("/v1/model", self.model_card, methods=["GET"])
         app.add_exception_handler(HTTPException, _http_problem)  # type: ignore[arg-type]
-        app.add_exception_handler(Exception, _unexpected_problem)
+        app.add_exception_handler(Exception, lambda _, error: unexpected(error).response())
         return app
 
     @property
+    def routes(self) -> list[BaseRoute]:
+        """BentoML's, the predictions first and through our endpoints, and `/v1/model`.
+
+        BentoML's endpoints parse any content type, read without bound, build a JSON schema a request for
+        some inputs, and answer errors in several shapes.
+        """
+        theirs: list[Route] = super().routes
+        predictions = [
+            Route(route.path, self._endpoints[route.name], methods=["POST"], name=route.name)
+            for route in theirs
+            if route.name in self._endpoints
+        ]
+        others = [route for route in theirs if route.name not in self._endpoints]
+        return [*predictions, *others, Route("/v1/model", self.model_card, methods=["GET"])]
+
+    @property
     def middlewares(self) -> list[Middleware]:
-        """BentoML's, and innermost the tokens: CORS, outside of them, answers preflights by itself."""
-        theirs = super().middlewares
-        if BentoMLContainer.tracing.exporter_type.get() is None:
-            # Spans that nobody collects would still cost time on each request.
-            theirs = [each for each in theirs if each.cls is not OpenTelemetryMiddleware]
-        return [*theirs, Middleware(TokenMiddleware, tokens=self._tokens)]
+        """BentoML's, as far as they are needed, and innermost the tokens.
+
+        CORS, outside of the tokens, answers preflights by itself.
+        """
+        middlewares = []
+        for each in super().middlewares:
+            if each.cls is RunnerTrafficMetricsMiddleware:
+                known = _DOCUMENTATION | {route.path for route in self.routes if isinstance(route, Route)}
+                middlewares.append(Middleware(RequestMetrics, each.kwargs["namespace"], known))
+            elif each.cls is ContextMiddleware:
+                # For methods that ask for BentoML's context; ours do not.
+                continue
+            elif each.cls is OpenTelemetryMiddleware and not BentoMLContainer.tracing.exporter_type.get():
+                # Spans that nobody collects would still cost time on each request.
+                continue
+            else:
+                middlewares.append(each)
+        return [*middlewares, Middleware(TokenMiddleware, tokens=self._tokens)]
 
     async def create_instance(self, app: Starlette) -> None:
         """Load the model and warm it up; the worker takes no connection before this has ended."""
@@ -112,47 +143,39 @@ class PredictionApp(ServiceAppFactory):
         model = self._service_instance.model
         manifest = store.manifest_of(model).model_dump(mode="json", exclude_none=True)
         self._model_card = {"tag": str(model.tag), **manifest}
-        for name in self.service.apis:
+        example = encode([Application.model_validate(EXAMPLE)])
+        for name, endpoint in self._endpoints.items():
+            dispatcher = self._dispatcher(name)
+            endpoint.open(self._service_instance.scorer, dispatcher)
             for _ in range(WARM_UP_CALLS):
-                await self.batch_infer(name, ([Application.model_validate(EXAMPLE)],), {})
+                await dispatcher.predict(example)
         # What is loaded by now stays for good: walking through it on each full collection is the tail of
         # the latency.
         gc.collect()
         gc.freeze()
 
-    async def api_endpoint_wrapper(self, name: str, request: Request) -> Response:
-        """Answer a prediction request: read, validate, score in a merged batch, respond.
+    def _dispatcher(self, name: str) -> Dispatcher:
+        """In the place of BentoML's, which waits in steps of a millisecond; the histogram is the same."""
+        method = self.service.apis[name]
+        return Dispatcher(
+            getattr(self._service_instance, name).local,
+            max_rows=method.max_batch_size,
+            max_seconds=method.max_latency_ms / 1_000,
+            instant_rows=self._service_instance.scorer.instant_rows,
+            threads=self._threads,
+            batch_sizes=self.adaptive_batch_size_hist.labels(
+                runner_name=self.service.name,
+                worker_index=server_context.worker_index,
+                method_name=name,
+                service_version=server_context.bento_version,
+                service_name=server_context.bento_name,
+            ),
+        )
 
-        Replaces BentoML's, which parses any content type, reads without bound, builds a JSON schema a
-        request for some inputs, and answers errors in several shapes.
-        """
-        try:
-            response = await self._respond(name, request)
-        except ProblemError as error:
-            response = error.response()
-        except (ServiceUnavailable, TimeoutError):
-            # The dispatcher gave the request up: it had waited, or would have, for too long.
-            response = Problem.of(503, "not predicted in time; try again later").response(_RETRY)
-        except ClientDisconnect:
-            response = Problem.of(400, "the body did not arrive whole").response()
-        except Exception as error:  # nothing of it may reach the caller
-            response = _unexpected_problem(request, error)
-        self._add_response_headers(response)
-        return response
-
-    async def _respond(self, name: str, request: Request) -> Response:
-        if self._in_flight >= MAX_IN_FLIGHT:
-            raise ProblemError.of(429, f"{MAX_IN_FLIGHT:,} requests are in flight; try again later", _RETRY)
-        self._in_flight += 1
-        try:
-            method = self.service.apis[name]
-            rows: list[Row] = method.input_spec.rows(await _body(request))
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                outcomes = await self.batch_infer(name, (rows,), {})
-            answer: bytes = method.output_spec.body(outcomes)
-            return Response(answer, media_type="application/json")
-        finally:
-            self._in_flight -= 1
+    async def destroy_instance(self, app: Starlette) -> None:
+        """Let the threads end with the worker."""
+        await super().destroy_instance(app)
+        self._threads.shutdown()
 
     async def model_card(self, _: Request) -> Response:
         """`GET /v1/model`: of the model that is loaded, whatever the store calls the latest by now."""
@@ -167,26 +190,6 @@ class PredictionApp(ServiceAppFactory):
         return HTMLResponse(_INDEX)
 
 
-async def _body(request: Request) -> bytes:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise ProblemError.of(415, "send JSON with the header `Content-Type: application/json`")
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise ProblemError.of(415, "send the body uncompressed, without Content-Encoding")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise ProblemError.of(
-                        413, f"the body is larger than {MAX_BODY_BYTES:,} bytes; split the batch"
-                    )
-    except TimeoutError:
-        raise ProblemError.of(408, f"the body did not arrive within {BODY_SECONDS:g} s") from None
-    return bytes(body)
-
-
 _DETAILS = {
     404: "there is nothing at this path; /docs.json lists what there is",
     405: "this path takes another method; the header Allow names it",
@@ -197,8 +200,3 @@ _DETAILS = {
 def _http_problem(_: Request, error: HTTPException) -> Response:
     detail = _DETAILS.get(error.status_code, error.detail)
     return Problem.of(error.status_code, detail).response(error.headers)
-
-
-def _unexpected_problem(_: Request, error: Exception) -> Response:
-    logger.error("a request failed", exc_info=error)
-    return Problem.of(500, "an unexpected error; it has been logged").response()

@@ -1,7 +1,7 @@
-"""The compiler: turns the notebook's gradient-boosted pipeline into an ONNX graph, and proves it equal.
+"""The compiler: turns the notebook's gradient-boosted pipeline into tables, and proves them equal.
 
-In 64-bit floats, which no converter offers for this model (docs/adr/0003-exact-compilation.md), so that the
-compiled form predicts what the pipeline predicts to the last few bits and no decision can change.
+In 64-bit floats and with the very leaves that the pipeline reaches (docs/adr/0003-exact-compilation.md), so
+that the compiled form predicts what the pipeline predicts to the last few bits and no decision can change.
 """
 
 from __future__ import annotations
@@ -10,20 +10,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, checker, helper, numpy_helper
+import numpy.typing as npt
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
-from propensity.compiled import COLUMNS, INPUT, MISSING, NUMBERS, CompiledForm
+from propensity.compiled import LARGEST, MISSING, STRIDE, CompiledForm, Tables
 from propensity.contract import CATEGORIES, NULLABLE, Application, bounds
+from propensity.features import COLUMNS, NUMBERS, encode
 from propensity.manifest import Parity
 from propensity.pipeline import PipelineForm
 
-OPSET = 21
-ML_OPSET = 5
-"""The first in which trees may be 64-bit (operator TreeEnsemble)."""
-IR_VERSION = 10
+MAX_LEAVES = 64
+"""Of a tree: a bit each in the widest integer."""
 
 MAX_DIFFERENCE = 1e-6
 GENERATED_ROWS = 100_000
@@ -34,8 +33,8 @@ class NotCompilableError(Exception):
     """A pipeline that stays as it is; the message says why."""
 
 
-def compile_pipeline(pipeline: Any) -> bytes:
-    """The ONNX graph of a pipeline.
+def compile_pipeline(pipeline: Any) -> Tables:
+    """The tables of a pipeline.
 
     Raises:
         NotCompilableError: it is not built as the notebook's gradient boosting is.
@@ -48,12 +47,8 @@ def compile_pipeline(pipeline: Any) -> bytes:
         raise NotCompilableError(f"its steps are not preprocessing and classifier ({error})") from error
     if type(classifier) is not GradientBoostingClassifier or classifier.init is not None:
         raise NotCompilableError(f"{type(classifier).__name__} has no compilation here")
-    if (
-        type(numbers) is not SimpleImputer
-        or tuple(number_names) != NUMBERS
-        or not np.all(numbers.statistics_ == MISSING)
-    ):
-        raise NotCompilableError(f"it does not put {MISSING:g} for missing numbers")
+    if type(numbers) is not SimpleImputer or tuple(number_names) != NUMBERS or numbers.add_indicator:
+        raise NotCompilableError("it does not put one value each for missing numbers")
     if (
         type(categories) is not OneHotEncoder
         or tuple(category_names) != tuple(CATEGORIES)
@@ -62,79 +57,74 @@ def compile_pipeline(pipeline: Any) -> bytes:
         or categories.drop_idx_ is not None
     ):
         raise NotCompilableError("it does not encode categories one-hot by the contract")
-    return _graph(classifier)
+    return _tables(classifier, numbers.statistics_)
 
 
-def _graph(classifier: GradientBoostingClassifier) -> bytes:
-    """Sum of the trees' leaves and the prior's log-odds, through a sigmoid."""
-    features: list[int] = []
-    splits: list[float] = []
-    children: tuple[list[int], list[int]] = ([], [])
-    are_leaves: tuple[list[int], list[int]] = ([], [])
-    leaves: list[float] = []
-    roots: list[int] = []
-    for (estimator,) in classifier.estimators_:
-        tree = estimator.tree_
-        inner = np.flatnonzero(tree.children_left >= 0)
-        if not len(inner):
-            raise NotCompilableError("a tree of it has no split")
-        place = {int(node): len(features) + number for number, node in enumerate(inner)}
-        roots.append(len(features))
-        for node in inner:
-            features.append(int(tree.feature[node]))
-            splits.append(float(tree.threshold[node]))
-            for side, child in enumerate((int(tree.children_left[node]), int(tree.children_right[node]))):
-                are_leaves[side].append(int(child not in place))
-                children[side].append(place.get(child, len(leaves)))
-                if child not in place:
-                    leaves.append(float(tree.value[child, 0, 0]) * classifier.learning_rate)
+def _tables(classifier: GradientBoostingClassifier, for_missing: npt.NDArray[np.float64]) -> Tables:
+    trees = [estimator.tree_ for (estimator,) in classifier.estimators_]
+    most_leaves = max(int(tree.n_leaves) for tree in trees)
+    if most_leaves > MAX_LEAVES:
+        raise NotCompilableError(f"a tree of it has {most_leaves} leaves, more than {MAX_LEAVES}")
+    leaves = np.zeros((len(trees), most_leaves))
+    tests: list[list[_Test]] = [[] for _ in range(len(NUMBERS) + sum(map(len, CATEGORIES.values())))]
+    for place, tree in enumerate(trees):
+        weights = _walk(tree, place, tests) * classifier.learning_rate
+        leaves[place, : len(weights)] = weights
+    keys: list[float] = []
+    reachable = []
+    encoded = iter(tests)
+    for column, name in enumerate(COLUMNS):
+        if name in CATEGORIES:
+            categories = range(len(CATEGORIES[name]))
+            own = [*map(float, categories), MISSING]
+            # A category is 1 in its own encoded column and 0 in the others, a missing one 0 in all.
+            values = np.eye(len(own), len(categories))
+        else:
+            # The contract's numbers are whole: none lies between a split and the whole number below it.
+            splits = sorted({float(np.floor(split)) for split, _, _ in tests[column]})
+            own = [*splits, LARGEST, MISSING]
+            values = np.array([[*splits, LARGEST, for_missing[column]]]).T
+        table = np.full((len(own), len(trees)), 2**most_leaves - 1, np.min_scalar_type(2**most_leaves - 1))
+        for column_of_values in values.T:
+            for split, tree_place, left in next(encoded):
+                table[column_of_values > split, tree_place] &= table.dtype.type(~left & 2**most_leaves - 1)
+        keys += [column * STRIDE + key for key in own]
+        reachable.append(table)
     prior = classifier.init_.class_prior_[1]
-    trees = helper.make_node(
-        "TreeEnsemble",
-        [INPUT],
-        ["boosted"],
-        domain="ai.onnx.ml",
-        n_targets=1,
-        aggregate_function=1,  # sum
-        post_transform=0,  # none
-        tree_roots=roots,
-        nodes_featureids=features,
-        nodes_splits=numpy_helper.from_array(np.array(splits)),
-        nodes_modes=numpy_helper.from_array(np.zeros(len(features), np.uint8)),  # at most: to the left
-        nodes_truenodeids=children[0],
-        nodes_falsenodeids=children[1],
-        nodes_trueleafs=are_leaves[0],
-        nodes_falseleafs=are_leaves[1],
-        leaf_targetids=[0] * len(leaves),
-        leaf_weights=numpy_helper.from_array(np.array(leaves)),
-    )
-    graph = helper.make_graph(
-        [
-            trees,
-            helper.make_node("Add", ["boosted", "prior"], ["log_odds"]),
-            helper.make_node("Sigmoid", ["log_odds"], ["propensities"]),
-        ],
-        "propensity",
-        [helper.make_tensor_value_info(INPUT, TensorProto.DOUBLE, [None, len(COLUMNS)])],
-        [helper.make_tensor_value_info("propensities", TensorProto.DOUBLE, [None, 1])],
-        [numpy_helper.from_array(np.array([np.log(prior / (1 - prior))]), "prior")],
-    )
-    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
-    checker.check_model(model)
-    serialised: bytes = model.SerializeToString()
-    return serialised
+    return Tables(np.array(keys), np.concatenate(reachable), leaves, np.log(prior / (1 - prior)))
+
+
+_Test = tuple[float, int, int]
+"""A split, the place of its tree, and the leaves, a bit each, that a value above the split can't reach."""
+
+
+def _walk(tree: Any, place: int, tests: list[list[_Test]]) -> npt.NDArray[np.float64]:
+    """Note down the tests of a tree by encoded column; gives the value of each leaf, from left to right."""
+    leaves: list[float] = []
+
+    def walk(node: int) -> None:
+        if tree.children_left[node] < 0:
+            leaves.append(float(tree.value[node, 0, 0]))
+            return
+        first = len(leaves)
+        walk(tree.children_left[node])
+        left = (1 << len(leaves)) - (1 << first)
+        tests[tree.feature[node]].append((float(tree.threshold[node]), place, left))
+        walk(tree.children_right[node])
+
+    walk(0)
+    return np.array(leaves)
 
 
 def check_parity(
-    pipeline: Any, compiled: bytes, threshold: float, applications: Sequence[Application]
+    pipeline: Any, compiled: Tables, threshold: float, applications: Sequence[Application]
 ) -> Parity:
     """Hold a compiled form against its pipeline, on given and on generated applications.
 
     Raises:
         NotCompilableError: they differ by more than `MAX_DIFFERENCE`, or in a decision.
     """
-    everything = [*applications, *generated(pipeline)]
+    everything = encode([*applications, *generated(pipeline)])
     expected = PipelineForm(pipeline).propensities(everything)
     found = CompiledForm(compiled).propensities(everything)
     difference = float(np.abs(expected - found).max())

@@ -6,7 +6,7 @@ the pipeline with it, OpenAPI publishes it, and every request is validated again
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
@@ -156,7 +156,7 @@ class Applications(BaseModel):
             envelope = _Envelope.model_validate_json(body)
         except ValidationError as error:
             raise _refused(error) from None
-        return [_row(row, number) for number, row in enumerate(envelope.applications)]
+        return [read_row(row, number) for number, row in enumerate(envelope.applications)]
 
 
 class _Envelope(BaseModel):
@@ -165,7 +165,13 @@ class _Envelope(BaseModel):
     applications: list[Any] = Field(min_length=1, max_length=MAX_ROWS)
 
 
-def _row(row: object, number: int) -> Row:
+def read_row(row: object, number: int) -> Row:
+    """A row of a batch, from what JSON or a table made of it; its problem, if it is not valid.
+
+    Args:
+        row: anything.
+        number: its place in the batch, from 0.
+    """
     try:
         return Application.model_validate(row)
     except ValidationError as error:
@@ -189,18 +195,6 @@ class Prediction(BaseModel):
     threshold: float = Field(gt=0, lt=1, description="On the propensity; chosen in the notebook by cost.")
     model: str = Field(description="Model tag: which model answered.")
 
-    @staticmethod
-    def body(outcomes: Sequence[Outcome]) -> bytes:
-        """The answer to a single application.
-
-        Raises:
-            ProblemError: the application could not be predicted.
-        """
-        (outcome,) = outcomes
-        if isinstance(outcome, Problem):
-            raise ProblemError(outcome)
-        return outcome.model_dump_json().encode()
-
 
 class Predictions(BaseModel):
     """The answers to a batch: one for each application, in the order of the request."""
@@ -212,19 +206,9 @@ class Predictions(BaseModel):
     )
     problems: int = Field(ge=0, description="How many of them are problems.")
 
-    @staticmethod
-    def body(outcomes: Sequence[Outcome]) -> bytes:
-        """The answer to a batch."""
-        problems = sum(isinstance(outcome, Problem) for outcome in outcomes)
-        answer = Predictions.model_construct(predictions=list(outcomes), problems=problems)
-        return answer.model_dump_json(exclude_none=True).encode()
-
 
 Row = Application | Problem
 """A row of a request: an application, or the problem that it has instead."""
-
-Outcome = Prediction | Problem
-"""What becomes of a row."""
 
 FEATURES = tuple(Application.model_fields)
 NULLABLE = frozenset(name for name, field in Application.model_fields.items() if not field.is_required())

@@ -1,10 +1,16 @@
-"""How much one worker takes on. Everything that is bounded is bounded here."""
+"""How much one worker takes on. What is bounded and can not be set (see settings.py) is bounded here."""
 
 MAX_ROWS = 10_000
-"""Applications in one request to `predict_batch`."""
+"""Applications in one request to `predict_batch`, as JSON or NDJSON."""
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """Request body; 10,000 applications take about 2.5 MB of JSON, 4 MB when indented."""
+
+MAX_TABLE_ROWS = 100_000
+"""Applications in one request to `predict_batch`, as Arrow or Parquet."""
+
+MAX_TABLE_BYTES = 32 * 1024 * 1024
+"""Request body that is a table; 100,000 applications take about 15 MB of Arrow."""
 
 MAX_IN_FLIGHT = 1_024
 """Requests that a worker works on or has queued; one more is answered 429 at once."""
@@ -12,14 +18,11 @@ MAX_IN_FLIGHT = 1_024
 BODY_SECONDS = 10.0
 """In which the whole request body must have arrived."""
 
-DEADLINE_SECONDS = 30.0
-"""In which a request must be answered; after that the answer is 503."""
-
-MAX_LATENCY_MS = 10_000
-"""How long BentoML's dispatcher may plan to keep a request before it gives it up (503)."""
-
-MAX_MERGED_ROWS = 512
-"""Single predictions that one model call may merge."""
-
 RETRY_AFTER_SECONDS = 1
 """What a caller is told to wait after 429 and 503."""
+
+LARGE_BODY_BYTES = 64 * 1024
+"""Beyond which a body is read and answered in a thread, so that small ones need not wait for it."""
+
+THREADS = 2
+"""Beside the event loop: for large bodies, and for model calls that take long."""

@@ -82,7 +82,7 @@ class Parity(Part):
 
 
 class CompiledModel(Part):
-    """A model in its compiled form: an ONNX graph, proven equal to the pipeline."""
+    """A model in its compiled form: tables, proven equal to the pipeline."""
 
     form: Literal["compiled"] = "compiled"
     sha256: str = Field(pattern="^[0-9a-f]{64}$")

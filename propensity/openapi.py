@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from propensity import __version__
+from propensity import __version__, formats
 from propensity.contract import EXAMPLE, Application, Applications, Prediction, Predictions
 from propensity.limits import (
     BODY_SECONDS,
-    DEADLINE_SECONDS,
     MAX_BODY_BYTES,
     MAX_IN_FLIGHT,
     MAX_ROWS,
+    MAX_TABLE_BYTES,
+    MAX_TABLE_ROWS,
 )
 from propensity.manifest import ModelCard
 from propensity.problem import MEDIA_TYPE, Problem
+from propensity.settings import MAX_LATENCY_MS
 from propensity.tokens import SCOPE_OF_PATH, TokenScope
 
 _DESCRIPTION = """\
@@ -40,15 +43,16 @@ _REFUSALS: _Problems = {
     403: ("The token lacks the scope.", _CHALLENGE),
 }
 _PREDICTION_PROBLEMS: _Problems = {
-    400: ("The body is not JSON, or did not arrive whole.", {}),
+    400: ("The body is not what its Content-Type says, or did not arrive whole.", {}),
     **_REFUSALS,
     408: (f"The body did not arrive within {BODY_SECONDS:g} s.", {}),
-    413: (f"The body is larger than {MAX_BODY_BYTES:,} bytes.", {}),
-    415: ("The body is not declared as plain, uncompressed JSON.", {}),
-    422: ("The body is JSON, but breaks the contract; `errors` names each field.", {}),
+    413: (f"The body is larger than {MAX_BODY_BYTES:,} bytes, a table than {MAX_TABLE_BYTES:,}.", {}),
+    406: ("The header Accept asks for none of this operation's formats.", {}),
+    415: ("The body is not declared as one of this operation's formats, or is compressed.", {}),
+    422: ("The body can be read, but breaks the contract; `errors` names each field.", {}),
     429: (f"More than {MAX_IN_FLIGHT:,} requests are in flight in this worker.", _RETRY_AFTER),
     500: ("The model failed; the log says how.", {}),
-    503: (f"Not answered within {DEADLINE_SECONDS:g} s, or overloaded.", _RETRY_AFTER),
+    503: (f"Not predicted within {MAX_LATENCY_MS / 1_000:g} s.", _RETRY_AFTER),
 }
 
 
@@ -164,22 +168,52 @@ def _predict_batch() -> dict[str, Any]:
         operationId="predict_batch",
         summary="Predict a batch of applications",
         description=(
-            f"1 to {MAX_ROWS:,} applications. The answers stand in the order of the applications. An"
-            " application that is not valid gets a problem in its place and costs the others nothing, so"
-            " look at `problems`."
+            f"1 to {MAX_ROWS:,} applications as JSON or NDJSON, up to {MAX_TABLE_ROWS:,} as a table. The"
+            " answers stand in the order of the applications. An application that is not valid gets a problem"
+            " in its place and costs the others nothing, so look at `problems`, or at the column `problem`."
+            " Content-Type says what is sent and Accept what is wanted; without Accept, the answer comes in"
+            " the format of the request. In every format the place in a problem's `pointer` is that of JSON."
         ),
         requestBody={
             "required": True,
-            "content": {_JSON: {"schema": _ref(Applications), "example": {"applications": [EXAMPLE]}}},
+            "content": {
+                _JSON: {"schema": _ref(Applications), "example": {"applications": [EXAMPLE]}},
+                formats.NdJson.media_type: _text("An application a line.", [EXAMPLE]),
+                **_tables("A column for each field of an application, of numbers or of strings."),
+            },
         },
         responses={
-            "200": _answer(
-                "A prediction or a problem for each application.",
-                Predictions,
-                example={"predictions": [_PREDICTED, row_problem], "problems": 1},
-            )
+            "200": {
+                "description": "A prediction or a problem for each application.",
+                "content": {
+                    _JSON: {
+                        "schema": _ref(Predictions),
+                        "example": {"predictions": [_PREDICTED, row_problem], "problems": 1},
+                    },
+                    formats.NdJson.media_type: _text(
+                        "A prediction or a problem a line.", [_PREDICTED, row_problem]
+                    ),
+                    **_tables(
+                        "The columns `propensity`, `decision`, `threshold`, `model`, and `problem`: null, or"
+                        " a problem document as JSON."
+                    ),
+                },
+            }
         },
     )
+
+
+def _text(description: str, lines: list[Any]) -> dict[str, Any]:
+    example = "".join(f"{json.dumps(line)}\n" for line in lines)
+    return {"schema": {"type": "string", "description": description}, "example": example}
+
+
+def _tables(description: str) -> dict[str, Any]:
+    # Binary: OpenAPI 3.1 has no type for it.
+    return {
+        media_type: {"schema": {"description": description}}
+        for media_type in (formats.ArrowStream.media_type, formats.Parquet.media_type)
+    }
 
 
 def _model() -> dict[str, Any]:

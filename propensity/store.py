@@ -76,14 +76,14 @@ def save(content: bytes, manifest: ServedManifest) -> bentoml.Model:
     """Keep a model in the model store and make it the latest.
 
     Args:
-        content: what is served, ONNX graph or pickle, as `manifest.served` says.
+        content: what is served, tables or pickle, as `manifest.served` says.
         manifest: becomes the model's metadata.
     """
     tag = _tag(manifest)
     if _get(tag) is not None:
         # Made anew, since a store has no other way to call it the latest again.
         bentoml.models.delete(tag)
-    framework = "onnx" if isinstance(manifest.served, CompiledModel) else "scikit-learn"
+    framework = "tables" if isinstance(manifest.served, CompiledModel) else "scikit-learn"
     with bentoml.models.create(
         tag,
         labels={"algorithm": manifest.algorithm.replace(" ", "-"), "framework": framework},
@@ -111,7 +111,7 @@ def check(model: bentoml.Model) -> bytes:
     """Pass a stored model through the gate once more, up to its loading: the store may have been changed.
 
     Returns:
-        What is to be loaded, ONNX graph or pickle.
+        What is to be loaded, tables or pickle.
 
     Raises:
         StoreError: it may not be loaded; the message names model and file.
@@ -138,9 +138,9 @@ def load_scorer(model: bentoml.Model) -> Scorer:
     form: Form
     # Either form needs libraries that the other does without.
     if isinstance(manifest.served, CompiledModel):
-        from propensity.compiled import CompiledForm  # noqa: PLC0415
+        from propensity.compiled import CompiledForm, Tables  # noqa: PLC0415
 
-        form = CompiledForm(content)
+        form = CompiledForm(Tables.from_bytes(content))
     else:
         from propensity.pipeline import PipelineForm  # noqa: PLC0415
 
@@ -164,7 +164,7 @@ def _tag(manifest: Manifest) -> str:
 
 def _file(model: bentoml.Model, manifest: ServedManifest) -> Path:
     compiled = isinstance(manifest.served, CompiledModel)
-    return Path(model.path_of("propensity.onnx" if compiled else "propensity.pkl"))
+    return Path(model.path_of("propensity.npz" if compiled else "propensity.pkl"))
 
 
 def _get(tag: str) -> bentoml.Model | None:

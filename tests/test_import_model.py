@@ -29,7 +29,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from import_model import import_model
 from propensity import store
-from propensity.contract import CATEGORIES, FEATURES, Application, Prediction
+from propensity.contract import CATEGORIES, FEATURES, Application
+from propensity.features import encode
 from propensity.gate import GateError, checked_pickle, load_pipeline
 from propensity.manifest import CompiledModel, ManifestError, PipelineModel
 from propensity.pipeline import PipelineForm, frame
@@ -91,12 +92,12 @@ def test_a_good_pickle_is_stored_with_its_manifest(
 ) -> None:
     model = bentoml.models.get(import_model(bundle))
     assert [str(kept.tag) for kept in empty_store.list()] == [str(model.tag)]
-    assert model.info.labels == {"algorithm": "gradient-boosting", "framework": "onnx"}
+    assert model.info.labels == {"algorithm": "gradient-boosting", "framework": "tables"}
     metadata: dict[str, Any] = dict(model.info.metadata)
     served = metadata["served"]
     assert {**metadata, "trained_at": manifest["trained_at"]} == {**manifest, "served": served}
     (stored,) = set(Path(model.path).iterdir()) - {Path(model.path_of("model.yaml"))}
-    assert stored.name == "propensity.onnx"
+    assert stored.name == "propensity.npz"
     assert hashlib.sha256(stored.read_bytes()).hexdigest() == served["sha256"]
 
 
@@ -124,10 +125,10 @@ def linear(bundle: Path, holdout: list[dict[str, Any]], applications: list[Appli
         ("classifier", LogisticRegression()),
     ]
     truth = np.array([row["default"] for row in holdout])
-    pipeline = Pipeline(steps).fit(frame(applications), truth)
+    pipeline = Pipeline(steps).fit(frame(encode(applications)), truth)
     bundle.write_bytes(pickle.dumps(pipeline))
     vouch_for(bundle)
-    auc = float(roc_auc_score(truth, PipelineForm(pipeline).propensities(applications)))
+    auc = float(roc_auc_score(truth, PipelineForm(pipeline).propensities(encode(applications))))
     change_manifest(bundle, lambda manifest: manifest["metrics"].update(auc=auc))
     return bundle
 
@@ -143,11 +144,9 @@ def test_a_pipeline_that_can_not_be_compiled_is_served_as_it_is_and_says_so(
     assert store.manifest_of(model).served == PipelineModel(
         reason="LogisticRegression has no compilation here"
     )
-    outcomes = store.load_scorer(model).predict(applications)
-    expected = PipelineForm(pickle.loads(linear.read_bytes())).propensities(applications)
-    assert [
-        outcome.propensity for outcome in outcomes if isinstance(outcome, Prediction)
-    ] == expected.tolist()
+    found = store.load_scorer(model).predict(encode(applications))
+    expected = PipelineForm(pickle.loads(linear.read_bytes())).propensities(encode(applications))
+    assert found.tolist() == expected.tolist()
 
 
 def test_a_stored_pickle_that_was_changed_is_not_loaded(linear: Path, empty_store: Any) -> None:
@@ -341,10 +340,10 @@ def test_the_command_refuses_with_one_line_on_stderr(bundle: Path) -> None:
 
 def test_a_stored_graph_that_was_changed_is_not_loaded(bundle: Path, empty_store: Any) -> None:
     model = bentoml.models.get(import_model(bundle))
-    Path(model.path_of("propensity.onnx")).write_bytes(b"changed")
+    Path(model.path_of("propensity.npz")).write_bytes(b"changed")
     with pytest.raises(
         store.StoreError,
-        match=rf"model {model.tag}: .*propensity\.onnx: its SHA-256 is.*; then import it again",
+        match=rf"model {model.tag}: .*propensity\.npz: its SHA-256 is.*; then import it again",
     ):
         store.load_scorer(model)
 

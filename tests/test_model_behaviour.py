@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from propensity.compiled import CompiledForm
 from propensity.compiler import compile_pipeline
 from propensity.contract import CATEGORIES, EXAMPLE, NULLABLE, Application
+from propensity.features import encode
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +43,13 @@ def test_the_order_of_fields_does_not_matter(client: TestClient) -> None:
 def test_the_order_of_applications_does_not_matter(
     form: CompiledForm, applications: list[Application]
 ) -> None:
-    backwards = form.propensities(applications[::-1])[::-1]
-    assert np.array_equal(form.propensities(applications), backwards)
+    backwards = form.propensities(encode(applications[::-1]))[::-1]
+    assert np.array_equal(form.propensities(encode(applications)), backwards)
 
 
 def test_company_in_a_batch_does_not_matter(form: CompiledForm, applications: list[Application]) -> None:
-    together = form.propensities(applications[:30])
-    alone = [float(form.propensities([application])[0]) for application in applications[:30]]
+    together = form.propensities(encode(applications[:30]))
+    alone = [float(form.propensities(encode([application]))[0]) for application in applications[:30]]
     assert together.tolist() == alone
 
 
@@ -71,8 +72,8 @@ def test_what_makes_a_default_likelier_raises_the_propensity(
     share: float,
 ) -> None:
     """`share` of the hold-out applications must follow: trees are not monotone by construction."""
-    rises = form.propensities(changed(applications, **riskier)) > form.propensities(
-        changed(applications, **safer)
+    rises = form.propensities(encode(changed(applications, **riskier))) > form.propensities(
+        encode(changed(applications, **safer))
     )
     assert rises.mean() >= share
 
@@ -96,7 +97,7 @@ BAD = EXAMPLE | {
 
 
 def test_an_obviously_good_and_an_obviously_bad_application_are_told_apart(form: CompiledForm) -> None:
-    good, bad = form.propensities([Application.model_validate(row) for row in (GOOD, BAD)])
+    good, bad = form.propensities(encode([Application.model_validate(row) for row in (GOOD, BAD)]))
     assert good < 0.05
     assert bad > 0.8
 
@@ -105,13 +106,13 @@ def test_an_obviously_good_and_an_obviously_bad_application_are_told_apart(form:
 def test_a_missing_value_still_gives_a_propensity(
     form: CompiledForm, applications: list[Application], field: str
 ) -> None:
-    propensities = form.propensities(changed(applications, **{field: None}))
+    propensities = form.propensities(encode(changed(applications, **{field: None})))
     assert np.all((propensities > 0) & (propensities < 1))
 
 
 def test_an_application_with_everything_missing_that_may_be_is_predicted(form: CompiledForm) -> None:
     application = Application.model_validate(EXAMPLE | dict.fromkeys(NULLABLE))
-    (propensity,) = form.propensities([application])
+    (propensity,) = form.propensities(encode([application]))
     assert 0 < propensity < 1
 
 
@@ -121,7 +122,7 @@ def test_every_category_is_known_to_the_pipeline(form: CompiledForm, field: str,
     known = dict(zip(encoder.feature_names_in_, encoder.categories_, strict=True))
     assert tuple(known[field]) == CATEGORIES[field]
     for category in CATEGORIES[field]:
-        (propensity,) = form.propensities([Application.model_validate(EXAMPLE | {field: category})])
+        (propensity,) = form.propensities(encode([Application.model_validate(EXAMPLE | {field: category})]))
         assert 0 < propensity < 1
 
 
@@ -130,5 +131,5 @@ def test_the_corners_of_the_contract_give_a_propensity(form: CompiledForm) -> No
     highest = {"seniority": 60, "time": 120, "age": 100, "expenses": 100_000, "income": 100_000}
     most = {"assets": 10_000_000, "debt": 10_000_000, "amount": 1_000_000, "price": 1_000_000}
     corners = [EXAMPLE | lowest | {"amount": 1, "price": 1}, EXAMPLE | highest | most]
-    propensities = form.propensities([Application.model_validate(corner) for corner in corners])
+    propensities = form.propensities(encode([Application.model_validate(corner) for corner in corners]))
     assert np.all((propensities > 0) & (propensities < 1))

@@ -17,6 +17,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from load_tests.resample import resample
 from propensity.contract import CATEGORIES, FEATURES, NULLABLE, Application
+from propensity.features import encode
 from propensity.pipeline import PipelineForm
 
 NOTEBOOK = ROOT / "notebooks/propensity_model.ipynb"
@@ -93,7 +94,7 @@ def test_the_manifest_says_what_the_pickle_is(
 def test_the_manifests_metrics_are_those_of_the_payloads(
     pipeline: Any, manifest: dict[str, Any], holdout: list[dict[str, Any]], applications: list[Application]
 ) -> None:
-    propensities = PipelineForm(pipeline).propensities(applications)
+    propensities = PipelineForm(pipeline).propensities(encode(applications))
     truth = [row["default"] for row in holdout]
     assert roc_auc_score(truth, propensities) == pytest.approx(manifest["metrics"]["auc"], abs=1e-12)
     assert brier_score_loss(truth, propensities) == pytest.approx(manifest["metrics"]["brier"], abs=1e-12)

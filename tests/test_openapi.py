@@ -49,15 +49,20 @@ def test_what_is_open_needs_no_token_and_the_rest_does(document: dict[str, Any])
 
 def test_every_example_is_valid(document: dict[str, Any]) -> None:
     checked = 0
+    lines: list[Any] = []
     for operations in document["paths"].values():
         for operation in operations.values():
             for holder in [operation.get("requestBody", {}), *operation["responses"].values()]:
                 for media in holder.get("content", {}).values():
-                    if "example" in media:
+                    if media.get("schema", {}).get("type") == "string" and "example" in media:
+                        lines += map(json.loads, media["example"].splitlines())
+                    elif "example" in media:
                         name = media["schema"]["$ref"].rpartition("/")[2]
                         validator(document, name).validate(media["example"])
                         checked += 1
     assert checked > 20
+    for name, line in zip(("Application", "Prediction", "Problem"), lines, strict=True):
+        validator(document, name).validate(line)
 
 
 def test_the_schema_of_an_application_is_its_contract(document: dict[str, Any]) -> None:

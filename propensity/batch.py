@@ -1,0 +1,75 @@
+"""A batch and its outcomes: what passes between the formats of the API and the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from propensity.contract import Application, Row
+from propensity.features import Features, Propensities, encode
+from propensity.problem import Problem
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The rows of a request.
+
+    Attributes:
+        features: of the valid rows, in order.
+        problems: of the other rows, by place.
+    """
+
+    features: Features
+    problems: Mapping[int, Problem]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Batch:
+        """The batch of these rows."""
+        problems = {place: row for place, row in enumerate(rows) if isinstance(row, Problem)}
+        return cls(encode([row for row in rows if isinstance(row, Application)]), problems)
+
+
+_FAILED = Problem.of(500, "the model failed on this application; it has been logged")
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What becomes of the rows of a request.
+
+    Attributes:
+        propensities: of all rows, in order; NaN where there is a problem instead.
+        declined: which of them the threshold declines.
+        problems: by place.
+        threshold: on the propensity.
+        model: model tag.
+    """
+
+    propensities: Propensities
+    declined: npt.NDArray[np.bool_]
+    problems: Mapping[int, Problem]
+    threshold: float
+    model: str
+
+    @classmethod
+    def of(cls, batch: Batch, predicted: Propensities, threshold: float, model: str) -> Outcomes:
+        """The outcomes of a batch.
+
+        Args:
+            batch: the rows of the request.
+            predicted: for its valid rows; NaN where the model failed.
+            threshold: on the propensity.
+            model: model tag.
+        """
+        problems = dict(batch.problems)
+        propensities = predicted
+        if problems:
+            propensities = np.full(len(predicted) + len(problems), np.nan)
+            valid = np.ones(len(propensities), dtype=bool)
+            valid[list(problems)] = False
+            propensities[valid] = predicted
+        for place in np.flatnonzero(np.isnan(propensities)).tolist():
+            problems.setdefault(place, _FAILED)
+        return cls(propensities, propensities >= threshold, problems, threshold, model)

@@ -1,0 +1,196 @@
+"""The formats of request and response bodies: JSON, NDJSON, Arrow stream, Parquet. One contract for all."""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from propensity.batch import Batch, Outcomes
+from propensity.contract import Application, Applications, Row
+from propensity.limits import MAX_BODY_BYTES, MAX_ROWS, MAX_TABLE_BYTES
+from propensity.problem import Problem, ProblemError, unprocessable
+
+
+class Format(ABC):
+    """How rows come in and outcomes go out."""
+
+    media_type: str
+    name: str
+    max_bytes: int = MAX_BODY_BYTES
+
+    @abstractmethod
+    def read(self, body: bytes) -> Batch:
+        """The rows of a request body.
+
+        Raises:
+            ProblemError: 400, it is not of this format; 422, it breaks the contract as a whole.
+        """
+
+    @abstractmethod
+    def write(self, outcomes: Outcomes) -> bytes:
+        """The response body.
+
+        Raises:
+            ProblemError: the format has no place for a problem, and there is one.
+        """
+
+
+class SingleJson(Format):
+    """One application, one prediction."""
+
+    media_type = "application/json"
+    name = "JSON"
+
+    def read(self, body: bytes) -> Batch:
+        """The one application."""
+        return Batch.of(Application.rows(body))
+
+    def write(self, outcomes: Outcomes) -> bytes:
+        """The one prediction."""
+        for problem in outcomes.problems.values():
+            raise ProblemError(problem)
+        return _documents(outcomes)[0].encode()
+
+
+class BatchJson(Format):
+    """`{"applications": [...]}`, answered with `{"predictions": [...], "problems": n}`."""
+
+    media_type = "application/json"
+    name = "JSON"
+
+    def read(self, body: bytes) -> Batch:
+        """The applications."""
+        return Batch.of(Applications.rows(body))
+
+    def write(self, outcomes: Outcomes) -> bytes:
+        """The predictions and problems, and how many are problems."""
+        rows = ",".join(_documents(outcomes))
+        return f'{{"predictions":[{rows}],"problems":{len(outcomes.problems)}}}'.encode()
+
+
+class NdJson(Format):
+    """An application a line, answered with a prediction or problem a line."""
+
+    media_type = "application/x-ndjson"
+    name = "NDJSON"
+
+    def read(self, body: bytes) -> Batch:
+        """The applications; empty lines are passed over."""
+        lines = [line for line in body.split(b"\n") if line.strip()]
+        if not lines:
+            raise ProblemError.of(422, "the body must hold at least 1 application")
+        if len(lines) > MAX_ROWS:
+            raise ProblemError.of(
+                422, f"the body must hold at most {MAX_ROWS:,} applications; split the batch"
+            )
+        return Batch.of([_line(line, number) for number, line in enumerate(lines)])
+
+    def write(self, outcomes: Outcomes) -> bytes:
+        """The predictions and problems."""
+        return "".join(f"{document}\n" for document in _documents(outcomes)).encode()
+
+
+class _Table(Format):
+    """Columns, named like the fields of an application and of a prediction."""
+
+    max_bytes = MAX_TABLE_BYTES
+
+
+class ArrowStream(_Table):
+    """An Arrow IPC stream."""
+
+    media_type = "application/vnd.apache.arrow.stream"
+    name = "Arrow stream"
+
+    def read(self, body: bytes) -> Batch:
+        """The rows of the stream."""
+        # pyarrow comes with the first table: who sends none need not hold it in memory.
+        from propensity import tables  # noqa: PLC0415
+
+        return tables.read(tables.from_stream(body))
+
+    def write(self, outcomes: Outcomes) -> bytes:
+        """A table of predictions, and of problems where there are any."""
+        from propensity import tables  # noqa: PLC0415
+
+        return tables.to_stream(tables.write(outcomes))
+
+
+class Parquet(_Table):
+    """A Parquet file."""
+
+    media_type = "application/vnd.apache.parquet"
+    name = "Parquet"
+
+    def read(self, body: bytes) -> Batch:
+        """The rows of the file."""
+        from propensity import tables  # noqa: PLC0415
+
+        return tables.read(tables.from_parquet(body))
+
+    def write(self, outcomes: Outcomes) -> bytes:
+        """A table of predictions, and of problems where there are any."""
+        from propensity import tables  # noqa: PLC0415
+
+        return tables.to_parquet(tables.write(outcomes))
+
+
+SINGLE = (SingleJson(),)
+BATCH = (BatchJson(), NdJson(), ArrowStream(), Parquet())
+"""The formats of each operation; the first is the default."""
+
+
+def acceptable(accepted: str, given: Format, formats: Mapping[str, Format]) -> Format | None:
+    """What a header Accept prefers (RFC 9110, 12.5.1); where it has no preference, what was given.
+
+    Args:
+        accepted: the header; empty where there is none.
+        given: the format of the request body.
+        formats: by media type.
+    """
+    if accepted in {"", "*/*"}:
+        return given
+    qualities: dict[str, float] = {}
+    for part in accepted.split(","):
+        media_range, *parameters = [piece.strip().lower() for piece in part.split(";")]
+        stated = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
+        qualities[media_range] = float(stated) if _QUALITY.fullmatch(stated) else 1.0
+    best, highest = None, 0.0
+    for each in (given, *formats.values()):
+        kind = each.media_type.partition("/")[0]
+        quality = qualities.get(each.media_type, qualities.get(f"{kind}/*", qualities.get("*/*", 0.0)))
+        if quality > highest:
+            best, highest = each, quality
+    return best
+
+
+_QUALITY = re.compile(r"[01](\.\d{0,3})?")
+
+
+def _line(line: bytes, number: int) -> Row:
+    try:
+        return Application.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            return Problem.of(400, f"application {number} is not JSON: {first['ctx']['error']}")
+        return unprocessable(error, row=number)
+
+
+def _documents(outcomes: Outcomes) -> list[str]:
+    """Each prediction or problem as JSON."""
+    rest = f'"threshold":{outcomes.threshold!r},"model":{json.dumps(outcomes.model)}}}'
+    approve, decline = f',"decision":"approve",{rest}', f',"decision":"decline",{rest}'
+    documents = [
+        f'{{"propensity":{propensity!r}{decline if declined else approve}'
+        for propensity, declined in zip(
+            outcomes.propensities.tolist(), outcomes.declined.tolist(), strict=True
+        )
+    ]
+    for place, problem in outcomes.problems.items():
+        documents[place] = problem.model_dump_json(exclude_none=True)
+    return documents

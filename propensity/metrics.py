@@ -1,0 +1,97 @@
+"""Metrics of requests: the names and labels of BentoML's, at a fraction of their cost, and bounded."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from typing import Any
+
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.context import server_context
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+OTHER = "other"
+"""Stands for every path that nothing is served at: whoever scans for paths must not fill the memory."""
+
+_UNMEASURED = frozenset({"/metrics"})
+
+
+class RequestMetrics:
+    """Counts and times requests.
+
+    BentoML's middleware looks its metrics up by five labels several times a request and labels them with
+    whatever path was asked for.
+    """
+
+    def __init__(self, app: ASGIApp, namespace: str, paths: frozenset[str]) -> None:
+        self._app = app
+        self._paths = paths
+        client = BentoMLContainer.metrics_client.get()
+        names = ["endpoint", "service_name", "service_version", "runner_name"]
+        duration = client.Histogram(
+            namespace=namespace,
+            name="request_duration_seconds",
+            documentation="Duration of HTTP requests in seconds",
+            labelnames=[*names, "http_response_code"],
+            buckets=BentoMLContainer.duration_buckets.get(),
+        )
+        total = client.Counter(
+            namespace=namespace,
+            name="request_total",
+            documentation="HTTP requests answered",
+            labelnames=[*names, "http_response_code"],
+        )
+        in_progress = client.Gauge(
+            namespace=namespace,
+            name="request_in_progress",
+            documentation="HTTP requests in progress",
+            labelnames=names,
+            multiprocess_mode="livesum",
+        )
+
+        def labels(path: str) -> dict[str, str]:
+            return {
+                "endpoint": path,
+                "service_name": server_context.bento_name,
+                "service_version": server_context.bento_version,
+                "runner_name": str(server_context.service_name),
+            }
+
+        @cache
+        def progress_of(path: str) -> Any:
+            return in_progress.labels(**labels(path))
+
+        @cache
+        def answered(path: str, status: int) -> tuple[Any, Any]:
+            own = labels(path) | {"http_response_code": str(status)}
+            return total.labels(**own), duration.labels(**own)
+
+        self._progress_of, self._answered = progress_of, answered
+        for path in paths - _UNMEASURED:
+            # From zero: a rate over a series that begins with its first request would miss that one.
+            answered(path, 200)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and note down how it went."""
+        if scope["type"] != "http" or scope["path"] in _UNMEASURED:
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"] if scope["path"] in self._paths else OTHER
+        started = time.perf_counter()
+        status = 500
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        progress = self._progress_of(path)
+        progress.inc()
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            progress.dec()
+            total, duration = self._answered(path, status)
+            total.inc()
+            duration.observe(time.perf_counter() - started)

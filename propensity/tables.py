@@ -1,0 +1,253 @@
+"""Tables: applications and predictions as Arrow columns, in a stream or in a Parquet file.
+
+The vectorised checks only pick out the rows that may be wrong; what is wrong with them, the contract says,
+in the same words as for JSON.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from propensity import parquet_footer as footer
+from propensity.batch import Batch, Outcomes
+from propensity.contract import CATEGORIES, FEATURES, NULLABLE, bounds, read_row
+from propensity.features import COLUMNS, NUMBERS
+from propensity.limits import MAX_TABLE_BYTES, MAX_TABLE_ROWS
+from propensity.problem import FieldError, Problem, ProblemError
+
+_BOUNDS = {name: bounds(name) for name in NUMBERS}
+_VALUES = {name: pa.array(categories) for name, categories in CATEGORIES.items()}
+
+
+def from_stream(body: bytes) -> pa.Table:
+    """The table of an Arrow stream.
+
+    Raises:
+        ProblemError: 400, it is none; 415, it is compressed; 422, it breaks the contract as a whole.
+    """
+    with _refusing("an Arrow stream"):
+        for message in pa.ipc.MessageReader.open_stream(body):
+            if _is_compressed(message.metadata.to_pybytes()):
+                raise ProblemError.of(415, "send the Arrow stream without compressing its buffers")
+        with pa.ipc.open_stream(body) as reader:
+            _check_schema(reader.schema)
+            table = reader.read_all()
+        _check_rows(table.num_rows)
+        # A stream states offsets and lengths, and pyarrow believes them until told to look.
+        table.validate(full=True)
+    return table
+
+
+def from_parquet(body: bytes) -> pa.Table:
+    """The table of a Parquet file.
+
+    Raises:
+        ProblemError: 400, it is none; 413, it would unpack to too much; 415, it is compressed by a codec that
+            may; 422, it breaks the contract as a whole.
+    """
+    with _refusing("a Parquet file"):
+        if not footer.codecs(body) <= {footer.UNCOMPRESSED, footer.SNAPPY}:
+            raise ProblemError.of(415, "send the Parquet file compressed with snappy, or uncompressed")
+        file = pq.ParquetFile(pa.BufferReader(body))
+        _check_schema(file.schema_arrow)
+        _check_rows(file.metadata.num_rows)
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        if sum(group.total_byte_size for group in groups) > MAX_TABLE_BYTES:
+            raise ProblemError.of(413, f"the table is larger than {MAX_TABLE_BYTES:,} bytes; split the batch")
+        # As dictionaries: a text that each row repeats is kept once.
+        texts = [name for name in file.schema_arrow.names if name in CATEGORIES]
+        table = pq.ParquetFile(pa.BufferReader(body), read_dictionary=texts).read(use_threads=False)
+        table.validate(full=True)
+    return table
+
+
+@contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, struct.error) as error:
+        reason = str(error).splitlines()[0] if str(error) else "it is cut off"
+        raise ProblemError.of(400, f"the body is not {what}: {reason}") from None
+
+
+def _is_compressed(metadata: bytes) -> bool:
+    """Whether a message of a stream has compressed buffers, which could unpack to any size.
+
+    pyarrow does not tell. The message is a flatbuffer (Message.fbs of the Arrow format): a table whose field
+    2 is the record batch, or the dictionary batch, whose own field 1 is one; field 3 of that is the codec.
+    """
+
+    def field(table: int, slot: int) -> int | None:
+        (back,) = struct.unpack_from("<i", metadata, table)
+        vtable = table - back
+        (size,) = struct.unpack_from("<H", metadata, vtable)
+        if 4 + 2 * slot >= size:
+            return None
+        (offset,) = struct.unpack_from("<H", metadata, vtable + 4 + 2 * slot)
+        return table + offset if offset else None
+
+    def follow(position: int) -> int:
+        (offset,) = struct.unpack_from("<I", metadata, position)
+        return position + int(offset)
+
+    message = follow(0)
+    kind, header = field(message, 1), field(message, 2)
+    if kind is None or header is None:
+        return False
+    batch: int | None = follow(header)
+    if metadata[kind] == 2:  # noqa: PLR2004 — a dictionary batch
+        inner = field(follow(header), 1)
+        batch = None if inner is None else follow(inner)
+    elif metadata[kind] != 3:  # noqa: PLR2004 — neither a record batch
+        batch = None
+    return batch is not None and field(batch, 3) is not None
+
+
+def _check_schema(schema: pa.Schema) -> None:
+    errors = [
+        FieldError(pointer=f"/{name}", field=name, detail=detail)
+        for name in dict.fromkeys([*FEATURES, *schema.names])
+        if (detail := _wrong(schema, name)) is not None
+    ]
+    if errors:
+        names = ", ".join(error.field for error in errors if error.field)
+        problem = Problem.of(422, f"the columns of the table are not valid: {names}; see errors", errors[:50])
+        raise ProblemError(problem)
+
+
+def _wrong(schema: pa.Schema, name: str) -> str | None:
+    """What is wrong with a column of the table."""
+    places = schema.get_all_field_indices(name)
+    if name not in FEATURES:
+        return "is not a field of this API; check its spelling, or leave it out"
+    if not places:
+        return None if name in NULLABLE else "is required and missing"
+    if len(places) > 1:
+        return "is there more than once"
+    kind = schema.field(places[0]).type
+    if pa.types.is_null(kind):
+        return None
+    if name not in CATEGORIES:
+        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        return None if is_number else f"must be a column of integers or floats, not {kind}"
+    text = kind.value_type if pa.types.is_dictionary(kind) else kind
+    is_text = pa.types.is_string(text) or pa.types.is_large_string(text)
+    return None if is_text else f"must be a column of strings or a dictionary of strings, not {kind}"
+
+
+def _check_rows(rows: int) -> None:
+    if rows == 0:
+        raise ProblemError.of(422, "the table must hold at least 1 application")
+    if rows > MAX_TABLE_ROWS:
+        raise ProblemError.of(
+            422, f"the table must hold at most {MAX_TABLE_ROWS:,} applications; split the batch"
+        )
+
+
+def read(table: pa.Table) -> Batch:
+    """The rows of a table whose columns have been checked."""
+    features = np.empty((len(COLUMNS), table.num_rows))
+    missing = np.zeros(features.shape, dtype=bool)
+    doubtful = np.zeros(table.num_rows, dtype=bool)
+    for column, is_missing, name in zip(features, missing, COLUMNS, strict=True):
+        if name not in table.column_names:
+            column[:], is_missing[:] = np.nan, True
+            continue
+        values = table.column(name).combine_chunks()
+        column[:] = _places(values, name) if name in CATEGORIES else _numbers(values)
+        is_missing[:] = values.is_null().to_numpy(zero_copy_only=False)
+        doubtful |= np.isnan(column) if name not in NULLABLE else np.isnan(column) & ~is_missing
+        if name in _BOUNDS:
+            lowest, highest = _BOUNDS[name]
+            # NaN compares as false; it has been looked at.
+            doubtful |= (column < lowest) | (column > highest) | (np.floor(column) < column)
+    problems: dict[int, Problem] = {}
+    valid = np.ones(table.num_rows, dtype=bool)
+    for number in np.flatnonzero(doubtful).tolist():
+        row = read_row(_row(features[:, number].tolist(), missing[:, number].tolist()), number)
+        if isinstance(row, Problem):
+            problems[number] = row
+            valid[number] = False
+    return Batch(features.T[valid] if problems else features.T, problems)
+
+
+def _row(values: list[float], missing: list[bool]) -> dict[str, float | str | None]:
+    """A row as JSON would have it."""
+    row: dict[str, float | str | None] = {}
+    for name, value, is_missing in zip(COLUMNS, values, missing, strict=True):
+        if is_missing:
+            row[name] = None
+        elif name in CATEGORIES:
+            # Whatever an unknown category was, it may be long, and no problem repeats it.
+            row[name] = "unknown" if np.isnan(value) else CATEGORIES[name][int(value)]
+        else:
+            row[name] = value
+    return row
+
+
+def _numbers(values: pa.Array) -> npt.NDArray[np.float64]:
+    if pa.types.is_null(values.type):
+        return np.full(len(values), np.nan)
+    found: npt.NDArray[np.float64] = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _places(values: pa.Array, name: str) -> npt.NDArray[np.float64]:
+    """Places of categories; NaN for a missing and for an unknown one."""
+    if pa.types.is_null(values.type):
+        return np.full(len(values), np.nan)
+    if pa.types.is_dictionary(values.type):
+        known = pc.index_in(values.dictionary.cast(pa.string()), _VALUES[name])
+        places = known.take(values.indices)
+    else:
+        places = pc.index_in(values.cast(pa.string()), _VALUES[name])
+    return _numbers(places)
+
+
+def write(outcomes: Outcomes) -> pa.Table:
+    """The members of a prediction as columns, and `problem`: null, or a problem document as JSON."""
+    rows = len(outcomes.propensities)
+    failed = np.isnan(outcomes.propensities)
+
+    def of_all(codes: npt.NDArray[np.int8], values: list[str]) -> pa.DictionaryArray:
+        return pa.DictionaryArray.from_arrays(pa.array(codes, mask=failed), pa.array(values))
+
+    problems = pa.nulls(rows, pa.string())
+    if outcomes.problems:
+        texts = [""] * rows
+        for place, problem in outcomes.problems.items():
+            texts[place] = problem.model_dump_json(exclude_none=True)
+        problems = pa.array(texts, mask=~failed)
+    return pa.table(
+        {
+            "propensity": pa.array(outcomes.propensities, mask=failed),
+            "decision": of_all(outcomes.declined.astype(np.int8), ["approve", "decline"]),
+            "threshold": pa.array(np.full(rows, outcomes.threshold), mask=failed),
+            "model": of_all(np.zeros(rows, np.int8), [outcomes.model]),
+            "problem": problems,
+        }
+    )
+
+
+def to_stream(table: pa.Table) -> bytes:
+    """A table as an Arrow stream."""
+    stream = io.BytesIO()
+    with pa.ipc.new_stream(stream, table.schema) as writer:
+        writer.write_table(table)
+    return stream.getvalue()
+
+
+def to_parquet(table: pa.Table) -> bytes:
+    """A table as a Parquet file."""
+    file = io.BytesIO()
+    pq.write_table(table, file)
+    return file.getvalue()

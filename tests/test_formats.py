@@ -1,0 +1,382 @@
+"""The formats of bodies: the same contract, the same outcomes, whatever they come and go in."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import AUTHORIZED
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+from test_contract import VALID
+
+from propensity import endpoint, tables
+from propensity.contract import CATEGORIES, EXAMPLE, FEATURES, NULLABLE
+from propensity.limits import LARGE_BODY_BYTES, MAX_ROWS, MAX_TABLE_ROWS
+from propensity.problem import Problem
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+ARROW = "application/vnd.apache.arrow.stream"
+PARQUET = "application/vnd.apache.parquet"
+
+
+def stream(table: pa.Table, **options: Any) -> bytes:
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def parquet(table: pa.Table, **options: Any) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, **options)
+    return sink.getvalue()
+
+
+def body(rows: list[Any], media_type: str) -> bytes:
+    if media_type == JSON:
+        return json.dumps({"applications": rows}).encode()
+    if media_type == NDJSON:
+        return "\n".join(json.dumps(row) for row in rows).encode()
+    table = pa.Table.from_pylist(rows)
+    return stream(table) if media_type == ARROW else parquet(table)
+
+
+def post(client: TestClient, content: bytes, media_type: str, **headers: str) -> Any:
+    sent = AUTHORIZED | {"Content-Type": media_type} | headers
+    return client.post("/v1/predict_batch", content=content, headers=sent)
+
+
+def outcomes(answer: Any) -> list[Any]:
+    """The rows of an answer in any format, as JSON has them."""
+    assert answer.status_code == 200, answer.text
+    media_type = answer.headers["content-type"]
+    if media_type == JSON:
+        assert answer.json()["problems"] == sum("status" in row for row in answer.json()["predictions"])
+        predictions: list[Any] = answer.json()["predictions"]
+        return predictions
+    if media_type == NDJSON:
+        return [json.loads(line) for line in answer.text.splitlines()]
+    read = pa.ipc.open_stream(answer.content).read_all if media_type == ARROW else None
+    table = read() if read else pq.read_table(io.BytesIO(answer.content))
+    return [
+        json.loads(row["problem"])
+        if row["problem"]
+        else {name: value for name, value in row.items() if name != "problem"}
+        for row in table.to_pylist()
+    ]
+
+
+def refusal(answer: Any, status: int) -> Problem:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    return Problem.model_validate_json(answer.content)
+
+
+ROWS = [
+    EXAMPLE,
+    EXAMPLE | {"age": 17},
+    EXAMPLE | {"income": None, "home": None},
+    EXAMPLE | {"home": "castle", "time": 2.5},
+    EXAMPLE | {"records": None},
+    EXAMPLE | {"debt": 11_000_000, "price": -1},
+]
+
+
+@pytest.mark.parametrize("media_type", [JSON, NDJSON, ARROW, PARQUET])
+@pytest.mark.parametrize("accepted", [JSON, NDJSON, ARROW, PARQUET])
+def test_every_format_in_and_out_gives_the_same_outcomes(
+    client: TestClient, media_type: str, accepted: str
+) -> None:
+    expected = outcomes(post(client, body(ROWS, JSON), JSON))
+    assert [row.get("status") for row in expected] == [None, 422, None, 422, 422, 422]
+    answer = post(client, body(ROWS, media_type), media_type, Accept=accepted)
+    assert answer.headers["content-type"] == accepted
+    assert outcomes(answer) == expected
+
+
+@pytest.mark.parametrize("media_type", [NDJSON, ARROW, PARQUET])
+def test_the_answer_comes_in_the_format_of_the_request(client: TestClient, media_type: str) -> None:
+    answer = post(client, body(ROWS, media_type), media_type)
+    assert answer.headers["content-type"] == media_type
+
+
+@pytest.mark.parametrize("media_type", [NDJSON, ARROW, PARQUET])
+def test_the_whole_hold_out_set_is_predicted_alike(
+    client: TestClient, holdout: list[dict[str, Any]], media_type: str
+) -> None:
+    rows = [row["application"] for row in holdout]
+    assert len(body(rows, media_type)) > LARGE_BODY_BYTES or media_type == PARQUET
+    assert outcomes(post(client, body(rows, media_type), media_type)) == outcomes(
+        post(client, body(rows, JSON), JSON)
+    )
+
+
+NEAR_BOUNDS = st.builds(
+    lambda row, changes: row | changes,
+    VALID,
+    st.fixed_dictionaries(
+        {},
+        optional={name: st.none() | st.sampled_from([*CATEGORIES[name], "castle", ""]) for name in CATEGORIES}
+        | {
+            name: st.none() | st.integers(-1, 2**53) | st.floats(0, 200).map(lambda value: round(value, 2))
+            for name in FEATURES
+            if name not in CATEGORIES
+        },
+    ),
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(NEAR_BOUNDS, min_size=1, max_size=5))
+def test_a_table_gets_the_outcomes_that_json_gets(client: TestClient, rows: list[Any]) -> None:
+    numbers = [name for name in FEATURES if name not in CATEGORIES]
+    columns = {
+        name: pa.array([row.get(name) for row in rows], pa.float64() if name in numbers else pa.string())
+        for name in FEATURES
+    }
+    # JSON leaves nullable fields out or null; a table has null.
+    same = [{name: row.get(name) for name in FEATURES} for row in rows]
+    expected = outcomes(post(client, body(same, JSON), JSON))
+    assert outcomes(post(client, stream(pa.table(columns)), ARROW)) == expected
+    assert outcomes(post(client, parquet(pa.table(columns)), PARQUET)) == expected
+
+
+def example_table(rows: int = 1, **columns: pa.Array) -> pa.Table:
+    return pa.table({name: pa.array([value] * rows) for name, value in EXAMPLE.items()} | columns)
+
+
+@pytest.mark.parametrize("kind", [pa.int8(), pa.uint16(), pa.int32(), pa.float16(), pa.float32()])
+def test_any_width_of_number_is_read(client: TestClient, kind: pa.DataType) -> None:
+    table = example_table(2, age=pa.array(np.array([44, 17]), pa.int64()).cast(kind, safe=False))
+    found = outcomes(post(client, stream(table), ARROW))
+    assert found[0] == outcomes(post(client, body([EXAMPLE | {"age": 44}], JSON), JSON))[0]
+    assert found[1]["errors"][0]["detail"] == "must be at least 18"
+
+
+@pytest.mark.parametrize(
+    "home",
+    [
+        pa.array(["owner", None, "castle"]).dictionary_encode(),
+        pa.array(["owner", None, "castle"], pa.large_string()),
+        pa.array(["owner", None, "castle"], pa.large_string()).dictionary_encode(),
+    ],
+    ids=["dictionary", "large", "large dictionary"],
+)
+def test_any_kind_of_text_is_read(client: TestClient, home: pa.Array) -> None:
+    found = outcomes(post(client, stream(example_table(3, home=home)), ARROW))
+    rows = [EXAMPLE | {"home": value} for value in ("owner", None, "castle")]
+    assert found == outcomes(post(client, body(rows, JSON), JSON))
+
+
+def test_columns_that_may_be_missing_may_be_left_out_or_null(client: TestClient) -> None:
+    expected = outcomes(post(client, body([EXAMPLE | dict.fromkeys(NULLABLE)], JSON), JSON))
+    without = example_table().drop_columns(sorted(NULLABLE))
+    assert outcomes(post(client, stream(without), ARROW)) == expected
+    assert outcomes(post(client, parquet(without), PARQUET)) == expected
+    nulls = example_table(**{name: pa.nulls(1) for name in NULLABLE})
+    assert outcomes(post(client, stream(nulls), ARROW)) == expected
+    assert outcomes(post(client, parquet(nulls), PARQUET)) == expected
+
+
+def test_nan_in_a_table_is_no_missing_value(client: TestClient) -> None:
+    table = example_table(2, income=pa.array([float("nan"), None], pa.float64()))
+    nan, missing = outcomes(post(client, stream(table), ARROW))
+    assert nan["errors"][0]["detail"] == (
+        "must be a finite number; send null for a missing value where the field allows it"
+    )
+    assert 0 < missing["propensity"] < 1
+
+
+@pytest.mark.parametrize(
+    ("table", "errors"),
+    [
+        (example_table().drop_columns(["age"]), {"age": "is required and missing"}),
+        (
+            example_table(agee=pa.array([1])),
+            {"agee": "is not a field of this API; check its spelling, or leave it out"},
+        ),
+        (
+            example_table(age=pa.array(["30"]), home=pa.array([1])),
+            {
+                "home": "must be a column of strings or a dictionary of strings, not int64",
+                "age": "must be a column of integers or floats, not string",
+            },
+        ),
+        (example_table(age=pa.array([[30]])), {"age": "must be a column of integers or floats, not list"}),
+    ],
+    ids=["missing", "unknown", "swapped kinds", "nested"],
+)
+def test_columns_that_are_wrong_are_named(client: TestClient, table: pa.Table, errors: Any) -> None:
+    for content, media_type in ((stream(table), ARROW), (parquet(table), PARQUET)):
+        found = refusal(post(client, content, media_type), 422).errors or []
+        assert {error.field: error.detail[: len(errors[error.field])] for error in found} == errors
+
+
+def test_a_column_that_is_there_twice_is_refused(client: TestClient) -> None:
+    table = example_table().append_column("age", pa.array([31]))
+    (error,) = refusal(post(client, stream(table), ARROW), 422).errors or []
+    assert (error.field, error.detail) == ("age", "is there more than once")
+
+
+def test_row_limits(client: TestClient) -> None:
+    largest = example_table(MAX_TABLE_ROWS)
+    answer = post(client, stream(largest), ARROW)
+    table = pa.ipc.open_stream(answer.content).read_all()
+    assert table.num_rows == MAX_TABLE_ROWS
+    assert table["problem"].null_count == MAX_TABLE_ROWS
+    for rows, words in ((MAX_TABLE_ROWS + 1, "at most 100,000"), (0, "at least 1")):
+        for content, media_type in (
+            (stream(example_table(MAX_TABLE_ROWS + 1).slice(0, rows)), ARROW),
+            (parquet(example_table(MAX_TABLE_ROWS + 1).slice(0, rows)), PARQUET),
+        ):
+            assert words in refusal(post(client, content, media_type), 422).detail
+    lines = json.dumps(EXAMPLE).encode() + b"\n"
+    assert "at most 10,000" in refusal(post(client, lines * (MAX_ROWS + 1), NDJSON), 422).detail
+    assert "at least 1" in refusal(post(client, b"\n \n", NDJSON), 422).detail
+
+
+def test_lines_that_are_not_json_cost_the_others_nothing(client: TestClient) -> None:
+    lines = [json.dumps(EXAMPLE), "{", "", json.dumps(EXAMPLE | {"age": 1}), "[]"]
+    found = outcomes(post(client, "\r\n".join(lines).encode(), NDJSON))
+    assert [row.get("status", 200) for row in found] == [200, 400, 422, 422]
+    assert found[1]["detail"].startswith("application 1 is not JSON")
+    assert found[2]["errors"][0]["row"] == 2
+
+
+def test_what_could_unpack_to_any_size_is_not_unpacked(client: TestClient) -> None:
+    table = example_table(1_000)
+    for compression in ("lz4", "zstd"):
+        found = refusal(post(client, stream(table, compression=compression), ARROW), 415)
+        assert found.detail == "send the Arrow stream without compressing its buffers"
+    dictionaries = example_table(home=pa.array(["owner"]).dictionary_encode())
+    assert refusal(post(client, stream(dictionaries, compression="zstd"), ARROW), 415)
+    for codec in ("gzip", "zstd", "brotli"):
+        found = refusal(post(client, parquet(table, compression=codec), PARQUET), 415)
+        assert found.detail == "send the Parquet file compressed with snappy, or uncompressed"
+    assert outcomes(post(client, parquet(table, compression="none"), PARQUET))
+
+
+def test_a_long_text_that_each_row_repeats_is_kept_once(client: TestClient) -> None:
+    """Written out a row, these would be 100 GB."""
+    castle = pa.DictionaryArray.from_arrays(np.zeros(20_000, np.int8), pa.array(["castle" * 1_000_000]))
+    for content, media_type in (
+        (stream(example_table(20_000, home=castle)), ARROW),
+        (parquet(example_table(20_000, home=castle)), PARQUET),
+    ):
+        answer = post(client, content, media_type, Accept=ARROW)
+        problems = pa.ipc.open_stream(answer.content).read_all()["problem"]
+        assert problems.null_count == 0
+        assert len(problems[19_999].as_py()) < 500
+
+
+def test_a_parquet_file_that_holds_too_much_is_refused(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "MAX_TABLE_BYTES", 1_000)
+    found = refusal(post(client, parquet(example_table(10)), PARQUET), 413)
+    assert found.detail == "the table is larger than 1,000 bytes; split the batch"
+
+
+def broken(media_type: str) -> list[bytes]:
+    good = body([EXAMPLE] * 3, media_type)
+    cut = [good[:place] for place in range(0, len(good), 97)]
+    flipped = []
+    random = np.random.default_rng(3)
+    for _ in range(150):
+        changed = bytearray(good)
+        for place in random.integers(len(good), size=3):
+            changed[place] = random.integers(256)
+        flipped.append(bytes(changed))
+    return [b"", b"{}", b"ARROW1", b"PAR1", *cut, *flipped]
+
+
+@pytest.mark.parametrize("media_type", [ARROW, PARQUET])
+def test_what_is_no_table_is_refused_and_nothing_falls_over(client: TestClient, media_type: str) -> None:
+    statuses = {post(client, content, media_type).status_code for content in broken(media_type)}
+    assert 400 in statuses
+    assert statuses <= {200, 400, 413, 415, 422}
+    assert post(client, body([EXAMPLE], media_type), media_type).status_code == 200
+
+
+def test_offsets_that_lead_out_of_a_stream_are_refused(client: TestClient) -> None:
+    good = stream(example_table(3))
+    offsets = struct.pack("<4i", 0, 4, 8, 12)
+    assert offsets in good
+    wild = good.replace(offsets, struct.pack("<4i", 0, 4, 8, 2**30))
+    assert "is not an Arrow stream" in refusal(post(client, wild, ARROW), 400).detail
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("*/*", NDJSON),
+        ("application/*", NDJSON),
+        (f"{JSON}, {ARROW};q=0.5", JSON),
+        (f"{JSON};q=0.4, {ARROW};q=0.5", ARROW),
+        (f"text/html, {PARQUET};q=0.1", PARQUET),
+        (f"*/*;q=0.1, {JSON}", JSON),
+        (f"{NDJSON};q=0, */*", JSON),
+        (f"{JSON};q=x", JSON),
+    ],
+)
+def test_accept_says_what_is_answered(client: TestClient, accept: str, expected: str) -> None:
+    answer = post(client, body([EXAMPLE], NDJSON), NDJSON, Accept=accept)
+    assert answer.headers["content-type"] == expected
+    assert len(outcomes(answer)) == 1
+
+
+@pytest.mark.parametrize("accept", ["text/html", f"{JSON};q=0", "image/*"])
+def test_what_can_not_be_answered_is_said(client: TestClient, accept: str) -> None:
+    found = refusal(post(client, body([EXAMPLE], JSON), JSON, Accept=accept), 406)
+    assert found.detail == f"ask in the header Accept for one of {JSON}, {NDJSON}, {ARROW}, {PARQUET}"
+
+
+def test_a_single_prediction_is_json_only(client: TestClient) -> None:
+    headers = AUTHORIZED | {"Content-Type": ARROW}
+    answer = client.post("/v1/predict", content=stream(example_table()), headers=headers)
+    assert refusal(answer, 415).detail == "send JSON with the header `Content-Type: application/json`"
+
+
+def test_a_table_may_be_larger_than_json_but_not_of_any_size(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in endpoint_formats(client):
+        monkeypatch.setattr(type(each), "max_bytes", 300)
+    found = refusal(post(client, stream(example_table()), ARROW), 413)
+    assert found.detail == "the body is larger than 300 bytes; split the batch"
+
+
+def endpoint_formats(client: TestClient) -> list[Any]:
+    app: Any = client.app
+    (route,) = [route for route in app.routes if route.name == "predict_batch"]
+    assert isinstance(route.endpoint, endpoint.PredictionEndpoint)
+    return list(route.endpoint._formats.values())
+
+
+def test_a_model_that_fails_on_a_row_leaves_a_problem_in_its_place(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from propensity.compiled import CompiledForm  # noqa: PLC0415
+
+    whole = CompiledForm.propensities
+
+    def poisoned(form: CompiledForm, features: Any) -> Any:
+        if np.any(features == 66):
+            raise ValueError("poison")
+        return whole(form, features)
+
+    monkeypatch.setattr(CompiledForm, "propensities", poisoned)
+    rows = [EXAMPLE, EXAMPLE | {"age": 66}, EXAMPLE | {"age": 3}, EXAMPLE]
+    for media_type in (JSON, NDJSON, ARROW, PARQUET):
+        found = outcomes(post(client, body(rows, media_type), media_type))
+        assert [row.get("status") for row in found] == [None, 500, 422, None]
+        assert found[0] == found[3]

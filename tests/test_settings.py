@@ -1,0 +1,53 @@
+"""Settings: read from the environment, and refused in one line where they can't be used."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import BENTOML, ROOT
+
+SHOW = "from propensity import settings as s; print(s.WORKERS, s.MAX_MERGED_ROWS, s.MAX_LATENCY_MS)"
+
+
+def shown(**settings: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", SHOW], cwd=ROOT, env=os.environ | settings, capture_output=True, text=True,
+        check=True,
+    ).stdout  # fmt: skip
+
+
+def test_settings_have_defaults_and_come_from_the_environment() -> None:
+    assert shown() == "1 512 10000\n"
+    given = {
+        "PROPENSITY_WORKERS": "4",
+        "PROPENSITY_MAX_MERGED_ROWS": "64",
+        "PROPENSITY_MAX_LATENCY_MS": "250",
+    }
+    assert shown(**given) == "4 64 250\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "at_least"),
+    [
+        ("PROPENSITY_WORKERS", "0", 1),
+        ("PROPENSITY_WORKERS", "", 1),
+        ("PROPENSITY_MAX_MERGED_ROWS", "1", 2),
+        ("PROPENSITY_MAX_LATENCY_MS", "-5", 1),
+        ("PROPENSITY_MAX_LATENCY_MS", "1.5", 1),
+    ],
+)
+def test_a_setting_that_can_not_be_used_is_named(tag: str, name: str, value: str, at_least: int) -> None:
+    done = subprocess.run(
+        [BENTOML, "serve"],
+        cwd=ROOT,
+        env=os.environ | {name: value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert f"{name} is {value!r}; it must be a whole number, at least {at_least}" in done.stderr
+    assert "Traceback" not in done.stderr
