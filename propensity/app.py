@@ -15,6 +15,7 @@ from _bentoml_impl.server.app import ContextMiddleware, ServiceAppFactory
 from _bentoml_sdk import Service
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.context import server_context
+from bentoml._internal.server.http.access import AccessLogMiddleware
 from bentoml._internal.server.http.instruments import RunnerTrafficMetricsMiddleware
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from starlette.applications import Starlette
@@ -25,6 +26,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from propensity import formats, openapi, store
+from propensity.access_log import AccessLog
 from propensity.contract import EXAMPLE, Application
 from propensity.dispatcher import Dispatcher
 from propensity.endpoint import InFlight, PredictionEndpoint, unexpected
@@ -123,6 +125,8 @@ class PredictionApp(ServiceAppFactory):
         CORS, outside of the tokens, answers preflights by itself.
         """
         middlewares = []
+        # Spans that nobody collects would still cost time on each request.
+        has_traces = BentoMLContainer.tracing.exporter_type.get() is not None
         for each in super().middlewares:
             if each.cls is RunnerTrafficMetricsMiddleware:
                 known = _DOCUMENTATION | {route.path for route in self.routes if isinstance(route, Route)}
@@ -130,8 +134,10 @@ class PredictionApp(ServiceAppFactory):
             elif each.cls is ContextMiddleware:
                 # For methods that ask for BentoML's context; ours do not.
                 continue
-            elif each.cls is OpenTelemetryMiddleware and not BentoMLContainer.tracing.exporter_type.get():
-                # Spans that nobody collects would still cost time on each request.
+            elif each.cls is AccessLogMiddleware:
+                skipped = each.kwargs["skip_paths"]
+                middlewares.append(Middleware(AccessLog, skip_paths=skipped, has_traces=has_traces))
+            elif each.cls is OpenTelemetryMiddleware and not has_traces:
                 continue
             else:
                 middlewares.append(each)

@@ -1,0 +1,22 @@
+"""Makes an MLflow model of the pickle, and becomes its server."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import sys
+from pathlib import Path
+
+import mlflow.sklearn
+
+if __name__ == "__main__":
+    port, folder = sys.argv[1], Path(sys.argv[2])
+    shutil.rmtree(folder, ignore_errors=True)
+    pipeline = pickle.loads(Path(os.environ["PICKLE"]).read_bytes())
+    mlflow.sklearn.save_model(
+        pipeline, str(folder), pyfunc_predict_fn="predict_proba", serialization_format="pickle"
+    )
+    command = [str(Path(sys.executable).with_name("mlflow")), "models", "serve", "--model-uri", str(folder)]
+    options = ["--env-manager", "local", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
+    os.execv(command[0], [*command, *options])

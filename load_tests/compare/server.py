@@ -1,0 +1,148 @@
+"""The server of a contender: installed, started, watched and ended."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from load_tests.compare.contenders import Contender
+
+ROOT = Path(__file__).parents[2]
+HOME = ROOT / ".local" / "compare"
+"""Where environments, stores and bodies are kept from run to run."""
+
+READY_SECONDS = 120
+
+
+class CompareError(Exception):
+    """A comparison that can't be made; the message says what is missing."""
+
+
+def install(contender: Contender) -> Path:
+    """Make the contender's environment, if it is not there as its requirements say; gives its bin folder."""
+    requirements = ROOT / contender.requirements
+    name = requirements.stem if contender.is_peer else "bundle"
+    folder = HOME / "environments" / name
+    stamp = folder / "requirements.txt"
+    if not stamp.exists() or stamp.read_bytes() != requirements.read_bytes():
+        print(f"compare: installing {name}", flush=True)
+        uv = str(Path(sys.executable).with_name("uv"))
+        python = f"{sys.version_info.major}.{sys.version_info.minor}"
+        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", python, str(folder)], check=True)
+        into = ["--quiet", "--python", str(folder / "bin/python")]
+        subprocess.run([uv, "pip", "install", *into, "-r", str(requirements)], check=True)
+        stamp.write_bytes(requirements.read_bytes())
+    return folder / "bin"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    process: psutil.Process
+    url: str
+    start_seconds: float
+
+    def memory_mb(self) -> tuple[float, float]:
+        """RSS of all its processes, and of the largest."""
+        sizes = [each.memory_info().rss / 1e6 for each in self._processes()]
+        return sum(sizes), max(sizes)
+
+    def cpu_seconds(self) -> float:
+        """Processor time that its processes have used."""
+        times = [each.cpu_times() for each in self._processes()]
+        return float(sum(time.user + time.system for time in times))
+
+    def _processes(self) -> list[psutil.Process]:
+        return [self.process, *self.process.children(recursive=True)]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def serve(contender: Contender, environment: dict[str, str]) -> Iterator[Server]:
+    """Start a contender's server and wait until it is ready; end it in the end."""
+    bin_folder = install(contender)
+    port = _free_port()
+    places = {
+        "bin": str(bin_folder),
+        "python": str(bin_folder / "python"),
+        "port": str(port),
+        "folder": str(HOME),
+    }
+    command = [part.format(**places) for part in contender.command]
+    own = environment | contender.environment | {"PATH": f"{bin_folder}:{environment['PATH']}"}
+    log_path = HOME / "logs" / f"{contender.name.replace(' ', '-')}.log"
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    url = f"http://127.0.0.1:{port}"
+    with log_path.open("w") as log:
+        started = time.perf_counter()
+        process = psutil.Popen(
+            command,
+            cwd=ROOT,
+            env=own,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            while not _is_ready(url, contender):
+                if process.poll() is not None or time.perf_counter() - started > READY_SECONDS:
+                    raise CompareError(f"{contender.name} did not start; see {log_path}")
+                time.sleep(0.02)
+            yield Server(process, url, time.perf_counter() - started)
+        finally:
+            _end(process)
+
+
+def _is_ready(url: str, contender: Contender) -> bool:
+    request = contender.single or contender.batch
+    path = contender.ready or (request.path if request else "/")
+    try:
+        with urllib.request.urlopen(url + path, timeout=5):  # noqa: S310 — our own
+            return True
+    except urllib.error.HTTPError as error:
+        # Of a server that wants a POST; one that is still loading says 503, or knows no such path yet.
+        return contender.ready is None and error.code not in {404, 503}
+    except OSError:
+        return False
+
+
+def _end(process: psutil.Popen) -> None:
+    family = [process, *process.children(recursive=True)] if process.is_running() else []
+    for each in family:
+        if each.is_running():
+            each.terminate()
+    _, alive = psutil.wait_procs(family, timeout=15)
+    for each in alive:
+        each.kill()
+
+
+def base_environment(**more: str) -> dict[str, str]:
+    """The environment that all servers get: one thread for numeric libraries, no reports to anybody."""
+    kept = {name: os.environ[name] for name in ("HOME", "PATH", "LANG") if name in os.environ}
+    return kept | {
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "BENTOML_DO_NOT_TRACK": "True",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PYTHONPATH": str(ROOT),
+        **more,
+    }

@@ -1,0 +1,86 @@
+"""The access log: what a line says, what is not logged, and that no prediction depends on it."""
+
+from __future__ import annotations
+
+import json
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from conftest import AUTHORIZED, METRICS_AUTHORIZED
+from starlette.testclient import TestClient
+
+from propensity import access_log
+from propensity.contract import EXAMPLE
+
+
+class Output:
+    """Standard output, on a disk that may be full."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.is_full = False
+
+    def write(self, text: str) -> None:
+        if self.is_full:
+            raise OSError(28, "No space left on device")
+        self.text += text
+
+    def flush(self) -> None: ...
+
+    def lines(self, count: int) -> list[dict[str, Any]]:
+        for _ in range(100):
+            found = self.text.splitlines()
+            if len(found) >= count:
+                return [json.loads(line) for line in found]
+            time.sleep(0.05)
+        pytest.fail(f"{count} lines were not written: {self.text}")
+
+
+@pytest.fixture
+def output(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Output:
+    time.sleep(0.2)  # for what other tests left
+    output = Output()
+    # Not of sys itself: pytest puts its own there in each phase of a test.
+    monkeypatch.setattr(access_log, "sys", SimpleNamespace(stdout=output))
+    return output
+
+
+def test_each_request_gets_a_line_with_nothing_of_its_content(client: TestClient, output: Output) -> None:
+    client.post("/v1/predict", json=EXAMPLE, headers=AUTHORIZED)
+    client.post("/v1/predict", json=EXAMPLE)
+    client.get("/a%22b%0A", headers=AUTHORIZED)
+    lines = output.lines(3)
+    assert [(line["method"], line["path"], line["status"]) for line in lines] == [
+        ("POST", "/v1/predict", 200),
+        ("POST", "/v1/predict", 401),
+        ("GET", '/a"b\n', 404),
+    ]
+    for line in lines:
+        assert set(line) == {"time", "client", "method", "path", "status", "ms"}
+        assert line["ms"] > 0
+        assert line["time"].endswith("+00:00")
+
+
+def test_health_checks_and_scrapes_are_not_logged(client: TestClient, output: Output) -> None:
+    for path in ("/livez", "/readyz", "/healthz", "/metrics"):
+        client.get(path, headers=METRICS_AUTHORIZED)
+    client.get("/docs.json")
+    assert [line["path"] for line in output.lines(1)] == ["/docs.json"]
+
+
+def test_a_full_disk_costs_lines_and_no_predictions(
+    client: TestClient, output: Output, caplog: pytest.LogCaptureFixture
+) -> None:
+    output.is_full = True
+    answers = [client.post("/v1/predict", json=EXAMPLE, headers=AUTHORIZED) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200] * 3
+    for _ in range(100):
+        if "access log: [Errno 28]" in caplog.text:
+            break
+        time.sleep(0.05)
+    assert "access log: [Errno 28] No space left on device" in caplog.text
+    output.is_full = False
+    client.post("/v1/predict", json=EXAMPLE, headers=AUTHORIZED)
+    assert output.lines(1)[-1]["status"] == 200
