@@ -62,7 +62,7 @@ class Tables:
 class CompiledForm:
     """Predicts with tables."""
 
-    instant_rows = BLOCK
+    instant_rows = 8 * BLOCK
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from propensity.batch import Batch, Outcomes
 from propensity.dispatcher import Dispatcher
 from propensity.formats import Format, acceptable
-from propensity.limits import BODY_SECONDS, LARGE_BODY_BYTES, MAX_IN_FLIGHT, RETRY_AFTER_SECONDS
+from propensity.limits import BODY_SECONDS, MAX_IN_FLIGHT, RETRY_AFTER_SECONDS
 from propensity.problem import Problem, ProblemError
 from propensity.scorer import Scorer
 
@@ -81,7 +81,7 @@ class PredictionEndpoint:
     async def _answer(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> tuple[bytes, bytes]:
         given, wanted = self._formats_of(headers)
         body = await _read(receive, given.max_bytes)
-        if len(body) > LARGE_BODY_BYTES:
+        if len(body) > given.large_bytes:
             loop = asyncio.get_running_loop()
             batch = await loop.run_in_executor(self._threads, given.read, body)
             outcomes = await self._predict(batch)

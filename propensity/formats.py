@@ -11,7 +11,13 @@ from pydantic import ValidationError
 
 from propensity.batch import Batch, Outcomes
 from propensity.contract import Application, Applications, Row
-from propensity.limits import MAX_BODY_BYTES, MAX_ROWS, MAX_TABLE_BYTES
+from propensity.limits import (
+    LARGE_BODY_BYTES,
+    LARGE_TABLE_BYTES,
+    MAX_BODY_BYTES,
+    MAX_ROWS,
+    MAX_TABLE_BYTES,
+)
 from propensity.problem import Problem, ProblemError, unprocessable
 
 
@@ -21,6 +27,7 @@ class Format(ABC):
     media_type: str
     name: str
     max_bytes: int = MAX_BODY_BYTES
+    large_bytes: int = LARGE_BODY_BYTES
 
     @abstractmethod
     def read(self, body: bytes) -> Batch:
@@ -98,6 +105,7 @@ class _Table(Format):
     """Columns, named like the fields of an application and of a prediction."""
 
     max_bytes = MAX_TABLE_BYTES
+    large_bytes = LARGE_TABLE_BYTES
 
 
 class ArrowStream(_Table):

@@ -21,8 +21,9 @@ BODY_SECONDS = 10.0
 RETRY_AFTER_SECONDS = 1
 """What a caller is told to wait after 429 and 503."""
 
-LARGE_BODY_BYTES = 64 * 1024
-"""Beyond which a body is read and answered in a thread, so that small ones need not wait for it."""
+LARGE_BODY_BYTES = 256 * 1024
+LARGE_TABLE_BYTES = 4 * 1024 * 1024
+"""Beyond which a body is read and answered in a thread; a few milliseconds are not worth the way."""
 
 THREADS = 2
 """Beside the event loop: for large bodies, and for model calls that take long."""

@@ -24,7 +24,8 @@ from propensity.features import COLUMNS, NUMBERS
 from propensity.limits import MAX_TABLE_BYTES, MAX_TABLE_ROWS
 from propensity.problem import FieldError, Problem, ProblemError
 
-_BOUNDS = {name: bounds(name) for name in NUMBERS}
+_LOWEST, _HIGHEST = np.array([bounds(name) for name in NUMBERS]).T[:, :, np.newaxis]
+_NULLABLE = np.array([[name in NULLABLE] for name in COLUMNS])
 _VALUES = {name: pa.array(categories) for name, categories in CATEGORIES.items()}
 
 
@@ -157,19 +158,20 @@ def read(table: pa.Table) -> Batch:
     """The rows of a table whose columns have been checked."""
     features = np.empty((len(COLUMNS), table.num_rows))
     missing = np.zeros(features.shape, dtype=bool)
-    doubtful = np.zeros(table.num_rows, dtype=bool)
-    for column, is_missing, name in zip(features, missing, COLUMNS, strict=True):
-        if name not in table.column_names:
-            column[:], is_missing[:] = np.nan, True
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    for place, name in enumerate(COLUMNS):
+        if name not in columns:
+            features[place], missing[place] = np.nan, True
             continue
-        values = table.column(name).combine_chunks()
-        column[:] = _places(values, name) if name in CATEGORIES else _numbers(values)
-        is_missing[:] = values.is_null().to_numpy(zero_copy_only=False)
-        doubtful |= np.isnan(column) if name not in NULLABLE else np.isnan(column) & ~is_missing
-        if name in _BOUNDS:
-            lowest, highest = _BOUNDS[name]
-            # NaN compares as false; it has been looked at.
-            doubtful |= (column < lowest) | (column > highest) | (np.floor(column) < column)
+        chunks = columns[name]
+        values = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
+        features[place] = _places(values, name) if name in CATEGORIES else _numbers(values)
+        if values.null_count:
+            missing[place] = values.is_null().to_numpy(zero_copy_only=False)
+    numbers = features[: len(NUMBERS)]
+    # NaN compares as false, and is looked at last.
+    doubtful = ((numbers < _LOWEST) | (numbers > _HIGHEST) | (np.floor(numbers) < numbers)).any(axis=0)
+    doubtful |= (np.isnan(features) & ~(missing & _NULLABLE)).any(axis=0)
     problems: dict[int, Problem] = {}
     valid = np.ones(table.num_rows, dtype=bool)
     for number in np.flatnonzero(doubtful).tolist():
@@ -197,7 +199,9 @@ def _row(values: list[float], missing: list[bool]) -> dict[str, float | str | No
 def _numbers(values: pa.Array) -> npt.NDArray[np.float64]:
     if pa.types.is_null(values.type):
         return np.full(len(values), np.nan)
-    found: npt.NDArray[np.float64] = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    if values.type != pa.float64():
+        values = values.cast(pa.float64(), safe=False)
+    found: npt.NDArray[np.float64] = values.to_numpy(zero_copy_only=False)
     return found
 
 

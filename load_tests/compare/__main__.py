@@ -35,7 +35,7 @@ from propensity.manifest import PipelineModel, ServedManifest
 from propensity.tokens import new_token
 
 ROUNDS = 3
-SECONDS = 3
+SECONDS = 2
 WARM_UP_SECONDS = 1
 TIMEOUT_SECONDS = 60
 CELLS = [

@@ -1,0 +1,114 @@
+"""Measures what a prediction costs by rows, trees and depth, in one process, without the network.
+
+    python -m load_tests.complexity     # a minute or two; writes load_tests/complexity.json
+
+Models of several sizes are trained on the hold-out applications; each is timed in both forms, from the
+features to the propensities, and the formats from body to features and from propensities to body.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from sklearn.base import clone
+
+from load_tests.compare.__main__ import complete_rows
+from load_tests.compare.server import ROOT
+from propensity import formats, gate
+from propensity.batch import Outcomes
+from propensity.compiled import CompiledForm
+from propensity.compiler import compile_pipeline
+from propensity.contract import Application
+from propensity.features import encode
+from propensity.manifest import read_manifest
+from propensity.pipeline import PipelineForm, frame
+
+TREES = [50, 150, 300, 600]
+DEPTHS = [2, 3, 4]
+ROWS = [1, 10, 100, 1_000, 10_000]
+ROUNDS = 5
+SECONDS = 0.03
+"""In which a call is repeated, at least once, in a round."""
+
+
+def median_seconds(calls: dict[Any, Callable[[], object]]) -> dict[Any, float]:
+    """How long each call takes; rounds are interleaved."""
+    seconds: dict[Any, list[float]] = {key: [] for key in calls}
+    for _ in range(ROUNDS):
+        for key, call in calls.items():
+            started, repeated = time.perf_counter(), 0
+            while not repeated or time.perf_counter() - started < SECONDS:
+                call()
+                repeated += 1
+            seconds[key].append((time.perf_counter() - started) / repeated)
+    return {key: statistics.median(values) for key, values in seconds.items()}
+
+
+def bodies(rows: list[dict[str, Any]]) -> dict[str, tuple[formats.Format, bytes]]:
+    """The same rows in each format."""
+    table = pa.Table.from_pylist(rows)
+    stream = io.BytesIO()
+    with pa.ipc.new_stream(stream, table.schema) as writer:
+        writer.write_table(table)
+    return {
+        "JSON": (formats.BatchJson(), json.dumps({"applications": rows}).encode()),
+        "NDJSON": (formats.NdJson(), "\n".join(map(json.dumps, rows)).encode()),
+        "Arrow": (formats.ArrowStream(), stream.getvalue()),
+    }
+
+
+def main() -> None:
+    """The command."""
+    rows = list(complete_rows())
+    features = encode([Application.model_validate(row) for row in rows])
+    manifest = read_manifest(ROOT / "artifacts/propensity.json")
+    content = gate.checked_pickle(ROOT / "artifacts/propensity.pkl", manifest.pickle.sha256)
+    pipeline = gate.load_pipeline(content)
+    defaults = PipelineForm(pipeline).propensities(features) >= manifest.threshold.value
+    scoring: dict[Any, Callable[[], object]] = {}
+    for trees, depth in itertools.product(TREES, DEPTHS):
+        print(f"complexity: training {trees} trees of depth {depth}", flush=True)
+        trained = clone(pipeline).set_params(classifier__n_estimators=trees, classifier__max_depth=depth)
+        trained.fit(frame(features[:2_000]), defaults[:2_000])
+        for name, form in (
+            ("compiled", CompiledForm(compile_pipeline(trained))),
+            ("pipeline", PipelineForm(trained)),
+        ):
+            for size in ROWS:
+                part = features[:size]
+                scoring[name, trees, depth, size] = partial(form.propensities, part)
+    handling: dict[Any, Callable[[], object]] = {}
+    for size in ROWS:
+        predicted = np.linspace(0, 1, size)
+        for name, (each, body) in bodies(rows[:size]).items():
+            outcomes = Outcomes.of(each.read(body), predicted, manifest.threshold.value, "propensity:model")
+            handling[name, "read", size] = partial(each.read, body)
+            handling[name, "write", size] = partial(each.write, outcomes)
+    print("complexity: measuring", flush=True)
+    scored, handled = median_seconds(scoring), median_seconds(handling)
+    measured = {
+        "scoring": [
+            {"form": form, "trees": trees, "depth": depth, "rows": size, "seconds": seconds}
+            for (form, trees, depth, size), seconds in scored.items()
+        ],
+        "formats": [
+            {"format": name, "step": step, "rows": size, "seconds": seconds}
+            for (name, step, size), seconds in handled.items()
+        ],
+    }
+    path = ROOT / "load_tests/complexity.json"
+    path.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    print(f"complexity: wrote {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

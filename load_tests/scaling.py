@@ -1,0 +1,97 @@
+"""Measures how the service scales with concurrent callers and with workers.
+
+    python -m load_tests.scaling        # some minutes; writes load_tests/scaling.json
+
+For each number of workers the service is started and called with ever more connections. Noted down are
+throughput, latency, processor time, memory, and how many requests each model call merged. Client and workers
+share the machine's cores.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import urllib.request
+from dataclasses import replace
+from typing import Any
+
+from load_tests.compare.__main__ import complete_rows, load, machine, prepare, write_bodies
+from load_tests.compare.contenders import CONTENDERS, THIS
+from load_tests.compare.server import HOME, ROOT, Server, serve
+from propensity.tokens import new_token
+
+CONNECTIONS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
+SECONDS = 3
+ROUNDS = 3
+WARM_UP_SECONDS = 1
+BUCKET = re.compile(r'^bentoml_service_adaptive_batch_size_bucket\{(.*method_name="predict".*)\} (.+)$', re.M)
+
+
+def merged(server: Server, token: str) -> dict[float, float]:
+    """How many model calls so far merged up to so many single predictions, over all workers."""
+    request = urllib.request.Request(  # noqa: S310 — our own
+        f"{server.url}/metrics", headers={"Authorization": f"Bearer {token}"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        text = answer.read().decode()
+    calls: dict[float, float] = {}
+    for labels, value in BUCKET.findall(text):
+        (bound,) = re.findall(r'le="([^"]+)"', labels)
+        calls[float(bound)] = calls.get(float(bound), 0.0) + float(value)
+    return calls
+
+
+def histogram(before: dict[float, float], after: dict[float, float]) -> dict[str, int]:
+    """Model calls between two readings, by the bucket of how many requests they merged."""
+    calls, below = {}, 0.0
+    for bound in sorted(after):
+        up_to = after[bound] - before.get(bound, 0.0)
+        if up_to > below:
+            calls[f"{bound:g}"] = round(up_to - below)
+        below = up_to
+    return calls
+
+
+def main() -> None:
+    """The command."""
+    (contender,) = [each for each in CONTENDERS if each.name == THIS]
+    request = contender.single
+    assert request is not None  # noqa: S101 — for mypy
+    rows = complete_rows()
+    environments, token = prepare()
+    scraper = new_token(HOME / "tokens", "scraper", ["metrics"])
+    folder = write_bodies(contender, request, 1, rows)
+    measured: list[dict[str, Any]] = []
+    for number in range(ROUNDS):
+        for workers in range(1, (os.cpu_count() or 1) + 1):
+            own = replace(contender, environment={"PROPENSITY_WORKERS": str(workers)})
+            with serve(own, environments["compiled"]) as server:
+                load(server, request, token["TOKEN"], folder, 8, WARM_UP_SECONDS)
+                for connections in CONNECTIONS:
+                    before = merged(server, scraper)
+                    found = load(server, request, token["TOKEN"], folder, connections, SECONDS)
+                    memory = server.memory_mb()
+                    measured.append(
+                        {
+                            "round": number,
+                            "workers": workers,
+                            "connections": connections,
+                            **found,
+                            "rss_mb": {"all": round(memory[0], 1), "largest": round(memory[1], 1)},
+                            "merged": histogram(before, merged(server, scraper)),
+                        }
+                    )
+                    rate = found["requests"] / found["seconds"]
+                    print(
+                        f"scaling: round {number + 1} of {ROUNDS}: {workers} workers,"
+                        f" {connections} connections: {rate:,.0f}/s",
+                        flush=True,
+                    )
+    path = ROOT / "load_tests/scaling.json"
+    path.write_text(json.dumps({"machine": machine(), "cells": measured}, indent=1) + "\n", encoding="utf-8")
+    print(f"scaling: wrote {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
