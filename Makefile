@@ -17,7 +17,8 @@ export BENTOML_HOME ?= $(CURDIR)/.local/bentoml
 export BENTOML_DO_NOT_TRACK := True
 export PROPENSITY_TOKENS_FILE := $(CURDIR)/.local/tokens
 
-.PHONY: all serve test lint format token notebook import build applications lock FORCE
+.PHONY: all serve test lint format token notebook import build applications benchmark load-test compare \
+	scaling report lock FORCE
 .DELETE_ON_ERROR:
 
 all: test lint
@@ -51,6 +52,28 @@ build: import
 
 applications: $(PICKLE)
 	@$(PY) -m load_tests.resample $(ROWS)
+
+benchmark: $(PICKLE)
+	@$(PY) -m pytest tests/test_benchmarks.py --benchmark-enable --benchmark-storage=.local/benchmarks \
+		--benchmark-autosave --benchmark-compare --benchmark-columns=median,iqr,rounds
+
+# Each measures, writes its figures beside the script, and the report anew.
+load-test: import
+	@$(PY) -m load_tests.load_test
+	@$(PY) -m load_tests.report
+
+compare: import
+	@$(PY) -m load_tests.compare
+	@$(PY) -m load_tests.report
+
+scaling: import
+	@$(PY) -m load_tests.scaling
+	@$(PY) -m load_tests.complexity
+	@$(PY) -m load_tests.profiling
+	@$(PY) -m load_tests.report
+
+report: $(INSTALLED)
+	@$(PY) -m load_tests.report
 
 lock: $(INSTALLED)
 	@.venv/bin/uv pip compile pyproject.toml --output-file requirements.txt $(LOCKING)

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 from sklearn.base import clone
 
-from load_tests.compare.__main__ import complete_rows
+from load_tests.compare.client import complete_rows
 from load_tests.compare.server import ROOT
 from propensity import formats, gate
 from propensity.batch import Outcomes

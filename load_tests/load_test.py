@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from load_tests.compare.__main__ import prepare
+from load_tests.compare.client import prepare
 from load_tests.compare.contenders import CONTENDERS, THIS
-from load_tests.compare.server import HOME, ROOT, serve
+from load_tests.compare.server import ROOT, CompareError, serve
 
 USERS = ["SingleUser", "BatchUser", "MixedUser"]
 CALLERS = 16
@@ -24,7 +24,6 @@ SECONDS = 15
 def main() -> None:
     """The command."""
     (contender,) = [each for each in CONTENDERS if each.name == THIS]
-    HOME.mkdir(parents=True, exist_ok=True)
     environments, token = prepare()
     locust = str(Path(sys.executable).with_name("locust"))
     measured: dict[str, list[dict[str, Any]]] = {}
@@ -43,7 +42,7 @@ def main() -> None:
             ]
             done = subprocess.run(
                 [locust, "-f", "load_tests/locustfile.py", "--host", server.url, *options, *limits, user],
-                cwd=ROOT, env=os.environ | token, stdout=subprocess.PIPE, text=True, check=False,
+                cwd=ROOT, env=os.environ | {"TOKEN": token}, stdout=subprocess.PIPE, text=True, check=False,
             )  # fmt: skip
             if done.returncode:
                 sys.exit(f"load-test: requests failed, or Locust did; its output: {done.stdout[-500:]}")
@@ -78,4 +77,7 @@ def _figures(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except CompareError as error:
+        sys.exit(f"load-test: {error}")

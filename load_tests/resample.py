@@ -28,6 +28,6 @@ def resample(rows: int) -> Path:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or not sys.argv[1].isdecimal() or int(sys.argv[1]) == 0:  # noqa: PLR2004
+    if len(sys.argv) != 2 or not sys.argv[1].isdecimal() or int(sys.argv[1]) == 0:
         sys.exit("usage: python -m load_tests.resample ROWS, such as 100000")
     print(resample(int(sys.argv[1])))

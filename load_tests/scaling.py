@@ -12,13 +12,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import urllib.request
 from dataclasses import replace
 from typing import Any
 
-from load_tests.compare.__main__ import complete_rows, load, machine, prepare, write_bodies
+from load_tests.compare.client import complete_rows, load, machine, prepare, write_bodies
 from load_tests.compare.contenders import CONTENDERS, THIS
-from load_tests.compare.server import HOME, ROOT, Server, serve
+from load_tests.compare.server import HOME, ROOT, CompareError, Server, serve
 from propensity.tokens import new_token
 
 CONNECTIONS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
@@ -67,10 +68,10 @@ def main() -> None:
         for workers in range(1, (os.cpu_count() or 1) + 1):
             own = replace(contender, environment={"PROPENSITY_WORKERS": str(workers)})
             with serve(own, environments["compiled"]) as server:
-                load(server, request, token["TOKEN"], folder, 8, WARM_UP_SECONDS)
+                load(server, request, token, folder, 8, WARM_UP_SECONDS)
                 for connections in CONNECTIONS:
                     before = merged(server, scraper)
-                    found = load(server, request, token["TOKEN"], folder, connections, SECONDS)
+                    found = load(server, request, token, folder, connections, SECONDS)
                     memory = server.memory_mb()
                     measured.append(
                         {
@@ -94,4 +95,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except CompareError as error:
+        sys.exit(f"scaling: {error}")

@@ -133,6 +133,8 @@ class Parquet(_Table):
 
     media_type = "application/vnd.apache.parquet"
     name = "Parquet"
+    large_bytes = 0
+    """A small file may hold many rows."""
 
     def read(self, body: bytes) -> Batch:
         """The rows of the file."""

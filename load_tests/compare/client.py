@@ -1,0 +1,130 @@
+"""The client: what it sends, how it measures, and what it needs to be there."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import bentoml
+
+from load_tests.compare.contenders import Contender, Request, Rows
+from load_tests.compare.server import HOME, ROOT, CompareError, Server, base_environment
+from load_tests.resample import resample
+from propensity import store
+from propensity.contract import CATEGORIES
+from propensity.manifest import PipelineModel, ServedManifest
+from propensity.tokens import new_token
+
+TIMEOUT_SECONDS = 60
+BODIES = {1: 64, 100: 8, 1_000: 4, 10_000: 2}
+"""Different request bodies, by batch size, sent in turn."""
+
+
+def complete_rows() -> Rows:
+    """Applications without missing values: not every peer's protocol has a place for those.
+
+    Numbers are written as floats, as the pipeline wants them from those who build a DataFrame of them.
+    """
+    rows = [
+        {name: value if name in CATEGORIES or value is None else float(value) for name, value in row.items()}
+        for row in (each["application"] for each in json.loads(resample(20_000).read_bytes()))
+    ]
+    return [row for row in rows if None not in row.values()][: max(BODIES) + 2]
+
+
+def prepare() -> tuple[dict[str, dict[str, str]], str]:
+    """Stores, tables and tokens for the servers; gives their environments by form, and the token.
+
+    Raises:
+        CompareError: the client is not installed.
+    """
+    if shutil.which("wrk") is None:
+        raise CompareError("wrk is not installed; install it (Debian, Ubuntu: apt install wrk)")
+    HOME.mkdir(parents=True, exist_ok=True)
+    model = bentoml.models.get("propensity:latest")
+    content, manifest = store.check(model), store.manifest_of(model)
+    (HOME / "tables.npz").write_bytes(content)
+    tokens = HOME / "tokens"
+    tokens.unlink(missing_ok=True)
+    token = new_token(tokens, "compare", ["predict"])
+    pickle = ROOT / "artifacts/propensity.pkl"
+    common = base_environment(
+        PICKLE=str(pickle),
+        TABLES=str(HOME / "tables.npz"),
+        THRESHOLD=repr(manifest.threshold.value),
+        PROPENSITY_TOKENS_FILE=str(tokens),
+    )
+    environments = {}
+    for form in ("compiled", "pipeline"):
+        home = HOME / f"store-{form}"
+        shutil.rmtree(home, ignore_errors=True)
+        environments[form] = common | {"BENTOML_HOME": str(home)}
+        stored = home / "models"
+        stored.mkdir(parents=True)
+        shutil.copytree(Path(model.path).parent, stored / "propensity")
+    as_pipeline = ServedManifest(
+        **manifest.model_dump(exclude={"served"}), served=PipelineModel(reason="measured as one")
+    )
+    save = "import sys; from propensity import store; from propensity.manifest import ServedManifest as M; "
+    save += "store.save(open(sys.argv[1], 'rb').read(), M.model_validate_json(sys.argv[2]))"
+    subprocess.run(
+        [sys.executable, "-c", save, str(pickle), as_pipeline.model_dump_json()],
+        env=environments["pipeline"], cwd=ROOT, check=True,
+    )  # fmt: skip
+    return environments, token
+
+
+def load(
+    server: Server, request: Request, token: str, folder: Path, connections: int, seconds: int
+) -> dict[str, Any]:
+    """Let wrk send the bodies of a folder."""
+    environment = os.environ | {
+        "TOKEN": token,
+        "CONTENT_TYPE": request.content_type,
+        "URL_PATH": request.path,
+        "FOLDER": str(folder),
+        "BODIES": str(len(list(folder.iterdir()))),
+    }
+    options = [f"-c{connections}", f"-d{seconds}", f"--timeout={TIMEOUT_SECONDS}"]
+    script = str(Path(__file__).with_name("client.lua"))
+    before = server.cpu_seconds()
+    done = subprocess.run(
+        ["wrk", "-t1", *options, "-s", script, server.url],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    measured["cpu_seconds"] = round(server.cpu_seconds() - before, 3)
+    return measured
+
+
+def write_bodies(contender: Contender, request: Request, size: int, rows: Rows) -> Path:
+    """The bodies that a contender is sent, as files."""
+    folder = HOME / "bodies" / contender.name.replace(" ", "-") / str(size)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for number in range(BODIES[size]):
+        (folder / str(number)).write_bytes(request.body(rows[number : number + size]))
+    return folder
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False)
+    models = [
+        line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
+    ]
+    return {
+        "processor": models[0].partition(":")[2].strip() if models else platform.processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "client": " ".join(wrk.stdout.split()[:2]),
+    }

@@ -1,0 +1,103 @@
+"""Samples where a worker's time goes while it answers single predictions.
+
+    python -m load_tests.profiling      # writes load_tests/profiling.json and plots/flame.svg
+
+py-spy must be allowed to look into the worker: run it as root, or see its documentation.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+import psutil
+
+from load_tests.compare.client import complete_rows, load, prepare, write_bodies
+from load_tests.compare.contenders import CONTENDERS, THIS
+from load_tests.compare.server import HOME, ROOT, CompareError, serve
+
+CONNECTIONS = 32
+SECONDS = 8
+SAMPLES_A_SECOND = 250
+
+PARTS = {
+    "prometheus_client/": "metrics",
+    "propensity/metrics.py": "metrics",
+    "propensity/access_log.py": "access log",
+    "propensity/tokens.py": "tokens",
+    "pydantic/": "validation",
+    "propensity/contract.py": "validation",
+    "propensity/compiled.py": "scoring",
+    "propensity/features.py": "scoring",
+    "propensity/scorer.py": "scoring",
+    "propensity/dispatcher.py": "dispatcher",
+    "propensity/endpoint.py": "endpoint and formats",
+    "propensity/formats.py": "endpoint and formats",
+    "propensity/batch.py": "endpoint and formats",
+    "starlette/": "routing (Starlette)",
+    "uvicorn/": "HTTP (uvicorn, httptools)",
+}
+"""What a sample is counted as, by the innermost of its frames that is listed."""
+
+REST = "event loop and the rest"
+
+
+def parts(stacks: str) -> dict[str, float]:
+    """Share of the samples by part, from py-spy's raw output."""
+    samples: Counter[str] = Counter()
+    for line in stacks.splitlines():
+        stack, _, count = line.rpartition(" ")
+        frames = reversed(stack.split(";"))
+        part = next((PARTS[path] for frame in frames for path in PARTS if path in frame), REST)
+        if part.startswith("HTTP") and "run_asgi" not in stack and "data_received" not in stack:
+            part = REST  # uvicorn's own main function is below everything
+        samples[part] += int(count)
+    return {part: round(count / samples.total(), 4) for part, count in samples.most_common()}
+
+
+def main() -> None:
+    """The command."""
+    (contender,) = [each for each in CONTENDERS if each.name == THIS]
+    request = contender.single
+    assert request is not None  # noqa: S101 — for mypy
+    environments, token = prepare()
+    folder = write_bodies(contender, request, 1, complete_rows())
+    py_spy = str(Path(sys.executable).with_name("py-spy"))
+    stacks = HOME / "stacks"
+    outputs = {"raw": stacks, "flamegraph": ROOT / "load_tests/plots/flame.svg"}
+    outputs["flamegraph"].parent.mkdir(exist_ok=True)
+    with serve(contender, environments["compiled"]) as server:
+        worker = max(server.process.children(recursive=True), key=_is_worker)
+        for kind, path in outputs.items():
+            print(f"profiling: {SECONDS} s for {path.name}", flush=True)
+            seconds = SECONDS + 3
+            caller = threading.Thread(
+                target=load, args=(server, request, token, folder, CONNECTIONS, seconds)
+            )
+            caller.start()
+            options = ["--duration", str(SECONDS), "--rate", str(SAMPLES_A_SECOND), "--nonblocking"]
+            into = ["--format", kind, "--output", str(path)]
+            subprocess.run(
+                [py_spy, "record", "--pid", str(worker.pid), *into, *options],
+                check=True, capture_output=True,
+            )  # fmt: skip
+            caller.join()
+    report = {"connections": CONNECTIONS, "parts": parts(stacks.read_text(encoding="utf-8"))}
+    path = ROOT / "load_tests/profiling.json"
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(f"profiling: wrote {path.relative_to(ROOT)}")
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    return any("worker.service" in part for part in process.cmdline())
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except CompareError as error:
+        sys.exit(f"profiling: {error}")

@@ -1,0 +1,346 @@
+"""Writes the report, REPORT.md and its pictures, from the committed measurements.
+
+python -m load_tests.report
+"""
+
+from __future__ import annotations
+
+import statistics
+
+from load_tests import capacity
+from load_tests.figures import (
+    ARROW,
+    BENTOMLS,
+    CONNECTIONS,
+    DIRECT,
+    ECHO,
+    HERE,
+    MODEL_SERVERS,
+    NAIVE,
+    PIPELINE,
+    PIPELINE_DIRECT,
+    SAME_MODEL,
+    SIZES,
+    THIS,
+    Comparison,
+    Complexity,
+    Scaling,
+    cell,
+    read,
+)
+
+C32 = cell(32, 1)
+PEERS = [ECHO, SAME_MODEL, NAIVE, *MODEL_SERVERS]
+EXAMPLES = [(200, 1, 20), (2_000, 1, 50), (10_000, 1, 50), (5, 1_000, 100), (5, 10_000, 500)]
+"""Requests a second, rows a request and p99 in ms that the report plans for."""
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table; the first column is text, the others are numbers."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def times(ratio: float) -> str:
+    """A ratio, to as many digits as it deserves."""
+    return f"{ratio:,.0f}×" if ratio >= 20 else f"{ratio:.1f}×" if ratio >= 2 else f"{ratio:.2f}×"
+
+
+def fastest(comparison: Comparison, names: list[str], of: str) -> str:
+    """The contender with the highest rate."""
+    return max(names, key=lambda name: comparison.rate(name, of))
+
+
+def side_by_side(comparison: Comparison) -> str:
+    """Single predictions at 32 connections, and what each takes."""
+    rows = [
+        [
+            name,
+            f"{comparison.rate(name, C32):,.0f}",
+            "1" if name == THIS else times(comparison.ratio(THIS, name, C32)),
+            f"{comparison.median(name, C32, 'p50_ms'):.1f}",
+            f"{comparison.median(name, C32, 'p99_ms'):.1f}",
+            f"{comparison.median(name, C32, 'p999_ms'):.1f}",
+            f"{comparison.cpu_ms(name, C32):.2f}",
+            f"{comparison.errors(name):,}",
+            f"{comparison.rss_mb(name, 'started', 'all'):,.0f}",
+            f"{comparison.start_seconds(name):.1f}",
+        ]
+        for name in [THIS, *PEERS]
+    ]
+    head = ["", "requests/s", "this bundle is", "p50 ms", "p99 ms", "p99.9 ms", "CPU ms a request"]
+    return table([*head, "errors", "RSS MB", "start s"], rows)
+
+
+def summary(comparison: Comparison) -> str:
+    """What the README shows: single predictions at 32 connections, the fastest peer first."""
+    peers = sorted((name for name in PEERS if name != ECHO), key=lambda name: -comparison.rate(name, C32))
+    rows = [
+        [
+            name,
+            f"{comparison.rate(name, C32):,.0f}",
+            f"{comparison.median(name, C32, 'p99_ms'):,.0f} ms",
+            "" if name == THIS else times(comparison.ratio(THIS, name, C32)),
+        ]
+        for name in [THIS, *peers]
+    ]
+    return table(["one worker, 32 connections", "single predictions/s", "p99", "this bundle is"], rows)
+
+
+def dispatchers(comparison: Comparison) -> str:
+    """The service with its dispatcher, with BentoML's, and without one."""
+    rows = []
+    for name in (THIS, BENTOMLS, DIRECT):
+        rates = [f"{comparison.rate(name, cell(each, 1)):,.0f}" for each in CONNECTIONS]
+        rows.append([name, f"{comparison.median(name, cell(1, 1), 'p50_ms'):.2f} ms", *rates])
+    return table(["", "p50, 1 connection", *[f"requests/s, {each}" for each in CONNECTIONS]], rows)
+
+
+def by_connections(comparison: Comparison) -> str:
+    """Single predictions a second by connections, with the ratio of this bundle to each."""
+    rows = []
+    for name in [THIS, *PEERS]:
+        line = [name]
+        for each in CONNECTIONS:
+            of = cell(each, 1)
+            ratio = "" if name == THIS else f" ({times(comparison.ratio(THIS, name, of))})"
+            line.append(f"{comparison.rate(name, of):,.0f}{ratio}")
+        rows.append(line)
+    return table(["requests/s", *[f"{each} connections" for each in CONNECTIONS]], rows)
+
+
+def by_size(comparison: Comparison, connections: int) -> str:
+    """Predictions a second by batch size, with the ratio of this bundle's JSON to each."""
+    rows = []
+    for name in [THIS, ARROW, *PEERS]:
+        line = [name]
+        for size in SIZES:
+            of = cell(connections, size)
+            if not comparison.has(name, of):
+                line.append("")
+                continue
+            ratio = "" if name == THIS else f" ({times(comparison.ratio(THIS, name, of))})"
+            line.append(f"{comparison.rate(name, of) * size:,.0f}{ratio}")
+        rows.append(line)
+    return table(["rows/s", *[f"{size:,} a request" for size in SIZES]], rows)
+
+
+def targets(comparison: Comparison) -> str:
+    """What was aimed at, and what came out."""
+    server = fastest(comparison, MODEL_SERVERS, C32)
+    batch = cell(8, 1_000)
+    batch_server = fastest(comparison, MODEL_SERVERS, batch)
+    c1 = cell(1, 1)
+
+    def of_two(name: str, other: str, of: str, what: str) -> tuple[float, float]:
+        return comparison.median(name, of, what), comparison.median(other, of, what)
+
+    merged_p50, direct_p50 = of_two(THIS, DIRECT, c1, "p50_ms")
+    tail = comparison.median(THIS, C32, "p99_ms") / comparison.median(THIS, C32, "p50_ms")
+    arrow = max(comparison.rate(ARROW, cell(each, 10_000)) * 10_000 for each in (1, 8))
+    memory, of_pipeline = (comparison.rss_mb(name, "started", "largest") for name in (THIS, PIPELINE))
+    rows = [
+        _at_least("Single, 32 connections, to FastAPI and pickle", 25, comparison.ratio(THIS, NAIVE, C32)),
+        _at_least(f"to the fastest model server, {server}", 15, comparison.ratio(THIS, server, C32)),
+        _at_least("to FastAPI with the same compiled model", 1, comparison.ratio(THIS, SAME_MODEL, C32)),
+        _at_least("to the ASGI echo", 0.4, comparison.ratio(THIS, ECHO, C32)),
+        _at_most("p99 to p50", 2, tail),
+        _at_least("Merged to not merged, 32 connections", 0.9, comparison.ratio(THIS, DIRECT, C32)),
+        _at_most("Merging adds, 1 connection, p50", 0.3, merged_p50 - direct_p50, " ms"),
+        _at_least(
+            f"1,000 rows as JSON, to the best model server, {batch_server}",
+            5,
+            comparison.ratio(THIS, batch_server, batch),
+        ),
+        _at_least("Arrow, 10,000 rows", 500_000, arrow, " rows/s"),
+        _at_least(
+            "Arrow to this bundle's JSON, 10,000 rows", 5, comparison.ratio(ARROW, THIS, cell(8, 10_000))
+        ),
+        _at_most("Start to ready", 3, comparison.start_seconds(THIS), " s"),
+        _at_most("Memory of a worker, to the pipeline form's", 0.5, memory / of_pipeline),
+        _at_least(
+            "Pipeline form, merged to not, 32 connections",
+            10,
+            comparison.ratio(PIPELINE, PIPELINE_DIRECT, C32),
+        ),
+    ]
+    return table(["", "aim", "found", "met"], rows)
+
+
+def _shown(value: float, unit: str) -> str:
+    if unit == "×":
+        return times(value)
+    return f"{value:,.0f}{unit}" if value >= 100 else f"{value:.2g}{unit}"
+
+
+def _at_least(what: str, aim: float, found: float, unit: str = "×") -> list[str]:
+    return [what, f"≥ {aim:,g}{unit}", _shown(found, unit), "yes" if found >= aim else "**no**"]
+
+
+def _at_most(what: str, aim: float, found: float, unit: str = "×") -> list[str]:
+    return [what, f"≤ {aim:,g}{unit}", _shown(found, unit), "yes" if found <= aim else "**no**"]
+
+
+def configured(comparison: Comparison) -> str:
+    """How each contender was configured."""
+    lines = []
+    for name, contender in comparison.contenders.items():
+        versions = ", ".join(f"{library} {version}" for library, version in contender["versions"].items())
+        lines.append(f"- **{name}**: {contender['configured']} ({versions}).")
+    return "\n".join(lines)
+
+
+def fits(scaling: Scaling) -> str:
+    """The coefficients of the Universal Scalability Law."""
+    rows = []
+    for workers in scaling.workers:
+        rate, contention, coherency = scaling.usl(workers)
+        peak = max(scaling.rate(workers, each) for each in scaling.connections)
+        rows.append([str(workers), f"{rate:,.0f}", f"{contention:.3f}", f"{coherency:.1e}", f"{peak:,.0f}"])
+    return table(["workers", "λ, requests/s", "σ, contention", "κ, coherency", "highest measured"], rows)
+
+
+def costs_table(costs: Complexity) -> str:
+    """The fitted costs of a model call."""
+    rows = []
+    for form, order in (
+        ("compiled", "O(rows · (features · log splits + features · trees · ⌈leaves / 8⌉))"),
+        ("pipeline", "O(rows · (columns + trees · depth)), and a large constant"),
+    ):
+        call, row, unit = costs.fit(form)
+        residuals = sorted(abs(each) for each in costs.residuals(form))
+        rows.append(
+            [
+                form,
+                f"{call * 1e6:,.0f} µs",
+                f"{row * 1e6:.2f} µs",
+                f"{unit * 1e9:.2f} ns",
+                f"{statistics.median(residuals):.0%}",
+                f"{residuals[-1]:.0%}",
+                order,
+            ]
+        )
+    head = ["form", "a, a call", "b, a row", "c, a row and unit", "residual, median", "largest", "order"]
+    return table(head, rows)
+
+
+def plans() -> str:
+    """What some loads take."""
+    rows = []
+    for rps, size, p99_ms in EXAMPLES:
+        load = [f"{rps:,}", f"{size:,}", f"{p99_ms:,} ms"]
+        try:
+            needed = capacity.plan(rps, p99_ms, size)
+        except capacity.CapacityError as error:
+            rows.append([*load, str(error), "", "", "", "", ""])
+            continue
+        rows.append(
+            [
+                *load,
+                f"{needed.worker.rps:,.0f}",
+                f"{needed.workers:,}",
+                f"{needed.pods:,}",
+                f"{needed.memory_gb:.1f} GB",
+                f"{needed.network_mbit:,.0f} Mbit/s",
+                f"{needed.binds}",
+                f"{needed.price_of_a_million:.4f}",
+            ]
+        )
+    head = ["requests/s", "rows a request", "p99", "a worker answers", "workers", "pods", "memory", "network"]
+    return table([*head, "binds", "a million predictions"], rows)
+
+
+def locust() -> str:
+    """What Locust measured."""
+    content = read("load_test")
+    rows = [
+        [
+            f"{user}, `{figures['path']}`",
+            f"{figures['requests_per_second']:,.0f}",
+            f"{figures['p50_ms']:.0f}",
+            f"{figures['p99_ms']:.0f}",
+            f"{figures['requests']:,}",
+            f"{figures['failures']:,}",
+        ]
+        for user, paths in content["users"].items()
+        for figures in paths
+    ]
+    return table(
+        [f"{content['callers']} callers", "requests/s", "p50 ms", "p99 ms", "requests", "failed"], rows
+    )
+
+
+def profile() -> str:
+    """Where a worker's time goes."""
+    content = read("profiling")
+    rows = [[part, f"{share:.0%}"] for part, share in content["parts"].items()]
+    return table([f"single predictions, {content['connections']} connections", "of the samples"], rows)
+
+
+def forms(comparison: Comparison) -> str:
+    """What the forms take when they are served."""
+    rows = [
+        [
+            name,
+            f"{comparison.start_seconds(name):.1f}",
+            f"{comparison.rss_mb(name, 'started', 'largest'):,.0f}",
+            f"{comparison.rss_mb(name, 'loaded', 'largest'):,.0f}",
+            f"{comparison.rate(name, C32):,.0f}",
+            f"{comparison.rate(name, cell(8, 1_000)) * 1_000:,.0f}",
+        ]
+        for name in (THIS, PIPELINE)
+    ]
+    head = ["", "start s", "worker MB, started", "worker MB, after all loads", "single requests/s"]
+    return table([*head, "rows/s in batches of 1,000"], rows)
+
+
+def report() -> str:
+    """The report's text."""
+    comparison, scaling, costs = Comparison(), Scaling(), Complexity()
+    machine = comparison.machine
+    c1 = cell(1, 1)
+    text = (HERE / "report.md.in").read_text(encoding="utf-8")
+    return text.format(
+        machine=f"{machine['cores']} cores of {machine['processor']}, Python {machine['python']}",
+        client=machine["client"],
+        rounds=len(comparison.rounds),
+        seconds=comparison.seconds,
+        targets=targets(comparison),
+        side_by_side=side_by_side(comparison),
+        by_connections=by_connections(comparison),
+        by_size_1=by_size(comparison, 1),
+        by_size_8=by_size(comparison, 8),
+        configured=configured(comparison),
+        profile=profile(),
+        forms=forms(comparison),
+        merged_c32=times(comparison.ratio(THIS, DIRECT, C32)),
+        bentomls_c32=times(comparison.ratio(THIS, BENTOMLS, C32)),
+        merged_p50=f"{comparison.median(THIS, c1, 'p50_ms'):.2f}",
+        direct_p50=f"{comparison.median(DIRECT, c1, 'p50_ms'):.2f}",
+        bentomls_p50=f"{comparison.median(BENTOMLS, c1, 'p50_ms'):.2f}",
+        pipeline_c32=times(comparison.ratio(PIPELINE, PIPELINE_DIRECT, C32)),
+        usl=fits(scaling),
+        costs=costs_table(costs),
+        plans=plans(),
+        headroom=f"{capacity.HEADROOM:.0%}",
+        workers_a_pod=capacity.WORKERS_A_POD,
+        core_hour=f"{capacity.CORE_HOUR:g}",
+        gb_a_core=f"{capacity.GB_A_CORE:g}",
+        mbit_a_core=f"{capacity.MBIT_A_CORE:g}",
+        worker_mb=f"{scaling.worker_mb():.0f}",
+        base_mb=f"{scaling.base_mb():.0f}",
+        locust=locust(),
+    )
+
+
+def main() -> None:
+    """The command."""
+    from load_tests import plots  # noqa: PLC0415 — who only wants the text needs no matplotlib
+
+    plots.draw()
+    (HERE / "REPORT.md").write_text(report(), encoding="utf-8")
+    print("report: wrote load_tests/REPORT.md and its pictures")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""The load tests: what they committed is what the documents say, and their commands say what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import PREDICT_TOKEN, ROOT
+
+from load_tests import capacity, report
+from load_tests.compare.__main__ import CELLS
+from load_tests.compare.contenders import CONTENDERS, Contender
+from load_tests.figures import CONNECTIONS, SIZES, THIS, Comparison, Complexity, Scaling, cell, read, usl
+from propensity.contract import EXAMPLE
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=ROOT, env=os.environ | environment, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_report_is_made_of_the_committed_measurements() -> None:
+    assert report.report() == (ROOT / "load_tests/REPORT.md").read_text()
+
+
+def test_the_readme_and_the_decision_show_the_committed_measurements() -> None:
+    comparison = Comparison()
+    assert report.summary(comparison) in (ROOT / "README.md").read_text()
+    assert report.dispatchers(comparison) in (ROOT / "docs/adr/0004-dispatcher.md").read_text()
+
+
+def test_the_comparison_measured_every_contender_in_every_cell() -> None:
+    comparison = Comparison()
+    assert len(comparison.rounds) == 3
+    for contender in CONTENDERS:
+        assert comparison.contenders[contender.name]["configured"] == contender.configured
+        for connections, size in CELLS:
+            is_measured = (contender.single if size == 1 else contender.batch) is not None
+            assert comparison.has(contender.name, cell(connections, size)) == is_measured
+    assert {connections for connections, size in CELLS if size == 1} == set(CONNECTIONS)
+    assert {size for _, size in CELLS} == set(SIZES)
+    assert comparison.errors(THIS) == 0
+
+
+@pytest.mark.parametrize("contender", CONTENDERS, ids=lambda contender: contender.name)
+def test_every_contender_is_there_to_be_installed_and_started(contender: Contender) -> None:
+    assert (ROOT / contender.requirements).is_file()
+    for part in contender.command:
+        if part.startswith("load_tests/") and part.endswith(".py"):
+            assert (ROOT / part).is_file()
+    for request in (contender.single, contender.batch):
+        if request is not None:
+            assert request.body([dict(EXAMPLE)])
+
+
+def test_a_plan_grows_with_the_load_and_the_rows() -> None:
+    small, large = capacity.plan(1_000, 50), capacity.plan(100_000, 50)
+    assert small.workers < large.workers
+    assert large.workers == pytest.approx(100_000 / (large.worker.rps * capacity.HEADROOM), abs=1)
+    assert small.price_of_a_million == large.price_of_a_million
+    hundred, between, thousand = (capacity.of_worker(rows, 1_000).rps for rows in (100, 400, 1_000))
+    assert hundred > between > thousand
+    assert capacity.plan(10, 1_000, 1_000).price_of_a_million < small.price_of_a_million
+
+
+def test_a_worker_is_measured_within_the_latency_asked_for() -> None:
+    scaling = Scaling()
+    tails = sorted(scaling.median(1, each, "p99_ms") for each in scaling.connections)
+    slow, fast = capacity.of_worker(1, tails[-1]), capacity.of_worker(1, tails[0])
+    assert fast.p99_ms <= tails[0]
+    assert slow.rps >= fast.rps
+
+
+def test_the_capacity_command_prints_the_plan() -> None:
+    done = run("load_tests.capacity", "--rps", "2000", "--p99-ms", "50")
+    assert done.returncode == 0
+    plan = capacity.plan(2_000, 50)
+    assert f"workers  {plan.workers} (a core each)" in done.stdout
+    assert f"binds    {plan.binds}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rps", "10", "--p99-ms", "0.001"], "capacity: no load of 1 rows a request was answered within"),
+        (["--rps", "10", "--p99-ms", "50", "--rows", "20000"], "capacity: requests of 1 to 10,000 rows"),
+        (["--rps", "0", "--p99-ms", "50"], "capacity: --rps, --p99-ms and --core-hour must be more than 0"),
+    ],
+)
+def test_a_load_that_was_not_measured_is_said_in_one_line(arguments: list[str], message: str) -> None:
+    done = run("load_tests.capacity", *arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_missing_client_is_said_in_one_line(tmp_path: Path) -> None:
+    for command, name in (("load_tests.compare", "compare"), ("load_tests.scaling", "scaling")):
+        done = run(command, PATH=str(tmp_path))
+        assert done.returncode == 1
+        assert done.stderr == f"{name}: wrk is not installed; install it (Debian, Ubuntu: apt install wrk)\n"
+
+
+def test_an_unknown_contender_is_named(tag: str) -> None:
+    done = run("load_tests.compare", "no such thing")
+    assert done.returncode == 1
+    assert done.stderr.startswith("compare: no contender no such thing; there are this bundle, ")
+
+
+def test_the_fits_follow_what_was_measured() -> None:
+    scaling, costs = Scaling(), Complexity()
+    for workers in scaling.workers:
+        fitted = scaling.usl(workers)
+        for connections in scaling.connections:
+            measured = scaling.rate(workers, connections)
+            assert usl(connections, *fitted) == pytest.approx(measured, rel=0.35)
+    for form in ("compiled", "pipeline"):
+        assert min(costs.fit(form)) >= 0
+        assert sorted(map(abs, costs.residuals(form)))[len(costs.residuals(form)) // 2] < 0.35
+
+
+@pytest.mark.parametrize("user", ["SingleUser", "BatchUser", "MixedUser"])
+def test_each_kind_of_locust_user_predicts_without_failures(server: str, user: str) -> None:
+    done = run(
+        "locust", "-f", "load_tests/locustfile.py", "--host", server, "--headless", "--json", "--users", "4",
+        "--spawn-rate", "4", "--run-time", "2s", "--loglevel", "ERROR", user, TOKEN=PREDICT_TOKEN,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for entry in json.loads(done.stdout):
+        assert entry["num_requests"] > 10
+        assert entry["num_failures"] == 0
+
+
+def test_locust_users_say_when_a_token_is_missing_or_wrong(server: str) -> None:
+    options = ["--host", server, "--headless", "--users", "1", "--run-time", "1s", "SingleUser"]
+    missing = run("locust", "-f", "load_tests/locustfile.py", *options, TOKEN="")
+    assert missing.returncode == 1
+    assert "TOKEN is not set; `make -s token` prints the one of `make serve`" in missing.stderr
+    wrong = run("locust", "-f", "load_tests/locustfile.py", *options, TOKEN="wrong")
+    assert wrong.returncode == 1
+    assert "401" in wrong.stderr + wrong.stdout
+
+
+def test_the_load_test_failed_no_request() -> None:
+    for paths in read("load_test")["users"].values():
+        assert all(figures["failures"] == 0 and figures["requests"] > 100 for figures in paths)
