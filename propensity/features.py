@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from propensity.contract import CATEGORIES, FEATURES, Application
+from propensity.contract import CATEGORIES, FEATURES, Application, bounds
 
 NUMBERS = tuple(name for name in FEATURES if name not in CATEGORIES)
 COLUMNS = (*NUMBERS, *CATEGORIES)
@@ -20,8 +21,10 @@ Features = npt.NDArray[np.float64]
 Propensities = npt.NDArray[np.float64]
 """Probability of default of each application, shape (n,)."""
 
-_numbers = itemgetter(*NUMBERS)
-_categories = itemgetter(*CATEGORIES)
+LOWEST, HIGHEST = np.array([bounds(name) for name in NUMBERS], dtype=np.float64).T
+"""Bounds of the numbers, each of shape (len(NUMBERS),)."""
+
+_in_order = itemgetter(*COLUMNS)
 
 
 @lru_cache(maxsize=4_096)
@@ -32,11 +35,24 @@ def _places(categories: tuple[str | None, ...]) -> tuple[float, ...]:
     )
 
 
+def of_tuples(rows: Sequence[tuple[Any, ...]]) -> Features:
+    """Applications as a matrix, from their fields in the order of `COLUMNS`."""
+    encoded = np.empty((len(rows), len(COLUMNS)))
+    if rows:
+        numbers = len(NUMBERS)
+        encoded[:] = [row[:numbers] + _places(row[numbers:]) for row in rows]  # None becomes NaN
+    return encoded
+
+
 def encode(applications: Sequence[Application]) -> Features:
     """Applications as a matrix."""
-    encoded = np.empty((len(applications), len(COLUMNS)))
-    if not applications:
-        return encoded
-    values = [application.__dict__ for application in applications]
-    encoded[:] = [_numbers(row) + _places(_categories(row)) for row in values]  # None becomes NaN
-    return encoded
+    return of_tuples([_in_order(application.__dict__) for application in applications])
+
+
+def breaks_bounds(features: Features) -> npt.NDArray[np.bool_]:
+    """Which rows hold a number out of its bounds, or one that is not whole; a missing one does not count."""
+    numbers = features[:, : len(NUMBERS)]
+    broken: npt.NDArray[np.bool_] = (
+        (numbers < LOWEST) | (numbers > HIGHEST) | (np.floor(numbers) < numbers)
+    ).any(axis=1)
+    return broken

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
+from propensity import plain_json
 from propensity.batch import Batch, Outcomes
 from propensity.contract import Application, Applications, Row
 from propensity.limits import (
@@ -71,7 +72,8 @@ class BatchJson(Format):
 
     def read(self, body: bytes) -> Batch:
         """The applications."""
-        return Batch.of(Applications.rows(body))
+        features = plain_json.read_batch(body)
+        return Batch.of(Applications.rows(body)) if features is None else Batch(features, {})
 
     def write(self, outcomes: Outcomes) -> bytes:
         """The predictions and problems, and how many are problems."""
@@ -87,6 +89,9 @@ class NdJson(Format):
 
     def read(self, body: bytes) -> Batch:
         """The applications; empty lines are passed over."""
+        features = plain_json.read_lines(body)
+        if features is not None:
+            return Batch(features, {})
         lines = [line for line in body.split(b"\n") if line.strip()]
         if not lines:
             raise ProblemError.of(422, "the body must hold at least 1 application")

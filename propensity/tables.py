@@ -19,12 +19,11 @@ import pyarrow.parquet as pq
 
 from propensity import parquet_footer as footer
 from propensity.batch import Batch, Outcomes
-from propensity.contract import CATEGORIES, FEATURES, NULLABLE, bounds, read_row
-from propensity.features import COLUMNS, NUMBERS
+from propensity.contract import CATEGORIES, FEATURES, NULLABLE, read_row
+from propensity.features import COLUMNS, breaks_bounds
 from propensity.limits import MAX_TABLE_BYTES, MAX_TABLE_ROWS
 from propensity.problem import FieldError, Problem, ProblemError
 
-_LOWEST, _HIGHEST = np.array([bounds(name) for name in NUMBERS]).T[:, :, np.newaxis]
 _NULLABLE = np.array([[name in NULLABLE] for name in COLUMNS])
 _VALUES = {name: pa.array(categories) for name, categories in CATEGORIES.items()}
 
@@ -168,10 +167,7 @@ def read(table: pa.Table) -> Batch:
         features[place] = _places(values, name) if name in CATEGORIES else _numbers(values)
         if values.null_count:
             missing[place] = values.is_null().to_numpy(zero_copy_only=False)
-    numbers = features[: len(NUMBERS)]
-    # NaN compares as false, and is looked at last.
-    doubtful = ((numbers < _LOWEST) | (numbers > _HIGHEST) | (np.floor(numbers) < numbers)).any(axis=0)
-    doubtful |= (np.isnan(features) & ~(missing & _NULLABLE)).any(axis=0)
+    doubtful = breaks_bounds(features.T) | (np.isnan(features) & ~(missing & _NULLABLE)).any(axis=0)
     problems: dict[int, Problem] = {}
     valid = np.ones(table.num_rows, dtype=bool)
     for number in np.flatnonzero(doubtful).tolist():

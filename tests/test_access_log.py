@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import AUTHORIZED, METRICS_AUTHORIZED
+import yaml
+from conftest import AUTHORIZED, METRICS_AUTHORIZED, ROOT
 from starlette.testclient import TestClient
 
 from propensity import access_log
@@ -84,3 +89,42 @@ def test_a_full_disk_costs_lines_and_no_predictions(
     output.is_full = False
     client.post("/v1/predict", json=EXAMPLE, headers=AUTHORIZED)
     assert output.lines(1)[-1]["status"] == 200
+
+
+PREDICT_ONCE = """
+import asyncio, json
+from service import Propensity
+from propensity.contract import EXAMPLE
+
+async def main():
+    app = Propensity.to_asgi()
+    async with app.router.lifespan_context(app):
+        async def receive():
+            return {"type": "http.request", "body": json.dumps(EXAMPLE).encode(), "more_body": False}
+
+        async def send(message):
+            pass
+
+        headers = [(b"authorization", b"Bearer predict-token"), (b"content-type", b"application/json"),
+                   (b"traceparent", b"00-0123456789abcdef0123456789abcdef-0123456789abcdef-01")]
+        scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": headers,
+                 "query_string": b"", "scheme": "http", "server": ("service", 80),
+                 "client": ("caller", 1), "http_version": "1.1"}
+        await app(scope, receive, send)
+        await asyncio.sleep(0.3)
+
+asyncio.run(main())
+"""
+
+
+def test_a_line_names_the_trace_where_spans_are_exported(tag: str, tmp_path: Path) -> None:
+    config = tmp_path / "bentoml.yaml"
+    tracing = {"exporter_type": "in_memory", "sample_rate": 1.0}
+    config.write_text(yaml.safe_dump({"services": {"propensity": {"tracing": tracing}}}))
+    done = subprocess.run(
+        [sys.executable, "-c", PREDICT_ONCE], cwd=ROOT, env=os.environ | {"BENTOML_CONFIG": str(config)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    (line,) = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert line["trace_id"] == "0123456789abcdef0123456789abcdef"
+    assert line["status"] == 200

@@ -21,6 +21,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "load_tests/REPORT.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 

@@ -1,0 +1,55 @@
+"""Batches of JSON that are plainly valid, read fast.
+
+msgspec, compiled from the contract, reads a row in a fraction of the time that the contract itself takes, and
+says little of what is wrong with one. So it only ever accepts: whatever it does not is read by the contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from propensity.contract import CATEGORIES, NULLABLE
+from propensity.features import COLUMNS, Features, breaks_bounds, of_tuples
+from propensity.limits import MAX_ROWS
+
+
+def _field(name: str) -> tuple[Any, ...]:
+    kind: Any = Literal[CATEGORIES[name]] if name in CATEGORIES else float
+    return (name, kind | None, None) if name in NULLABLE else (name, kind)
+
+
+# Not tracked by the garbage collector: they hold no references that could form a cycle.
+_Row: Any = msgspec.defstruct(
+    "Row", [_field(name) for name in COLUMNS], kw_only=True, forbid_unknown_fields=True, gc=False
+)
+_Batch: Any = msgspec.defstruct(
+    "Batch", [("applications", list[_Row])], kw_only=True, forbid_unknown_fields=True, gc=False
+)
+_of_batch = msgspec.json.Decoder(_Batch)
+_of_lines = msgspec.json.Decoder(_Row)
+
+
+def read_batch(body: bytes) -> Features | None:
+    """The applications of `{"applications": [...]}`; None, if the contract should look at it."""
+    try:
+        return _checked(_of_batch.decode(body).applications)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def read_lines(body: bytes) -> Features | None:
+    """The applications of a body with one a line; None, if the contract should look at it."""
+    try:
+        return _checked(_of_lines.decode_lines(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _checked(rows: Sequence[Any]) -> Features | None:
+    if not 0 < len(rows) <= MAX_ROWS:
+        return None
+    features = of_tuples([msgspec.structs.astuple(row) for row in rows])
+    return None if breaks_bounds(features).any() else features

@@ -1,0 +1,99 @@
+"""The fast reader of JSON: accepts nothing that the contract does not, and reads the same numbers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_contract import ANYTHING, NEARLY, VALID
+
+from propensity import plain_json
+from propensity.batch import Batch
+from propensity.contract import EXAMPLE, NULLABLE, Applications
+from propensity.features import Features
+from propensity.limits import MAX_ROWS
+
+
+def whole(rows: list[Any], **more: Any) -> bytes:
+    return json.dumps({"applications": rows, **more}).encode()
+
+
+def by_contract(body: bytes) -> Features:
+    batch = Batch.of(Applications.rows(body))
+    assert not batch.problems
+    return batch.features
+
+
+@given(st.lists(VALID, min_size=1, max_size=5))
+def test_what_is_valid_is_read_as_the_contract_reads_it(rows: list[Any]) -> None:
+    lines = "\n".join(map(json.dumps, rows)).encode()
+    for features in (plain_json.read_batch(whole(rows)), plain_json.read_lines(lines)):
+        assert features is not None
+        assert np.array_equal(features, by_contract(whole(rows)), equal_nan=True)
+
+
+PIECES = b'0123456789.-+eE,:"[]{} \\nul'
+
+
+@given(st.lists(NEARLY | ANYTHING, min_size=1, max_size=3), st.data())
+def test_what_it_accepts_the_contract_accepts_too(rows: list[Any], data: st.DataObject) -> None:
+    body = bytearray(whole(rows))
+    for _ in range(data.draw(st.integers(0, 2))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.sampled_from(PIECES))
+    features = plain_json.read_batch(bytes(body))
+    if features is not None:
+        assert np.array_equal(features, by_contract(bytes(body)), equal_nan=True)
+
+
+VALUE = b'"age": 30'
+
+
+@pytest.mark.parametrize(
+    "written",
+    [b'"age": 30.0', b'"age": 3e1', b'"age": 300E-1', b'"\\u0061ge": 30', b'"age": 29, "age": 30',
+     b' "age" :\t30 '],
+)  # fmt: skip
+def test_other_ways_to_write_the_same_are_read_the_same(written: bytes) -> None:
+    body = whole([EXAMPLE]).replace(VALUE, written)
+    features = plain_json.read_batch(body)
+    assert features is not None
+    assert np.array_equal(features, by_contract(body))
+    assert np.array_equal(features, by_contract(whole([EXAMPLE])))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [b'"age": 17', b'"age": 101', b'"age": 30.5', b'"age": "30"', b'"age": true', b'"age": null',
+     b'"age": NaN', b'"age": Infinity', b'"age": 1e400', b'"age": 030', b'"age": 30,', b'"agee": 30',
+     b'"age": 30, "x": 1',
+     b'"age": [30]', b'"age": 1' + b"0" * 400, b'"home": "castle", "age": 30', b'"age": 30, "\xff": 1'],
+)  # fmt: skip
+def test_what_is_wrong_is_left_to_the_contract(written: bytes) -> None:
+    assert plain_json.read_batch(whole([EXAMPLE]).replace(VALUE, written)) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"{}", b"null", whole([]), whole([EXAMPLE], x=1), whole([EXAMPLE]) + b"x", b"\xef\xbb\xbf{}",
+     b"[" * 100_000, whole([[]]), whole([EXAMPLE] * (MAX_ROWS + 1)), b'{"applications": {}}'],
+)  # fmt: skip
+def test_what_is_no_batch_is_left_to_the_contract(body: bytes) -> None:
+    assert plain_json.read_batch(body) is None
+
+
+def test_what_may_be_missing_may_be_left_out_or_null() -> None:
+    null, left_out = (
+        plain_json.read_batch(whole([row]))
+        for row in (
+            EXAMPLE | dict.fromkeys(NULLABLE),
+            {name: value for name, value in EXAMPLE.items() if name not in NULLABLE},
+        )
+    )
+    assert null is not None
+    assert left_out is not None
+    assert np.isnan(null).sum() == len(NULLABLE)
+    assert np.array_equal(null, left_out, equal_nan=True)
