@@ -55,7 +55,8 @@ applications: $(PICKLE)
 
 benchmark: $(PICKLE)
 	@$(PY) -m pytest tests/test_benchmarks.py --benchmark-enable --benchmark-storage=.local/benchmarks \
-		--benchmark-autosave --benchmark-compare --benchmark-columns=median,iqr,rounds
+		--benchmark-autosave --benchmark-columns=median,iqr,rounds \
+		$(if $(wildcard .local/benchmarks/*/*.json),--benchmark-compare)
 
 # Each measures, writes its figures beside the script, and the report anew.
 load-test: import

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from load_tests.compare.client import complete_rows, load, prepare, write_bodies
+from load_tests.compare.client import complete_rows, load, prepare, require_wrk, write_bodies
 from load_tests.compare.contenders import CONTENDERS, THIS
 from load_tests.compare.server import HOME, ROOT, CompareError, serve
 
@@ -61,6 +61,7 @@ def parts(stacks: str) -> dict[str, float]:
 
 def main() -> None:
     """The command."""
+    require_wrk()
     (contender,) = [each for each in CONTENDERS if each.name == THIS]
     request = contender.single
     assert request is not None  # noqa: S101 — for mypy

@@ -17,7 +17,7 @@ import urllib.request
 from dataclasses import replace
 from typing import Any
 
-from load_tests.compare.client import complete_rows, load, machine, prepare, write_bodies
+from load_tests.compare.client import complete_rows, load, machine, prepare, require_wrk, write_bodies
 from load_tests.compare.contenders import CONTENDERS, THIS
 from load_tests.compare.server import HOME, ROOT, CompareError, Server, serve
 from propensity.tokens import new_token
@@ -56,6 +56,7 @@ def histogram(before: dict[float, float], after: dict[float, float]) -> dict[str
 
 def main() -> None:
     """The command."""
+    require_wrk()
     (contender,) = [each for each in CONTENDERS if each.name == THIS]
     request = contender.single
     assert request is not None  # noqa: S101 — for mypy

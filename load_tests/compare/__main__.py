@@ -17,7 +17,15 @@ import urllib.request
 from importlib import metadata
 from typing import Any
 
-from load_tests.compare.client import TIMEOUT_SECONDS, complete_rows, load, machine, prepare, write_bodies
+from load_tests.compare.client import (
+    TIMEOUT_SECONDS,
+    complete_rows,
+    load,
+    machine,
+    prepare,
+    require_wrk,
+    write_bodies,
+)
 from load_tests.compare.contenders import CONTENDERS, THIS, Contender, Request, Rows
 from load_tests.compare.server import HOME, ROOT, CompareError, Server, install, serve
 from propensity.compiled import CompiledForm, Tables
@@ -109,6 +117,7 @@ def main(names: list[str]) -> None:
     if unknown := set(names) - {each.name for each in CONTENDERS}:
         known = ", ".join(each.name for each in CONTENDERS)
         raise CompareError(f"no contender {', '.join(sorted(unknown))}; there are {known}")
+    require_wrk()
     environments, token = prepare()
     for contender in chosen:
         install(contender)

@@ -38,14 +38,18 @@ def complete_rows() -> Rows:
     return [row for row in rows if None not in row.values()][: max(BODIES) + 2]
 
 
-def prepare() -> tuple[dict[str, dict[str, str]], str]:
-    """Stores, tables and tokens for the servers; gives their environments by form, and the token.
+def require_wrk() -> None:
+    """See that the client is there.
 
     Raises:
-        CompareError: the client is not installed.
+        CompareError: it is not.
     """
     if shutil.which("wrk") is None:
         raise CompareError("wrk is not installed; install it (Debian, Ubuntu: apt install wrk)")
+
+
+def prepare() -> tuple[dict[str, dict[str, str]], str]:
+    """Stores, tables and tokens for the servers; gives their environments by form, and the token."""
     HOME.mkdir(parents=True, exist_ok=True)
     model = bentoml.models.get("propensity:latest")
     content, manifest = store.check(model), store.manifest_of(model)
