@@ -65,12 +65,12 @@ class AccessLog:
 
     def _note(self, scope: Scope, status: int, milliseconds: float) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        host, port = scope.get("client") or ("", 0)
+        host, port = scope.get("client") or ("", 0)  # a proxy may have put anything there
         trace = f',"trace_id":"{trace_context.trace_id or 0:032x}"' if self._has_traces else ""
         if not self._lines:
             asyncio.get_running_loop().call_later(WRITE_SECONDS, self._write)
         self._lines.append(
-            f'{{"time":"{now}","client":"{host}:{port}","method":"{scope["method"]}",'
+            f'{{"time":"{now}","client":{json.dumps(f"{host}:{port}")},"method":{json.dumps(scope["method"])},'
             f'"path":{json.dumps(scope["path"])},"status":{status},"ms":{milliseconds:.3f}{trace}}}\n'
         )
 

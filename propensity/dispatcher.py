@@ -87,17 +87,18 @@ class Dispatcher:
         if not jobs:
             self._is_calling = False
             return
-        self._batch_sizes.observe(len(jobs))
-        features = jobs[0].features if len(jobs) == 1 else np.concatenate([job.features for job in jobs])
-        loop = asyncio.get_running_loop()
-        if len(features) > self._instant_rows:
-            call = loop.run_in_executor(self._threads, self._predict, features)
-            call.add_done_callback(lambda done: self._end(jobs, done.exception() or done.result()))
-            return
         try:
-            self._end(jobs, self._predict(features))
-        except Exception as error:  # of the model: its callers are told
-            self._end(jobs, error)
+            self._batch_sizes.observe(len(jobs))
+            features = jobs[0].features if len(jobs) == 1 else np.concatenate([job.features for job in jobs])
+            if len(features) > self._instant_rows:
+                loop = asyncio.get_running_loop()
+                call = loop.run_in_executor(self._threads, self._predict, features)
+                call.add_done_callback(lambda done: self._end(jobs, done.exception() or done.result()))
+                return
+            found: Propensities | BaseException = self._predict(features)
+        except Exception as error:  # whatever it is: its callers are told, and the next are served
+            found = error
+        self._end(jobs, found)
 
     def _take(self) -> list[_Job]:
         jobs: list[_Job] = []

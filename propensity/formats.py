@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from itertools import islice
 
 from pydantic import ValidationError
 
@@ -92,7 +94,7 @@ class NdJson(Format):
         features = plain_json.read_lines(body)
         if features is not None:
             return Batch(features, {})
-        lines = [line for line in body.split(b"\n") if line.strip()]
+        lines = list(islice((line for line in io.BytesIO(body) if line.strip()), MAX_ROWS + 1))
         if not lines:
             raise ProblemError.of(422, "the body must hold at least 1 application")
         if len(lines) > MAX_ROWS:

@@ -22,6 +22,7 @@ _ROW_GROUPS, _COLUMNS, _METADATA, _CODEC = 4, 1, 3, 4
 
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 11, 12
 _INTEGERS = {4, 5, 6}
+_VARINT_BITS = 63
 
 
 def codecs(file: bytes) -> set[int]:
@@ -76,6 +77,8 @@ class _Reader:
         if kind in {_BINARY, _DOUBLE}:
             size = self._varint() if kind == _BINARY else 8
             self._at += size
+            if self._at > len(self._content):
+                raise IndexError
             return None
         raise KeyError(kind)
 
@@ -88,6 +91,8 @@ class _Reader:
         while (byte := self._byte()) & 0x80:
             value |= (byte & 0x7F) << shift
             shift += 7
+            if shift > _VARINT_BITS:
+                raise IndexError
         return value | byte << shift
 
     def _integer(self) -> int:

@@ -22,10 +22,14 @@ from propensity.batch import Batch, Outcomes
 from propensity.contract import CATEGORIES, FEATURES, NULLABLE, read_row
 from propensity.features import COLUMNS, breaks_bounds
 from propensity.limits import MAX_TABLE_BYTES, MAX_TABLE_ROWS
-from propensity.problem import FieldError, Problem, ProblemError
+from propensity.problem import MAX_ERRORS, FieldError, Problem, ProblemError
 
 _NULLABLE = np.array([[name in NULLABLE] for name in COLUMNS])
 _VALUES = {name: pa.array(categories) for name, categories in CATEGORIES.items()}
+
+
+MAX_MESSAGES = 1_000
+"""Of an Arrow stream: schema, dictionaries and record batches; a caller needs one batch."""
 
 
 def from_stream(body: bytes) -> pa.Table:
@@ -35,7 +39,9 @@ def from_stream(body: bytes) -> pa.Table:
         ProblemError: 400, it is none; 415, it is compressed; 422, it breaks the contract as a whole.
     """
     with _refusing("an Arrow stream"):
-        for message in pa.ipc.MessageReader.open_stream(body):
+        for number, message in enumerate(pa.ipc.MessageReader.open_stream(body)):
+            if number > MAX_MESSAGES:
+                raise ProblemError.of(422, f"the stream must hold at most {MAX_MESSAGES:,} record batches")
             if _is_compressed(message.metadata.to_pybytes()):
                 raise ProblemError.of(415, "send the Arrow stream without compressing its buffers")
         with pa.ipc.open_stream(body) as reader:
@@ -74,7 +80,7 @@ def from_parquet(body: bytes) -> pa.Table:
 def _refusing(what: str) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError, struct.error) as error:
+    except (pa.ArrowException, OSError, ValueError, LookupError, struct.error) as error:
         reason = str(error).splitlines()[0] if str(error) else "it is cut off"
         raise ProblemError.of(400, f"the body is not {what}: {reason}") from None
 
@@ -118,10 +124,12 @@ def _check_schema(schema: pa.Schema) -> None:
         for name in dict.fromkeys([*FEATURES, *schema.names])
         if (detail := _wrong(schema, name)) is not None
     ]
+    if len(errors) > MAX_ERRORS:
+        raise ProblemError.of(422, f"the table is not valid: {len(errors):,} columns are wrong")
     if errors:
         names = ", ".join(error.field for error in errors if error.field)
-        problem = Problem.of(422, f"the columns of the table are not valid: {names}; see errors", errors[:50])
-        raise ProblemError(problem)
+        detail = f"the columns of the table are not valid: {names}; see errors"
+        raise ProblemError(Problem.of(422, detail, errors))
 
 
 def _wrong(schema: pa.Schema, name: str) -> str | None:
@@ -163,10 +171,11 @@ def read(table: pa.Table) -> Batch:
             features[place], missing[place] = np.nan, True
             continue
         chunks = columns[name]
-        values = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
+        with _refusing("a table that can be read"):
+            values = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
         features[place] = _places(values, name) if name in CATEGORIES else _numbers(values)
-        if values.null_count:
-            missing[place] = values.is_null().to_numpy(zero_copy_only=False)
+        if values.null_count or (pa.types.is_dictionary(values.type) and values.dictionary.null_count):
+            missing[place] = _missing(values)
     doubtful = breaks_bounds(features.T) | (np.isnan(features) & ~(missing & _NULLABLE)).any(axis=0)
     problems: dict[int, Problem] = {}
     valid = np.ones(table.num_rows, dtype=bool)
@@ -198,6 +207,14 @@ def _numbers(values: pa.Array) -> npt.NDArray[np.float64]:
     if values.type != pa.float64():
         values = values.cast(pa.float64(), safe=False)
     found: npt.NDArray[np.float64] = values.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _missing(values: pa.Array) -> npt.NDArray[np.bool_]:
+    missing = values.is_null()
+    if pa.types.is_dictionary(values.type) and values.dictionary.null_count:
+        missing = values.dictionary.is_null().take(values.indices).fill_null(True)
+    found: npt.NDArray[np.bool_] = missing.to_numpy(zero_copy_only=False)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from conftest import AUTHORIZED, METRICS_AUTHORIZED, ROOT
 from starlette.testclient import TestClient
 
 from propensity import access_log
+from propensity.access_log import AccessLog
 from propensity.contract import EXAMPLE
 
 
@@ -66,6 +68,26 @@ def test_each_request_gets_a_line_with_nothing_of_its_content(client: TestClient
         assert set(line) == {"time", "client", "method", "path", "status", "ms"}
         assert line["ms"] > 0
         assert line["time"].endswith("+00:00")
+
+
+def test_a_proxy_can_not_forge_a_line(output: Output) -> None:
+    """Whom a proxy names as the client is put there as it is."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 403})
+
+    async def nothing(*_: Any) -> Any: ...
+
+    async def main() -> None:
+        log = AccessLog(app, skip_paths=["/livez"], has_traces=False)
+        client = ('1.2.3.4","status":200,"x":"\n', 1)
+        await log({"type": "http", "method": "GET", "path": "/", "client": client}, nothing, nothing)
+        await asyncio.sleep(2 * access_log.WRITE_SECONDS)
+
+    asyncio.run(main())
+    (line,) = output.lines(1)
+    assert line["client"] == '1.2.3.4","status":200,"x":"\n:1'
+    assert line["status"] == 403
 
 
 def test_health_checks_and_scrapes_are_not_logged(client: TestClient, output: Output) -> None:

@@ -163,6 +163,24 @@ def test_an_error_of_the_model_reaches_its_callers_alone(instant_rows: int) -> N
     asyncio.run(main())
 
 
+def test_an_error_around_the_model_leaves_the_dispatcher_working() -> None:
+    class Full(Model):
+        def observe(self, requests: int) -> None:
+            if not self.merged:
+                self.merged.append(requests)
+                raise OSError("no space left for metrics")
+
+    model = Full()
+
+    async def main() -> None:
+        dispatcher = model.dispatcher(max_seconds=5)
+        with pytest.raises(OSError, match="no space left"):
+            await dispatcher.predict(rows(1))
+        assert (await dispatcher.predict(rows(2))).tolist() == [2]
+
+    asyncio.run(main())
+
+
 def test_an_idle_dispatcher_does_not_wait_for_company() -> None:
     model = Model()
 

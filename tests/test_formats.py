@@ -307,6 +307,67 @@ def test_what_is_no_table_is_refused_and_nothing_falls_over(client: TestClient, 
     assert post(client, body([EXAMPLE], media_type), media_type).status_code == 200
 
 
+def footer_only(footer: bytes) -> bytes:
+    return b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+
+
+@pytest.mark.parametrize(
+    "footer",
+    [
+        b"\x1c" * 100_000,  # structs in structs
+        b"\x16" + b"\xff" * 900_000,  # a number without an end
+        b"\x19\xf7" + b"\xff" * 8 + b"\x7f",  # a list that says it holds 2**62 doubles
+        b"\x19\xf8" + b"\xff" * 8 + b"\x7f",  # or texts
+        b"\x19\xf1" + b"\xff" * 8 + b"\x7f" + b"\x01" * 1_000,
+        b"\x00",
+        b"\x1f",
+    ],
+)
+def test_a_footer_that_is_made_to_keep_us_busy_is_given_up(client: TestClient, footer: bytes) -> None:
+    found = refusal(post(client, footer_only(footer), PARQUET), 400)
+    assert found.detail == "the body is not a Parquet file: its footer can't be read"
+
+
+def test_a_footer_that_is_too_large_is_not_read(client: TestClient) -> None:
+    found = refusal(post(client, footer_only(b"\x00" * (1024 * 1024 + 1)), PARQUET), 400)
+    assert found.detail == "the body is not a Parquet file: its footer is too large"
+
+
+def test_a_flood_of_record_batches_is_refused(client: TestClient) -> None:
+    table = example_table()
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        for _ in range(1_001):
+            writer.write_table(table)
+    found = refusal(post(client, sink.getvalue(), ARROW), 422)
+    assert found.detail == "the stream must hold at most 1,000 record batches"
+
+
+def test_record_batches_with_dictionaries_of_their_own_are_read(client: TestClient) -> None:
+    homes = (["owner", "rent"], ["priv", None], ["castle", "owner"])
+    parts = [example_table(2, home=pa.array(home).dictionary_encode()) for home in homes]
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, parts[0].schema) as writer:
+        for part in parts:
+            writer.write_table(part)
+    rows = [EXAMPLE | {"home": home} for pair in homes for home in pair]
+    assert outcomes(post(client, sink.getvalue(), ARROW)) == outcomes(post(client, body(rows, JSON), JSON))
+
+
+def test_null_in_a_dictionary_is_a_missing_value(client: TestClient) -> None:
+    home = pa.DictionaryArray.from_arrays(pa.array([0, 1, None, 2], pa.int8()), ["owner", None, "castle"])
+    rows = [EXAMPLE | {"home": value} for value in ("owner", None, None, "castle")]
+    found = outcomes(post(client, stream(example_table(4, home=home)), ARROW))
+    assert found == outcomes(post(client, body(rows, JSON), JSON))
+
+
+def test_a_flood_of_columns_gets_a_short_answer(client: TestClient) -> None:
+    table = example_table(**{f"x{number}": pa.array([1]) for number in range(2_000)})
+    answer = post(client, stream(table), ARROW)
+    assert refusal(answer, 422).detail == "the table is not valid: 2,000 columns are wrong"
+    assert len(answer.content) < 300
+
+
 def test_offsets_that_lead_out_of_a_stream_are_refused(client: TestClient) -> None:
     good = stream(example_table(3))
     offsets = struct.pack("<4i", 0, 4, 8, 12)
