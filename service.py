@@ -11,12 +11,11 @@ from __future__ import annotations
 import bentoml
 
 from propensity import store
-from propensity.app import PredictionService
+from propensity.app import PredictionService, allowance, authorities
 from propensity.contract import Application, Applications, Prediction, Predictions
 from propensity.features import Features, Propensities
 from propensity.limits import MAX_TABLE_ROWS
 from propensity.settings import MAX_LATENCY_MS, MAX_MERGED_ROWS, WORKERS
-from propensity.tokens import Tokens
 
 
 @bentoml.service(name="propensity", service_class=PredictionService, workers=WORKERS)
@@ -27,8 +26,9 @@ class Propensity:
 
     @bentoml.on_deployment
     def check() -> None:
-        """Refuse to start without tokens or with a model that does not pass the gate."""
-        Tokens.from_environment()
+        """Refuse to start without tokens, or with a setting or a model that can't be used."""
+        authorities()
+        allowance()
         store.check(store.LATEST.resolve())
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The access log: a line of JSON for each request, on standard output.
+"""The access log: a line of JSON for each request, on standard output: who did what, never with what.
 
 Lines are written together, ten times a second: BentoML's own log, a write a request, takes a third of a small
 prediction's time. A worker that is killed outright loses its last tenth of a second of lines, not of answers.
@@ -9,15 +9,26 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import sys
 import time
+import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bentoml._internal.context import trace_context
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from propensity.authorization import CALLER
+
 WRITE_SECONDS = 0.1
+
+MODEL = "propensity.model"
+ROWS = "propensity.rows"
+"""Keys of the ASGI scope: which model was asked, and about how many applications."""
+
+_HEADER = b"x-request-id"
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 logger = logging.getLogger("bentoml.propensity")
 
@@ -50,28 +61,34 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        status = 500
+        status = 500  # whoever raises before answering is answered so
+        request_id = _request_id(scope)
 
         async def noting(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message["headers"], (_HEADER, request_id)]
             await send(message)
 
         try:
             await self._app(scope, receive, noting)
         finally:
-            self._note(scope, status, (time.perf_counter() - started) * 1_000)
+            self._note(scope, request_id, status, (time.perf_counter() - started) * 1_000)
 
-    def _note(self, scope: Scope, status: int, milliseconds: float) -> None:
+    def _note(self, scope: Scope, request_id: bytes, status: int, milliseconds: float) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         host, port = scope.get("client") or ("", 0)  # a proxy may have put anything there
         trace = f',"trace_id":"{trace_context.trace_id or 0:032x}"' if self._has_traces else ""
         if not self._lines:
             asyncio.get_running_loop().call_later(WRITE_SECONDS, self._write)
+        caller = f',"caller":{json.dumps(scope[CALLER])}' if CALLER in scope else ""
+        model = f',"model":"{scope[MODEL]}"' if MODEL in scope else ""
+        rows = f',"rows":{scope[ROWS]}' if ROWS in scope else ""
         self._lines.append(
-            f'{{"time":"{now}","client":{json.dumps(f"{host}:{port}")},"method":{json.dumps(scope["method"])},'
-            f'"path":{json.dumps(scope["path"])},"status":{status},"ms":{milliseconds:.3f}{trace}}}\n'
+            f'{{"time":"{now}","request_id":"{request_id.decode()}","client":{json.dumps(f"{host}:{port}")}{caller},'
+            f'"method":{json.dumps(scope["method"])},"path":{json.dumps(scope["path"])},"status":{status},'
+            f'"ms":{milliseconds:.3f}{rows}{model}{trace}}}\n'
         )
 
     def _write(self) -> None:
@@ -83,3 +100,12 @@ class AccessLog:
             sys.stdout.flush()
         except OSError as error:  # such as a full disk; a prediction needs no log
             logger.error("access log: %s", error)  # noqa: TRY400 — the trace would say no more
+
+
+def _request_id(scope: Scope) -> bytes:
+    """What the caller calls the request, if that can stand in a log; otherwise a new name."""
+    for name, value in scope["headers"]:
+        if name == _HEADER and _REQUEST_ID.fullmatch(value):
+            given: bytes = value
+            return given
+    return uuid.uuid4().hex.encode()

@@ -6,7 +6,11 @@ named here, method by method, with the reason; docs/adr/0002-http-application.md
 
 from __future__ import annotations
 
+import base64
 import gc
+import hashlib
+import html
+import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -27,14 +31,17 @@ from starlette.routing import BaseRoute, Route
 
 from propensity import formats, openapi, store
 from propensity.access_log import AccessLog
+from propensity.authorization import Allowance, Authority, Authorization
 from propensity.contract import EXAMPLE, Application
 from propensity.dispatcher import Dispatcher
-from propensity.endpoint import InFlight, PredictionEndpoint, unexpected
+from propensity.drain import Drain, Draining
+from propensity.endpoint import PredictionEndpoint, unexpected
 from propensity.features import encode
+from propensity.in_flight import InFlight
 from propensity.limits import THREADS
-from propensity.metrics import RequestMetrics
-from propensity.problem import Problem
-from propensity.tokens import TokenMiddleware, Tokens
+from propensity.metrics import RequestMetrics, report_stale
+from propensity.problem import PAGE, Kind, Problem
+from propensity.tokens import FILE_VARIABLE, Tokens
 
 WARM_UP_CALLS = 16
 """Predictions of the example before the first connection is taken: ready means warm."""
@@ -44,15 +51,59 @@ _DOCUMENTATION = frozenset({"/", "/docs.json", "/schema.json"})
 
 FORMATS = {"predict": formats.SINGLE, "predict_batch": formats.BATCH}
 
-_INDEX = """<!doctype html>
+_SCRIPT = 'SwaggerUIBundle({url: "./docs.json", dom_id: "#swagger-ui"});'
+
+_INDEX = f"""<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>Propensity to default</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="./static_content/swagger-ui.css"></head>
 <body><div id="swagger-ui"></div>
 <script src="./static_content/swagger-ui-bundle.js"></script>
-<script>SwaggerUIBundle({url: "./docs.json", dom_id: "#swagger-ui"});</script>
+<script>{_SCRIPT}</script>
 </body></html>
 """
+
+_PAGE_HEADERS = {
+    # Swagger UI styles its elements one by one and draws its icons from data URLs.
+    "Content-Security-Policy": (
+        "default-src 'none'; connect-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline';"
+        f" script-src 'self' 'sha256-{base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()}';"
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def authorities() -> list[Authority]:
+    """Who is asked about tokens: the tokens file, and the issuer of JWTs where one is configured.
+
+    Raises:
+        TokensError: there is neither, or the file can't be used.
+        SettingError: the issuer is configured in part only, or wrongly.
+    """
+    issuer = None
+    if any(name.startswith("PROPENSITY_JWT_") for name in os.environ):
+        # Its libraries are loaded by those only who need them.
+        from propensity.issuer import Issuer  # noqa: PLC0415
+
+        issuer = Issuer.from_environment()
+    if issuer is None:
+        return [Tokens.from_environment()]
+    return [Tokens.from_environment(), issuer] if os.environ.get(FILE_VARIABLE) else [issuer]
+
+
+def allowance() -> Allowance | None:
+    """How many requests a caller may make, where that is limited.
+
+    Raises:
+        SettingError: the limit can't be used.
+    """
+    if not os.environ.get("PROPENSITY_RATE_LIMIT"):
+        return None
+    from propensity.rate_limit import RateLimit  # noqa: PLC0415
+
+    return RateLimit.from_environment()
 
 
 class PredictionService(Service[Any]):
@@ -84,7 +135,9 @@ class PredictionApp(ServiceAppFactory):
         # BentoML's time-out and concurrency limit answer with errors of their own shape: ours replace them.
         self.timeout = None
         self.max_concurrency = None
-        self._tokens = Tokens.from_environment()
+        self._authorities = authorities()
+        self._allowance = allowance()
+        self._drain = Drain()
         self._threads = ThreadPoolExecutor(THREADS)
         in_flight = InFlight()
         self._endpoints = {
@@ -104,7 +157,7 @@ class PredictionApp(ServiceAppFactory):
 
     @property
     def routes(self) -> list[BaseRoute]:
-        """BentoML's, the predictions first and through our endpoints, and `/v1/model`.
+        """BentoML's, the predictions first and through our endpoints, `/v1/model` and `/problems`.
 
         BentoML's endpoints parse any content type, read without bound, build a JSON schema a request for
         some inputs, and answer errors in several shapes.
@@ -116,13 +169,18 @@ class PredictionApp(ServiceAppFactory):
             if route.name in self._endpoints
         ]
         others = [route for route in theirs if route.name not in self._endpoints]
-        return [*predictions, *others, Route("/v1/model", self.model_card, methods=["GET"])]
+        return [
+            *predictions,
+            *others,
+            Route("/v1/model", self.model_card, methods=["GET"]),
+            Route(PAGE, self.problems_page, methods=["GET"]),
+        ]
 
     @property
     def middlewares(self) -> list[Middleware]:
-        """BentoML's, as far as they are needed, and innermost the tokens.
+        """BentoML's, as far as they are needed, outermost the drain and innermost the authorization.
 
-        CORS, outside of the tokens, answers preflights by itself.
+        CORS, outside of the authorization, answers preflights by itself.
         """
         middlewares = []
         # Spans that nobody collects would still cost time on each request.
@@ -141,7 +199,11 @@ class PredictionApp(ServiceAppFactory):
                 continue
             else:
                 middlewares.append(each)
-        return [*middlewares, Middleware(TokenMiddleware, tokens=self._tokens)]
+        return [
+            Middleware(Draining, drain=self._drain),
+            *middlewares,
+            Middleware(Authorization, authorities=self._authorities, allowance=self._allowance),
+        ]
 
     async def create_instance(self, app: Starlette) -> None:
         """Load the model and warm it up; the worker takes no connection before this has ended."""
@@ -155,6 +217,9 @@ class PredictionApp(ServiceAppFactory):
             endpoint.open(self._service_instance.scorer, dispatcher)
             for _ in range(WARM_UP_CALLS):
                 await dispatcher.predict(example)
+        for source in ("tokens", "keys"):
+            report_stale(source, False)
+        self._drain.listen()
         # What is loaded by now stays for good: walking through it on each full collection is the tail of
         # the latency.
         gc.collect()
@@ -187,22 +252,57 @@ class PredictionApp(ServiceAppFactory):
         """`GET /v1/model`: of the model that is loaded, whatever the store calls the latest by now."""
         return JSONResponse(self._model_card)
 
+    async def readyz(self, req: Request) -> Response:
+        """`GET /readyz`: 503 from SIGTERM on, while what still arrives is answered."""
+        if self._drain.has_begun:
+            return Problem.of(Kind.NOT_READY, "about to stop; send requests to another instance").response()
+        answer: Response = await super().readyz(req)
+        return answer
+
     async def openapi_spec_view(self, req: Request) -> Response:  # noqa: ARG002
         """`GET /docs.json`."""
         return JSONResponse(self._document)
 
     async def index_page(self, _: Request) -> Response:
         """`GET /`: the document, to read. BentoML's own page loads a tracker from the internet."""
-        return HTMLResponse(_INDEX)
+        return HTMLResponse(_INDEX, headers=_PAGE_HEADERS)
+
+    async def problems_page(self, _: Request) -> Response:
+        """`GET /problems`: what kinds of problems there are, each at the place that its `type` names."""
+        return HTMLResponse(_PROBLEMS, headers=_PAGE_HEADERS)
 
 
-_DETAILS = {
-    404: "there is nothing at this path; /docs.json lists what there is",
-    405: "this path takes another method; the header Allow names it",
-    503: "not ready",
+_PROBLEMS = f"""<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Problems</title>
+<link rel="icon" href="data:,">
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem }}
+h2 {{ font-size: 1.1rem; margin: 1.6rem 0 0 }} h2 code {{ color: #555; font-weight: normal }}
+:target {{ background: #fff3bf }}
+</style></head>
+<body><h1>Problems</h1>
+<p>Every error of this API is a problem document (RFC 9457). Its <code>type</code> names a place on this page,
+<code>detail</code> says what went wrong and what to do, <code>errors</code> lists the fields at fault.</p>
+{
+    "".join(
+        f'<h2 id="{kind.anchor}">{html.escape(kind.title)} <code>{kind.status} #{kind.anchor}</code></h2>'
+        f"<p>{html.escape(kind.advice)}</p>"
+        for kind in Kind
+    )
+}</body></html>
+"""
+
+
+_KINDS = {
+    404: (Kind.NOT_FOUND, "there is nothing at this path; /docs.json lists what there is"),
+    405: (Kind.METHOD_NOT_ALLOWED, "this path takes another method; the header Allow names it"),
+    503: (Kind.NOT_READY, "not ready"),
 }
 
 
 def _http_problem(_: Request, error: HTTPException) -> Response:
-    detail = _DETAILS.get(error.status_code, error.detail)
-    return Problem.of(error.status_code, detail).response(error.headers)
+    """What Starlette and BentoML refuse by themselves."""
+    if error.status_code not in _KINDS:
+        return unexpected(error).response()
+    return Problem.of(*_KINDS[error.status_code]).response(error.headers)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from propensity.contract import Application, Row
 from propensity.features import Features, Propensities, encode
-from propensity.problem import Problem
+from propensity.problem import Kind, Problem
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,11 @@ class Batch:
     features: Features
     problems: Mapping[int, Problem]
 
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return len(self.features) + len(self.problems)
+
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Batch:
         """The batch of these rows."""
@@ -32,7 +37,7 @@ class Batch:
         return cls(encode([row for row in rows if isinstance(row, Application)]), problems)
 
 
-_FAILED = Problem.of(500, "the model failed on this application; it has been logged")
+_FAILED = Problem.of(Kind.MODEL_FAILED, "the model failed on this application; it has been logged")
 
 
 @dataclass(frozen=True)

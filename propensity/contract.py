@@ -24,8 +24,9 @@ from pydantic import (
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from propensity.limits import MAX_ROWS
-from propensity.problem import Problem, ProblemError, unprocessable
+from propensity import strict_json
+from propensity.limits import MAX_FIELDS, MAX_ROWS
+from propensity.problem import Kind, Problem, ProblemError, unprocessable
 
 Home = Literal["owner", "rent", "parents", "priv", "other", "ignore"]
 Marital = Literal["single", "married", "widow", "separated", "divorced"]
@@ -127,10 +128,10 @@ class Application(BaseModel):
         Raises:
             ProblemError: 400, the body is not JSON; 422, it is not an application.
         """
-        try:
-            return [Application.model_validate_json(body)]
-        except ValidationError as error:
-            raise _refused(error) from None
+        row = read_row(strict_json.parse(body))
+        if isinstance(row, Problem):
+            raise ProblemError(row)
+        return [row]
 
 
 class Applications(BaseModel):
@@ -148,14 +149,9 @@ class Applications(BaseModel):
             ProblemError: 400, the body is not JSON; 422, it is not a batch, is empty, or has too many rows.
         """
         try:
-            return list(Applications.model_validate_json(body).applications)
-        except ValidationError:
-            # Something is wrong: with the whole, or with some rows only.
-            pass
-        try:
-            envelope = _Envelope.model_validate_json(body)
+            envelope = _Envelope.model_validate(strict_json.parse(body))
         except ValidationError as error:
-            raise _refused(error) from None
+            raise ProblemError(unprocessable(error)) from None
         return [read_row(row, number) for number, row in enumerate(envelope.applications)]
 
 
@@ -165,24 +161,21 @@ class _Envelope(BaseModel):
     applications: list[Any] = Field(min_length=1, max_length=MAX_ROWS)
 
 
-def read_row(row: object, number: int) -> Row:
-    """A row of a batch, from what JSON or a table made of it; its problem, if it is not valid.
+def read_row(row: object, number: int | None = None) -> Row:
+    """An application, from what JSON or a table made of it; its problem, if it is not valid.
 
     Args:
         row: anything.
-        number: its place in the batch, from 0.
+        number: its place in the batch, from 0; None, if it is alone.
     """
+    if isinstance(row, dict) and len(row) > MAX_FIELDS:
+        where = "the body" if number is None else f"application {number}"
+        detail = f"{where} has {len(row):,} fields; an application has {len(FEATURES)}"
+        return Problem.of(Kind.INVALID_APPLICATION, detail)
     try:
         return Application.model_validate(row)
     except ValidationError as error:
         return unprocessable(error, row=number)
-
-
-def _refused(error: ValidationError) -> ProblemError:
-    first = error.errors(include_url=False, include_input=False)[0] if error.error_count() == 1 else None
-    if first is not None and first["type"] == "json_invalid":
-        return ProblemError.of(400, f"the body is not JSON: {first['ctx']['error']}")
-    return ProblemError(unprocessable(error))
 
 
 class Prediction(BaseModel):

@@ -4,45 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from types import TracebackType
 
 import numpy as np
 from starlette.types import Receive, Scope, Send
 
+from propensity.access_log import MODEL, ROWS
 from propensity.batch import Batch, Outcomes
 from propensity.dispatcher import Dispatcher
 from propensity.formats import Format, acceptable
-from propensity.limits import BODY_SECONDS, MAX_IN_FLIGHT, RETRY_AFTER_SECONDS
-from propensity.problem import Problem, ProblemError
+from propensity.in_flight import InFlight, Load
+from propensity.limits import (
+    ANSWER_PIECE_BYTES,
+    ANSWER_SECONDS,
+    BODY_SECONDS,
+    PRESENCE_SECONDS,
+    RETRY_AFTER_SECONDS,
+)
+from propensity.problem import Kind, Problem, ProblemError
 from propensity.scorer import Scorer
 
 RETRY = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 logger = logging.getLogger("bentoml.propensity")
-
-
-class InFlight:
-    """The requests that a worker works on, bounded."""
-
-    def __init__(self) -> None:
-        self._requests = 0
-
-    @contextmanager
-    def one_more(self) -> Iterator[None]:
-        """While a request is worked on.
-
-        Raises:
-            ProblemError: 429, there are `MAX_IN_FLIGHT` already.
-        """
-        if self._requests >= MAX_IN_FLIGHT:
-            raise ProblemError.of(429, f"{MAX_IN_FLIGHT:,} requests are in flight; try again later", RETRY)
-        self._requests += 1
-        try:
-            yield
-        finally:
-            self._requests -= 1
 
 
 class PredictionEndpoint:
@@ -62,32 +48,37 @@ class PredictionEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
+        scope[MODEL] = self._scorer.model
         try:
-            with self._in_flight.one_more():
-                media_type, body = await self._answer(scope["headers"], receive)
+            with self._in_flight.one_more() as load:
+                media_type, answer = await self._answer(scope, receive, load)
+                # Still in flight: a caller who does not read on holds the answer in memory.
+                await _respond(send, media_type, answer)
+                return
         except ProblemError as error:
             response = error.response()
         except TimeoutError:
-            response = Problem.of(503, "not predicted in time; try again later").response(RETRY)
+            response = Problem.of(Kind.LATE, "not predicted in time; try again later").response(RETRY)
+        except _UnreadAnswerError:
+            raise
         except Exception as error:  # nothing of it may reach the caller
             response = unexpected(error).response()
-        else:
-            headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
-            return
         await response(scope, receive, send)
 
-    async def _answer(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> tuple[bytes, bytes]:
-        given, wanted = self._formats_of(headers)
-        body = await _read(receive, given.max_bytes)
-        if len(body) > given.large_bytes:
-            loop = asyncio.get_running_loop()
-            batch = await loop.run_in_executor(self._threads, given.read, body)
-            outcomes = await self._predict(batch)
-            answer = await loop.run_in_executor(self._threads, wanted.write, outcomes)
-        else:
-            answer = wanted.write(await self._predict(given.read(body)))
+    async def _answer(self, scope: Scope, receive: Receive, load: Load) -> tuple[bytes, bytes]:
+        given, wanted = self._formats_of(scope["headers"])
+        body = await _read(receive, given.max_bytes, load)
+        async with _Presence(receive):
+            if len(body) > given.large_bytes:
+                loop = asyncio.get_running_loop()
+                batch = await loop.run_in_executor(self._threads, given.read, body)
+                scope[ROWS] = batch.rows
+                outcomes = await self._predict(batch)
+                answer = await loop.run_in_executor(self._threads, wanted.write, outcomes)
+            else:
+                batch = given.read(body)
+                scope[ROWS] = batch.rows
+                answer = wanted.write(await self._predict(batch))
         return wanted.media_type.encode(), answer
 
     async def _predict(self, batch: Batch) -> Outcomes:
@@ -109,36 +100,97 @@ class PredictionEndpoint:
             elif name == b"accept":
                 accepted.append(value.decode("latin-1"))
             elif name == b"content-encoding" and value.strip().lower() != b"identity":
-                raise ProblemError.of(415, "send the body uncompressed, without Content-Encoding")
+                raise ProblemError.of(
+                    Kind.UNSUPPORTED_FORMAT, "send the body uncompressed, without Content-Encoding"
+                )
         given = self._formats.get(content_type.decode("latin-1").partition(";")[0].strip().lower())
         if given is None:
-            raise ProblemError.of(415, f"send {self._choice}")
+            raise ProblemError.of(Kind.UNSUPPORTED_FORMAT, f"send {self._choice}")
         wanted = acceptable(",".join(accepted), given, self._formats)
         if wanted is None:
-            raise ProblemError.of(406, f"ask in the header Accept for one of {', '.join(self._formats)}")
+            detail = f"ask in the header Accept for one of {', '.join(self._formats)}"
+            raise ProblemError.of(Kind.NOT_ACCEPTABLE, detail)
         return given, wanted
 
 
-async def _read(receive: Receive, max_bytes: int) -> bytes:
+class _Presence:
+    """Gives up the work inside of it when the caller has gone; watches only what takes long."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._watching: asyncio.Task[None] | None = None
+        self._has_gone = False
+
+    async def __aenter__(self) -> None:
+        self._work = asyncio.current_task()
+        self._timer = asyncio.get_running_loop().call_later(PRESENCE_SECONDS, self._begin)
+
+    def _begin(self) -> None:
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._has_gone = True
+        assert self._work is not None  # noqa: S101 — entered by a task
+        self._work.cancel()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._has_gone and kind is asyncio.CancelledError:
+            assert self._work is not None  # noqa: S101
+            self._work.uncancel()
+            raise ProblemError.of(Kind.CALLER_GONE, "the caller has gone") from None
+
+
+async def _read(receive: Receive, max_bytes: int, load: Load) -> bytes:
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise ProblemError.of(400, "the body did not arrive whole")
-                body += message.get("body", b"")
+                    raise ProblemError.of(Kind.UNREADABLE_BODY, "the body did not arrive whole")
+                piece = message.get("body", b"")
+                body += piece
                 if len(body) > max_bytes:
-                    raise ProblemError.of(
-                        413, f"the body is larger than {max_bytes:,} bytes; split the batch"
-                    )
+                    detail = f"the body is larger than {max_bytes:,} bytes; split the batch"
+                    raise ProblemError.of(Kind.LARGE_BODY, detail)
+                load.grow(len(piece))
                 if not message.get("more_body", False):
                     return bytes(body)
     except TimeoutError:
-        raise ProblemError.of(408, f"the body did not arrive within {BODY_SECONDS:g} s") from None
+        detail = f"the body did not arrive within {BODY_SECONDS:g} s"
+        raise ProblemError.of(Kind.SLOW_BODY, detail) from None
+
+
+async def _respond(send: Send, media_type: bytes, answer: bytes) -> None:
+    headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(answer))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    if len(answer) <= ANSWER_PIECE_BYTES:
+        await send({"type": "http.response.body", "body": answer})
+        return
+    pieces = memoryview(answer)
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            for start in range(0, len(answer), ANSWER_PIECE_BYTES):
+                end = start + ANSWER_PIECE_BYTES
+                piece = bytes(pieces[start:end])
+                await send({"type": "http.response.body", "body": piece, "more_body": end < len(answer)})
+    except TimeoutError:
+        # The status has been sent: what is left is to end the connection, as the server does on an error.
+        raise _UnreadAnswerError(f"an answer was not taken within {ANSWER_SECONDS:g} s") from None
+
+
+class _UnreadAnswerError(Exception):
+    """Ends the connection of a caller who does not read on."""
 
 
 def unexpected(error: Exception) -> Problem:
     """What a caller is told of an error that nobody thought of; the log gets the error itself."""
     logger.error("a request failed", exc_info=error)
-    return Problem.of(500, "an unexpected error; it has been logged")
+    return Problem.of(Kind.UNEXPECTED, "an unexpected error; it has been logged")

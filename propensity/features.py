@@ -21,6 +21,9 @@ Features = npt.NDArray[np.float64]
 Propensities = npt.NDArray[np.float64]
 """Probability of default of each application, shape (n,)."""
 
+OMITTED = float("-inf")
+"""Where `of_tuples` is to tell a field that was left out from one that is null."""
+
 LOWEST, HIGHEST = np.array([bounds(name) for name in NUMBERS], dtype=np.float64).T
 """Bounds of the numbers, each of shape (len(NUMBERS),)."""
 
@@ -28,15 +31,19 @@ _in_order = itemgetter(*COLUMNS)
 
 
 @lru_cache(maxsize=4_096)
-def _places(categories: tuple[str | None, ...]) -> tuple[float, ...]:
+def _places(categories: tuple[Any, ...]) -> tuple[float, ...]:
     return tuple(
-        np.nan if category is None else float(CATEGORIES[name].index(category))
+        np.nan
+        if category is None
+        else category
+        if category == OMITTED
+        else float(CATEGORIES[name].index(category))
         for name, category in zip(CATEGORIES, categories, strict=True)
     )
 
 
 def of_tuples(rows: Sequence[tuple[Any, ...]]) -> Features:
-    """Applications as a matrix, from their fields in the order of `COLUMNS`."""
+    """Applications as a matrix, from their fields in the order of `COLUMNS`: None is NaN."""
     encoded = np.empty((len(rows), len(COLUMNS)))
     if rows:
         numbers = len(NUMBERS)

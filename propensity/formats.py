@@ -9,19 +9,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from itertools import islice
 
-from pydantic import ValidationError
-
-from propensity import plain_json
+from propensity import plain_json, strict_json
 from propensity.batch import Batch, Outcomes
-from propensity.contract import Application, Applications, Row
+from propensity.contract import Application, Applications, Row, read_row
 from propensity.limits import (
     LARGE_BODY_BYTES,
     LARGE_TABLE_BYTES,
+    MAX_APPLICATION_BYTES,
     MAX_BODY_BYTES,
     MAX_ROWS,
     MAX_TABLE_BYTES,
 )
-from propensity.problem import Problem, ProblemError, unprocessable
+from propensity.problem import Kind, ProblemError
 
 
 class Format(ABC):
@@ -54,6 +53,7 @@ class SingleJson(Format):
 
     media_type = "application/json"
     name = "JSON"
+    max_bytes = MAX_APPLICATION_BYTES
 
     def read(self, body: bytes) -> Batch:
         """The one application."""
@@ -96,10 +96,11 @@ class NdJson(Format):
             return Batch(features, {})
         lines = list(islice((line for line in io.BytesIO(body) if line.strip()), MAX_ROWS + 1))
         if not lines:
-            raise ProblemError.of(422, "the body must hold at least 1 application")
+            raise ProblemError.of(Kind.INVALID_APPLICATION, "the body must hold at least 1 application")
         if len(lines) > MAX_ROWS:
             raise ProblemError.of(
-                422, f"the body must hold at most {MAX_ROWS:,} applications; split the batch"
+                Kind.INVALID_APPLICATION,
+                f"the body must hold at most {MAX_ROWS:,} applications; split the batch",
             )
         return Batch.of([_line(line, number) for number, line in enumerate(lines)])
 
@@ -190,12 +191,9 @@ _QUALITY = re.compile(r"[01](\.\d{0,3})?")
 
 def _line(line: bytes, number: int) -> Row:
     try:
-        return Application.model_validate_json(line)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        if first["type"] == "json_invalid":
-            return Problem.of(400, f"application {number} is not JSON: {first['ctx']['error']}")
-        return unprocessable(error, row=number)
+        return read_row(strict_json.parse(line, f"application {number}"), number)
+    except ProblemError as error:
+        return error.problem
 
 
 def _documents(outcomes: Outcomes) -> list[str]:

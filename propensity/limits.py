@@ -6,6 +6,15 @@ MAX_ROWS = 10_000
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """Request body; 10,000 applications take about 2.5 MB of JSON, 4 MB when indented."""
 
+MAX_APPLICATION_BYTES = 64 * 1024
+"""Request body to `predict`; an application takes about 250 bytes of JSON."""
+
+MAX_VALUES = 20 * MAX_ROWS
+"""Objects, arrays, names and values in one JSON text; an application has 14."""
+
+MAX_FIELDS = 50
+"""Fields of one application that are looked at one by one; it has 13."""
+
 MAX_TABLE_ROWS = 100_000
 """Applications in one request to `predict_batch`, as Arrow or Parquet."""
 
@@ -15,8 +24,20 @@ MAX_TABLE_BYTES = 32 * 1024 * 1024
 MAX_IN_FLIGHT = 1_024
 """Requests that a worker works on or has queued; one more is answered 429 at once."""
 
+MAX_BYTES_IN_FLIGHT = 64 * 1024 * 1024
+"""Request bodies that a worker holds; what exceeds it is answered 429 at once."""
+
 BODY_SECONDS = 10.0
 """In which the whole request body must have arrived."""
+
+ANSWER_SECONDS = 30.0
+"""In which the caller must have taken the answer; the connection is closed then."""
+
+ANSWER_PIECE_BYTES = 256 * 1024
+"""Of an answer that are handed to the connection at a time; the rest waits for the caller to read on."""
+
+PRESENCE_SECONDS = 0.05
+"""After which it is watched whether the caller of a request is still there; most are answered before."""
 
 RETRY_AFTER_SECONDS = 1
 """What a caller is told to wait after 429 and 503."""

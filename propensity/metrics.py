@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from bentoml._internal.configuration.containers import BentoMLContainer
@@ -26,6 +28,7 @@ class RequestMetrics:
     def __init__(self, app: ASGIApp, namespace: str, paths: frozenset[str]) -> None:
         self._app = app
         self._paths = paths
+        _forget_dead_workers()
         client = BentoMLContainer.metrics_client.get()
         names = ["endpoint", "service_name", "service_version", "runner_name"]
         duration = client.Histogram(
@@ -78,7 +81,7 @@ class RequestMetrics:
             return
         path = scope["path"] if scope["path"] in self._paths else OTHER
         started = time.perf_counter()
-        status = 500
+        status = 500  # whoever raises before answering is answered so
 
         async def noting(message: Message) -> None:
             nonlocal status
@@ -95,3 +98,42 @@ class RequestMetrics:
             total, duration = self._answered(path, status)
             total.inc()
             duration.observe(time.perf_counter() - started)
+
+
+def report_stale(source: str, stale: bool) -> None:
+    """Say whether credentials that changed could not be read, so that older ones are still in use.
+
+    Args:
+        source: `tokens`, of the tokens file; `keys`, of the issuer.
+        stale: whether the last reading failed.
+    """
+    _stale().labels(source=source).set(int(stale))
+
+
+@cache
+def _stale() -> Any:
+    return BentoMLContainer.metrics_client.get().Gauge(
+        namespace="propensity",
+        name="credentials_stale",
+        documentation="1 while credentials could not be read anew and older ones are in use",
+        labelnames=["source"],
+        multiprocess_mode="livemax",
+    )
+
+
+def _forget_dead_workers() -> None:
+    """Drop the gauges of workers that were killed: nobody else does, and they would be summed for good."""
+    # Only once a server has chosen where metrics are kept.
+    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
+
+    folder = Path(
+        os.environ.get("PROMETHEUS_MULTIPROC_DIR") or BentoMLContainer.prometheus_multiproc_dir.get()
+    )
+    for path in folder.glob("gauge_live*_*.db"):
+        pid = int(path.stem.rpartition("_")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
+        except PermissionError:
+            pass  # of another user, and alive

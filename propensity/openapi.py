@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import json
+from itertools import groupby
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from propensity import __version__, formats
+from propensity.authorization import SCOPE_OF_PATH, TokenScope
 from propensity.contract import EXAMPLE, Application, Applications, Prediction, Predictions
 from propensity.limits import (
     BODY_SECONDS,
+    MAX_APPLICATION_BYTES,
     MAX_BODY_BYTES,
+    MAX_BYTES_IN_FLIGHT,
     MAX_IN_FLIGHT,
     MAX_ROWS,
     MAX_TABLE_BYTES,
     MAX_TABLE_ROWS,
 )
 from propensity.manifest import ModelCard
-from propensity.problem import MEDIA_TYPE, Problem
+from propensity.problem import MEDIA_TYPE, PAGE, Kind, Problem
 from propensity.settings import MAX_LATENCY_MS
-from propensity.tokens import SCOPE_OF_PATH, TokenScope
 
 _DESCRIPTION = """\
 The propensity to default of consumer-credit applications: the probability that the credit ends in
 default, and the decision that follows from it. Send one application or a batch of them.
 
-Every error is a problem document (RFC 9457) that says what to do about it."""
+Every error is a problem document (RFC 9457) that says what to do about it; its `type` names its place on the
+page [/problems](./problems). Every answer but those of health checks and metrics has a header `X-Request-ID`:
+yours, if you sent one, and the name of the request in the service's log."""
 
-_Problems = dict[int, tuple[str, dict[str, Any]]]
-"""Status, what it means here, and the headers that come with it."""
+_Problems = dict[Kind, tuple[str, dict[str, Any]]]
+"""Kind, what it means here, and the headers that come with it."""
 
 _JSON = "application/json"
 _RETRY_AFTER = {
@@ -39,20 +44,34 @@ _RETRY_AFTER = {
 _CHALLENGE = {"WWW-Authenticate": {"description": "What is needed (RFC 6750).", "schema": {"type": "string"}}}
 
 _REFUSALS: _Problems = {
-    401: ("No token, or one that is not valid.", _CHALLENGE),
-    403: ("The token lacks the scope.", _CHALLENGE),
+    Kind.UNAUTHENTICATED: ("No token, or one that is not valid.", _CHALLENGE),
+    Kind.FORBIDDEN: ("The token lacks the scope.", _CHALLENGE),
+    Kind.KEYS_UNAVAILABLE: ("The keys of the issuer of JWTs can not be had.", _RETRY_AFTER),
 }
 _PREDICTION_PROBLEMS: _Problems = {
-    400: ("The body is not what its Content-Type says, or did not arrive whole.", {}),
+    Kind.UNREADABLE_BODY: ("The body is not what its Content-Type says, or did not arrive whole.", {}),
     **_REFUSALS,
-    408: (f"The body did not arrive within {BODY_SECONDS:g} s.", {}),
-    413: (f"The body is larger than {MAX_BODY_BYTES:,} bytes, a table than {MAX_TABLE_BYTES:,}.", {}),
-    406: ("The header Accept asks for none of this operation's formats.", {}),
-    415: ("The body is not declared as one of this operation's formats, or is compressed.", {}),
-    422: ("The body can be read, but breaks the contract; `errors` names each field.", {}),
-    429: (f"More than {MAX_IN_FLIGHT:,} requests are in flight in this worker.", _RETRY_AFTER),
-    500: ("The model failed; the log says how.", {}),
-    503: (f"Not predicted within {MAX_LATENCY_MS / 1_000:g} s.", _RETRY_AFTER),
+    Kind.SLOW_BODY: (f"The body did not arrive within {BODY_SECONDS:g} s.", {}),
+    Kind.LARGE_BODY: (
+        f"The body is larger than {MAX_BODY_BYTES:,} bytes, a table than {MAX_TABLE_BYTES:,}, an application"
+        f" alone than {MAX_APPLICATION_BYTES:,}.",
+        {},
+    ),
+    Kind.NOT_ACCEPTABLE: ("The header Accept asks for none of this operation's formats.", {}),
+    Kind.UNSUPPORTED_FORMAT: (
+        "The body is not declared as one of this operation's formats, or is compressed.",
+        {},
+    ),
+    Kind.INVALID_APPLICATION: ("The body breaks the contract; `errors` names each field.", {}),
+    Kind.OVERLOADED: (
+        f"More than {MAX_IN_FLIGHT:,} requests, or {MAX_BYTES_IN_FLIGHT:,} bytes of them, are in flight in"
+        " this worker.",
+        _RETRY_AFTER,
+    ),
+    Kind.RATE_LIMITED: ("The caller has used up the share that is configured.", _RETRY_AFTER),
+    Kind.UNEXPECTED: ("A fault of the service; the log says which.", {}),
+    Kind.MODEL_FAILED: ("The model failed on the application.", {}),
+    Kind.LATE: (f"Not predicted within {MAX_LATENCY_MS / 1_000:g} s.", _RETRY_AFTER),
 }
 
 
@@ -91,13 +110,14 @@ def document() -> dict[str, Any]:
             "/metrics": {"get": _metrics()},
             "/docs.json": {"get": _open_json("docs", "This document.")},
             "/schema.json": {"get": _open_json("schema", "The same API, as BentoML's own client reads it.")},
+            PAGE: {"get": _page("problems", "The kinds of problems, and what to do about them.")},
         },
         "components": {
             "securitySchemes": {
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A token with the scope that the operation names.",
+                    "description": "A token with the scope that the operation names; static, or a JWT.",
                 }
             },
             "schemas": definitions["$defs"],
@@ -110,18 +130,26 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _problems(of: _Problems) -> dict[str, Any]:
+    kinds = sorted(of, key=lambda kind: kind.status)
     return {
-        str(status): {
-            "description": description,
-            **({"headers": headers} if headers else {}),
-            "content": {
-                MEDIA_TYPE: {
-                    "schema": _ref(Problem),
-                    "example": Problem.of(status, description).model_dump(exclude_none=True),
-                }
-            },
+        str(status): _problem_response({kind: of[kind] for kind in group})
+        for status, group in groupby(kinds, key=lambda kind: kind.status)
+    }
+
+
+def _problem_response(of: _Problems) -> dict[str, Any]:
+    (*_, headers) = (headers for _, headers in of.values())
+    examples = {
+        kind.anchor: {
+            "summary": kind.title,
+            "value": Problem.of(kind, description).model_dump(exclude_none=True),
         }
-        for status, (description, headers) in of.items()
+        for kind, (description, _) in of.items()
+    }
+    return {
+        "description": " Or: ".join(description for description, _ in of.values()),
+        **({"headers": headers} if headers else {}),
+        "content": {MEDIA_TYPE: {"schema": _ref(Problem), "examples": examples}},
     }
 
 
@@ -159,8 +187,8 @@ def _predict() -> dict[str, Any]:
 
 
 def _predict_batch() -> dict[str, Any]:
-    invalid = {"detail": "application 1 is not valid: age; see errors"}
-    row_problem = {"type": "about:blank", "title": "Unprocessable Entity", "status": 422, **invalid}
+    invalid = Problem.of(Kind.INVALID_APPLICATION, "application 1 is not valid: age; see errors")
+    row_problem = invalid.model_dump(exclude_none=True)
     return _operation(
         "predict",
         _PREDICTION_PROBLEMS,
@@ -219,7 +247,7 @@ def _tables(description: str) -> dict[str, Any]:
 def _model() -> dict[str, Any]:
     return _operation(
         "predict",
-        {**_REFUSALS, 500: ("The answer could not be made; the log says why.", {})},
+        {**_REFUSALS, Kind.UNEXPECTED: ("The answer could not be made; the log says why.", {})},
         tags=["prediction"],
         operationId="model",
         summary="The model card",
@@ -231,7 +259,7 @@ def _model() -> dict[str, Any]:
 def _metrics() -> dict[str, Any]:
     return _operation(
         SCOPE_OF_PATH["/metrics"],
-        {**_REFUSALS, 500: ("The answer could not be made; the log says why.", {})},
+        {**_REFUSALS, Kind.UNEXPECTED: ("The answer could not be made; the log says why.", {})},
         tags=["operations"],
         operationId="metrics",
         summary="Metrics for Prometheus",
@@ -252,7 +280,7 @@ def _health(name: str, summary: str) -> dict[str, Any]:
         "security": [],
         "responses": {
             "200": {"description": "Yes.", "content": {"text/plain": {"schema": {"type": "string"}}}},
-            **_problems({503: ("No.", {})}),
+            **_problems({Kind.NOT_READY: ("No.", {})}),
         },
     }
 
@@ -264,4 +292,16 @@ def _open_json(name: str, summary: str) -> dict[str, Any]:
         "summary": summary,
         "security": [],
         "responses": {"200": {"description": "JSON.", "content": {_JSON: {"schema": {"type": "object"}}}}},
+    }
+
+
+def _page(name: str, summary: str) -> dict[str, Any]:
+    return {
+        "tags": ["operations"],
+        "operationId": name,
+        "summary": summary,
+        "security": [],
+        "responses": {
+            "200": {"description": "A page.", "content": {"text/html": {"schema": {"type": "string"}}}}
+        },
     }

@@ -10,15 +10,16 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 
 from propensity.contract import CATEGORIES, NULLABLE
-from propensity.features import COLUMNS, Features, breaks_bounds, of_tuples
+from propensity.features import COLUMNS, OMITTED, Features, breaks_bounds, of_tuples
 from propensity.limits import MAX_ROWS
 
 
 def _field(name: str) -> tuple[Any, ...]:
     kind: Any = Literal[CATEGORIES[name]] if name in CATEGORIES else float
-    return (name, kind | None, None) if name in NULLABLE else (name, kind)
+    return (name, kind | None, OMITTED) if name in NULLABLE else (name, kind)
 
 
 # Not tracked by the garbage collector: they hold no references that could form a cycle.
@@ -35,7 +36,7 @@ _of_lines = msgspec.json.Decoder(_Row)
 def read_batch(body: bytes) -> Features | None:
     """The applications of `{"applications": [...]}`; None, if the contract should look at it."""
     try:
-        return _checked(_of_batch.decode(body).applications)
+        return _checked(_of_batch.decode(body).applications, body.count(b":") - 1)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
@@ -43,13 +44,24 @@ def read_batch(body: bytes) -> Features | None:
 def read_lines(body: bytes) -> Features | None:
     """The applications of a body with one a line; None, if the contract should look at it."""
     try:
-        return _checked(_of_lines.decode_lines(body))
+        return _checked(_of_lines.decode_lines(body), body.count(b":"))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def _checked(rows: Sequence[Any]) -> Features | None:
+def _checked(rows: Sequence[Any], names: int) -> Features | None:
+    """The rows as a matrix, if they keep to the contract.
+
+    Args:
+        rows: of the body.
+        names: that their objects hold: no name and no category has a colon in it.
+    """
     if not 0 < len(rows) <= MAX_ROWS:
         return None
     features = of_tuples([msgspec.structs.astuple(row) for row in rows])
+    omitted = features == OMITTED
+    if names != features.size - np.count_nonzero(omitted):
+        # A name stands twice in an object: msgspec takes the last.
+        return None
+    features[omitted] = np.nan
     return None if breaks_bounds(features).any() else features

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
+from enum import Enum
 
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -13,6 +13,113 @@ MEDIA_TYPE = "application/problem+json"
 
 MAX_ERRORS = 50
 """Field errors that one problem lists; an application has 13 fields."""
+
+MAX_NAME = 100
+"""Characters of a field's name that a problem repeats; a caller may have sent a name of any length."""
+
+PAGE = "/problems"
+"""Where the kinds of problems are explained; a problem's `type` names the place on that page."""
+
+
+class Kind(Enum):
+    """What kinds of problems there are: status, title, and what to do about it."""
+
+    UNREADABLE_BODY = (
+        400,
+        "The body can not be read",
+        "It is not what its Content-Type says, names a field twice, or did not arrive whole. Compare it with"
+        " the examples in /docs.json.",
+    )
+    UNAUTHENTICATED = (
+        401,
+        "No valid token",
+        "Send one header `Authorization: Bearer TOKEN`. Tokens are revoked and expire: ask whoever runs"
+        " the service for a new one, or your issuer for a fresh JWT. The same one is refused again.",
+    )
+    FORBIDDEN = (
+        403,
+        "The token lacks the scope",
+        "The token is valid, but not for this. Ask whoever runs the service for one with the scope that"
+        " `detail` names.",
+    )
+    NOT_FOUND = (404, "Nothing at this path", "Compare the path with those in /docs.json.")
+    METHOD_NOT_ALLOWED = (405, "Another method is needed", "The header Allow names it.")
+    NOT_ACCEPTABLE = (
+        406,
+        "No acceptable format",
+        "Ask in the header Accept for one of the formats that `detail` lists, or leave it out.",
+    )
+    SLOW_BODY = (
+        408,
+        "The body took too long",
+        "It did not arrive in time. Send smaller batches, or look at the connection.",
+    )
+    LARGE_BODY = (413, "The body is too large", "Split the batch; `detail` names the limit.")
+    UNSUPPORTED_FORMAT = (
+        415,
+        "Not a format of this operation",
+        "Send one of the formats that `detail` lists, uncompressed, with its Content-Type.",
+    )
+    INVALID_APPLICATION = (
+        422,
+        "Not a valid application",
+        "`errors` names each field at fault and what would be right. Correct it; the same body is refused"
+        " again. In a batch it stands in the place of the application, and the others are predicted.",
+    )
+    OVERLOADED = (
+        429,
+        "Too much in flight",
+        "The worker has as much work as it may take on. Wait as long as Retry-After says, and try again.",
+    )
+    RATE_LIMITED = (
+        429,
+        "Too many requests from this caller",
+        "Your share is used up. Wait as long as Retry-After says; if that happens often, send batches or"
+        " ask whoever runs the service for a larger share.",
+    )
+    CALLER_GONE = (
+        499,
+        "The caller has gone",
+        "The connection ended before the answer was there, and the work was given up. Only logs and metrics"
+        " ever show this one. Wait longer, or send smaller batches.",
+    )
+    UNEXPECTED = (
+        500,
+        "An unexpected error",
+        "It is a fault of the service and has been logged: name the request id to whoever runs it.",
+    )
+    MODEL_FAILED = (
+        500,
+        "The model failed on this application",
+        "The application is valid, and yet the model could not predict it. It has been logged; other"
+        " applications are not affected.",
+    )
+    NOT_READY = (
+        503,
+        "Not ready",
+        "The service starts or is about to stop. Send requests to another instance, or try again.",
+    )
+    LATE = (
+        503,
+        "Not predicted in time",
+        "The service is too busy. Wait as long as Retry-After says, and try again.",
+    )
+    KEYS_UNAVAILABLE = (
+        503,
+        "JWTs can not be verified",
+        "The keys of the issuer can not be had at the moment. Wait as long as Retry-After says, and try"
+        " again.",
+    )
+
+    def __init__(self, status: int, title: str, advice: str) -> None:
+        self.status = status
+        self.title = title
+        self.advice = advice
+
+    @property
+    def anchor(self) -> str:
+        """Its place on the page."""
+        return self.name.lower().replace("_", "-")
 
 
 class FieldError(BaseModel):
@@ -28,17 +135,23 @@ class Problem(BaseModel):
     """A problem document as of RFC 9457. Members that say nothing are left out."""
 
     type: str = Field(
-        default="about:blank", description="`about:blank`: the title says no more than the status."
+        json_schema_extra={"format": "uri-reference"}, description="Where this kind of problem is explained."
     )
-    title: str = Field(description="The status in words.")
+    title: str = Field(description="The kind of problem in words.")
     status: int = Field(ge=400, le=599, description="The HTTP status.")
     detail: str = Field(description="What went wrong here, and the way out.")
     errors: list[FieldError] | None = Field(default=None, description="Each field that is at fault.")
 
     @classmethod
-    def of(cls, status: int, detail: str, errors: Sequence[FieldError] = ()) -> Problem:
-        """A problem whose title is the status in words."""
-        return cls(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=list(errors) or None)
+    def of(cls, kind: Kind, detail: str, errors: Sequence[FieldError] = ()) -> Problem:
+        """A problem of a kind."""
+        return cls(
+            type=f"{PAGE}#{kind.anchor}",
+            title=kind.title,
+            status=kind.status,
+            detail=detail,
+            errors=list(errors) or None,
+        )
 
     def response(self, headers: Mapping[str, str] | None = None) -> Response:
         """This problem as the answer to a request."""
@@ -59,9 +172,9 @@ class ProblemError(Exception):
         self.headers = headers
 
     @classmethod
-    def of(cls, status: int, detail: str, headers: Mapping[str, str] | None = None) -> ProblemError:
+    def of(cls, kind: Kind, detail: str, headers: Mapping[str, str] | None = None) -> ProblemError:
         """A problem that names no field."""
-        return cls(Problem.of(status, detail), headers)
+        return cls(Problem.of(kind, detail), headers)
 
     def response(self) -> Response:
         """The answer to the request that this ends."""
@@ -69,7 +182,7 @@ class ProblemError(Exception):
 
 
 def unprocessable(error: ValidationError, *, row: int | None = None) -> Problem:
-    """What pydantic found wrong, as a problem of status 422.
+    """What pydantic found wrong, as a problem.
 
     Args:
         error: its locations start at the body, or at the row.
@@ -78,15 +191,18 @@ def unprocessable(error: ValidationError, *, row: int | None = None) -> Problem:
     where = "the body" if row is None else f"application {row}"
     if error.error_count() > MAX_ERRORS:
         # Naming them all would let a small body ask for a huge answer.
-        return Problem.of(422, f"{where} is not valid: {error.error_count():,} things are wrong with it")
+        return Problem.of(
+            Kind.INVALID_APPLICATION,
+            f"{where} is not valid: {error.error_count():,} things are wrong with it",
+        )
     # Without the input: a caller's values belong neither into an answer nor into a log.
     found = [_field_error(detail, row) for detail in error.errors(include_url=False, include_input=False)]
     fields = ", ".join(dict.fromkeys(each.field for each in found if each.field)) or found[0].detail
-    return Problem.of(422, f"{where} is not valid: {fields}; see errors", found)
+    return Problem.of(Kind.INVALID_APPLICATION, f"{where} is not valid: {fields}; see errors", found)
 
 
 def _field_error(error: ErrorDetails, row: int | None) -> FieldError:
-    location = [str(part) for part in error["loc"]]
+    location = [str(part)[:MAX_NAME] for part in error["loc"]]
     path = location if row is None else ["applications", str(row), *location]
     return FieldError(
         pointer="".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path),
@@ -99,7 +215,7 @@ def _field_error(error: ErrorDetails, row: int | None) -> FieldError:
 _DETAILS = {
     "extra_forbidden": "is not a field of this API; check its spelling, or leave it out",
     "finite_number": "must be a finite number; send null for a missing value where the field allows it",
-    "float_type": "must be a number",
+    "float_type": "must be a finite number",
     "greater_than_equal": "must be at least {ge:.15g}",
     "less_than_equal": "must be at most {le:.15g}",
     "list_type": "must be an array",

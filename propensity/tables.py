@@ -22,7 +22,7 @@ from propensity.batch import Batch, Outcomes
 from propensity.contract import CATEGORIES, FEATURES, NULLABLE, read_row
 from propensity.features import COLUMNS, breaks_bounds
 from propensity.limits import MAX_TABLE_BYTES, MAX_TABLE_ROWS
-from propensity.problem import MAX_ERRORS, FieldError, Problem, ProblemError
+from propensity.problem import MAX_ERRORS, FieldError, Kind, Problem, ProblemError
 
 _NULLABLE = np.array([[name in NULLABLE] for name in COLUMNS])
 _VALUES = {name: pa.array(categories) for name, categories in CATEGORIES.items()}
@@ -41,9 +41,13 @@ def from_stream(body: bytes) -> pa.Table:
     with _refusing("an Arrow stream"):
         for number, message in enumerate(pa.ipc.MessageReader.open_stream(body)):
             if number > MAX_MESSAGES:
-                raise ProblemError.of(422, f"the stream must hold at most {MAX_MESSAGES:,} record batches")
+                raise ProblemError.of(
+                    Kind.INVALID_APPLICATION, f"the stream must hold at most {MAX_MESSAGES:,} record batches"
+                )
             if _is_compressed(message.metadata.to_pybytes()):
-                raise ProblemError.of(415, "send the Arrow stream without compressing its buffers")
+                raise ProblemError.of(
+                    Kind.UNSUPPORTED_FORMAT, "send the Arrow stream without compressing its buffers"
+                )
         with pa.ipc.open_stream(body) as reader:
             _check_schema(reader.schema)
             table = reader.read_all()
@@ -62,13 +66,17 @@ def from_parquet(body: bytes) -> pa.Table:
     """
     with _refusing("a Parquet file"):
         if not footer.codecs(body) <= {footer.UNCOMPRESSED, footer.SNAPPY}:
-            raise ProblemError.of(415, "send the Parquet file compressed with snappy, or uncompressed")
+            raise ProblemError.of(
+                Kind.UNSUPPORTED_FORMAT, "send the Parquet file compressed with snappy, or uncompressed"
+            )
         file = pq.ParquetFile(pa.BufferReader(body))
         _check_schema(file.schema_arrow)
         _check_rows(file.metadata.num_rows)
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
         if sum(group.total_byte_size for group in groups) > MAX_TABLE_BYTES:
-            raise ProblemError.of(413, f"the table is larger than {MAX_TABLE_BYTES:,} bytes; split the batch")
+            raise ProblemError.of(
+                Kind.LARGE_BODY, f"the table is larger than {MAX_TABLE_BYTES:,} bytes; split the batch"
+            )
         # As dictionaries: a text that each row repeats is kept once.
         texts = [name for name in file.schema_arrow.names if name in CATEGORIES]
         table = pq.ParquetFile(pa.BufferReader(body), read_dictionary=texts).read(use_threads=False)
@@ -82,7 +90,7 @@ def _refusing(what: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, ValueError, LookupError, struct.error) as error:
         reason = str(error).splitlines()[0] if str(error) else "it is cut off"
-        raise ProblemError.of(400, f"the body is not {what}: {reason}") from None
+        raise ProblemError.of(Kind.UNREADABLE_BODY, f"the body is not {what}: {reason}") from None
 
 
 def _is_compressed(metadata: bytes) -> bool:
@@ -125,11 +133,13 @@ def _check_schema(schema: pa.Schema) -> None:
         if (detail := _wrong(schema, name)) is not None
     ]
     if len(errors) > MAX_ERRORS:
-        raise ProblemError.of(422, f"the table is not valid: {len(errors):,} columns are wrong")
+        raise ProblemError.of(
+            Kind.INVALID_APPLICATION, f"the table is not valid: {len(errors):,} columns are wrong"
+        )
     if errors:
         names = ", ".join(error.field for error in errors if error.field)
         detail = f"the columns of the table are not valid: {names}; see errors"
-        raise ProblemError(Problem.of(422, detail, errors))
+        raise ProblemError(Problem.of(Kind.INVALID_APPLICATION, detail, errors))
 
 
 def _wrong(schema: pa.Schema, name: str) -> str | None:
@@ -154,10 +164,11 @@ def _wrong(schema: pa.Schema, name: str) -> str | None:
 
 def _check_rows(rows: int) -> None:
     if rows == 0:
-        raise ProblemError.of(422, "the table must hold at least 1 application")
+        raise ProblemError.of(Kind.INVALID_APPLICATION, "the table must hold at least 1 application")
     if rows > MAX_TABLE_ROWS:
         raise ProblemError.of(
-            422, f"the table must hold at most {MAX_TABLE_ROWS:,} applications; split the batch"
+            Kind.INVALID_APPLICATION,
+            f"the table must hold at most {MAX_TABLE_ROWS:,} applications; split the batch",
         )
 
 

@@ -20,29 +20,16 @@ import secrets
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 from bentoml.exceptions import BentoMLException
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from propensity.problem import Problem
+from propensity.authorization import SCOPES, Caller, TokenScope
+from propensity.metrics import report_stale
 
 FILE_VARIABLE = "PROPENSITY_TOKENS_FILE"
 
-TokenScope = Literal["predict", "metrics"]
-SCOPES: tuple[TokenScope, ...] = get_args(TokenScope)
-
-OPEN_PATHS = frozenset({"/", "/docs.json", "/schema.json", "/livez", "/readyz", "/healthz"})
-OPEN_PREFIX = "/static_content/"
-"""Health and documentation; every other path needs a token, known to the service or not."""
-
-SCOPE_OF_PATH: dict[str, TokenScope] = {"/metrics": "metrics"}
-"""Where a scope other than `predict` is needed."""
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LINE = re.compile(rf"({_NAME.pattern}):([^:]*):([0-9a-f]{{64}})")
-_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
 
 logger = logging.getLogger("bentoml.propensity")
 
@@ -104,12 +91,13 @@ class Tokens:
             raise TokensError(f"{FILE_VARIABLE} is not set, and the API is never open; {_HOW_TO}")
         return cls(Path(path))
 
-    def scopes(self, token: str) -> frozenset[str]:
-        """What a token may do; nothing, if it is unknown."""
+    async def caller(self, token: str) -> Caller | None:
+        """Whose token it is; None, if it is not in the file."""
         self._refresh()
         digest = hashlib.sha256(token.encode()).digest()
         # Every line is compared, in constant time: how long it takes tells nothing about any of them.
-        return frozenset([line.scope for line in self._lines if hmac.compare_digest(line.sha256, digest)])
+        lines = [line for line in self._lines if hmac.compare_digest(line.sha256, digest)]
+        return Caller(lines[0].name, frozenset([line.scope for line in lines])) if lines else None
 
     def _refresh(self) -> None:
         version = self._current_version()
@@ -118,9 +106,12 @@ class Tokens:
         self._version = version
         try:
             self._lines = _read(self._path)
-            logger.info("tokens file %s: read anew", self._path)
         except TokensError as error:
+            report_stale("tokens", True)
             logger.error("%s; the tokens read before stay valid", error)  # noqa: TRY400 — no trace: it is the file
+        else:
+            report_stale("tokens", False)
+            logger.info("tokens file %s: read anew", self._path)
 
     def _current_version(self) -> tuple[int, int, int] | None:
         try:
@@ -128,53 +119,6 @@ class Tokens:
         except OSError:
             return None
         return status.st_mtime_ns, status.st_ino, status.st_size
-
-
-class TokenMiddleware:
-    """Lets a request through to the API only with a token that has the scope its path needs."""
-
-    def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
-        self._app = app
-        self._tokens = tokens
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401 or 403, or pass the request on."""
-        if scope["type"] == "lifespan" or self._is_open(scope):
-            await self._app(scope, receive, send)
-            return
-        if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1008})
-            return
-        refusal = self._refusal(Headers(scope=scope), SCOPE_OF_PATH.get(scope["path"], "predict"))
-        if refusal is None:
-            await self._app(scope, receive, send)
-            return
-        problem, challenge = refusal
-        await problem.response({"WWW-Authenticate": f'Bearer realm="propensity"{challenge}'})(
-            scope, receive, send
-        )
-
-    @staticmethod
-    def _is_open(scope: Scope) -> bool:
-        path = scope["path"]
-        return scope["type"] == "http" and (path in OPEN_PATHS or path.startswith(OPEN_PREFIX))
-
-    def _refusal(self, headers: Headers, needed: str) -> tuple[Problem, str] | None:
-        given = headers.getlist("authorization")
-        if not given:
-            return Problem.of(401, "send a token: `Authorization: Bearer TOKEN`"), ""
-        bearer = _BEARER.fullmatch(given[0])
-        if len(given) > 1 or bearer is None:
-            return Problem.of(
-                401, "send one header `Authorization: Bearer TOKEN`"
-            ), ', error="invalid_request"'
-        scopes = self._tokens.scopes(bearer[1])
-        if not scopes:
-            return Problem.of(401, "this token is not valid (any more)"), ', error="invalid_token"'
-        if needed not in scopes:
-            detail = f"this token lacks the scope {needed}"
-            return Problem.of(403, detail), f', error="insufficient_scope", scope="{needed}"'
-        return None
 
 
 def new_token(path: Path, name: str, scopes: list[TokenScope]) -> str:

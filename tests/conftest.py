@@ -23,6 +23,7 @@ os.environ["BENTOML_HOME"] = f"{_HOME.name}/bentoml"
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = f"{_HOME.name}/metrics"
 os.environ["PROPENSITY_TOKENS_FILE"] = f"{_HOME.name}/tokens"
+os.environ["PROPENSITY_DRAIN_SECONDS"] = "0"
 
 import bentoml
 import pytest

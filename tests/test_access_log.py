@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import AUTHORIZED, METRICS_AUTHORIZED, ROOT
+from conftest import AUTHORIZED, METRICS_AUTHORIZED, PREDICT_TOKEN, ROOT
 from starlette.testclient import TestClient
 
 from propensity import access_log
@@ -54,34 +55,71 @@ def output(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Output:
     return output
 
 
-def test_each_request_gets_a_line_with_nothing_of_its_content(client: TestClient, output: Output) -> None:
+def test_each_request_gets_a_line_that_says_who_asked_what_and_with_nothing_of_its_content(
+    client: TestClient, output: Output, tag: str
+) -> None:
     client.post("/v1/predict", json=EXAMPLE, headers=AUTHORIZED)
+    rows = [EXAMPLE, EXAMPLE | {"age": 3}, 4711]
+    client.post("/v1/predict_batch", json={"applications": rows}, headers=AUTHORIZED)
     client.post("/v1/predict", json=EXAMPLE)
     client.get("/a%22b%0A", headers=AUTHORIZED)
-    lines = output.lines(3)
-    assert [(line["method"], line["path"], line["status"]) for line in lines] == [
-        ("POST", "/v1/predict", 200),
-        ("POST", "/v1/predict", 401),
-        ("GET", '/a"b\n', 404),
+    lines = output.lines(4)
+    always = {"time", "request_id", "client", "method", "path", "status", "ms"}
+    assert [{name: line.get(name) for name in ("method", "path", "status")} for line in lines] == [
+        {"method": "POST", "path": "/v1/predict", "status": 200},
+        {"method": "POST", "path": "/v1/predict_batch", "status": 200},
+        {"method": "POST", "path": "/v1/predict", "status": 401},
+        {"method": "GET", "path": '/a"b\n', "status": 404},
+    ]
+    assert [{name: line[name] for name in line.keys() - always} for line in lines] == [
+        {"caller": "scoring", "rows": 1, "model": tag},
+        {"caller": "scoring", "rows": 3, "model": tag},
+        {},
+        {"caller": "scoring"},
     ]
     for line in lines:
-        assert set(line) == {"time", "client", "method", "path", "status", "ms"}
         assert line["ms"] > 0
         assert line["time"].endswith("+00:00")
+    assert PREDICT_TOKEN not in output.text
+    assert "4711" not in output.text
+
+
+def test_a_request_keeps_the_name_that_its_caller_gave_it(client: TestClient, output: Output) -> None:
+    given = {"X-Request-ID": "order-17:a"}
+    answers = [
+        client.post("/v1/predict", json=EXAMPLE, headers=AUTHORIZED | given),
+        client.post("/v1/predict", json=EXAMPLE, headers=given),
+    ]
+    assert [answer.headers["x-request-id"] for answer in answers] == ["order-17:a"] * 2
+    assert [line["request_id"] for line in output.lines(2)] == ["order-17:a"] * 2
+
+
+@pytest.mark.parametrize("given", [b"", b"x" * 129, b'a","status":200,"x":"', b"a b", b"\xff", b"a\tb"])
+def test_a_name_that_can_not_stand_in_a_log_is_replaced(
+    client: TestClient, output: Output, given: bytes
+) -> None:
+    headers = [(b"authorization", f"Bearer {PREDICT_TOKEN}".encode()), (b"x-request-id", given)]
+    names = {
+        client.post("/v1/predict", json=EXAMPLE, headers=headers).headers["x-request-id"] for _ in range(2)
+    }
+    assert len(names) == 2
+    assert all(re.fullmatch("[0-9a-f]{32}", name) for name in names)
+    assert {line["request_id"] for line in output.lines(2)} == names
 
 
 def test_a_proxy_can_not_forge_a_line(output: Output) -> None:
     """Whom a proxy names as the client is put there as it is."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 403})
+        await send({"type": "http.response.start", "status": 403, "headers": []})
 
     async def nothing(*_: Any) -> Any: ...
 
     async def main() -> None:
         log = AccessLog(app, skip_paths=["/livez"], has_traces=False)
         client = ('1.2.3.4","status":200,"x":"\n', 1)
-        await log({"type": "http", "method": "GET", "path": "/", "client": client}, nothing, nothing)
+        scope = {"type": "http", "method": "GET", "path": "/", "client": client, "headers": []}
+        await log(scope, nothing, nothing)
         await asyncio.sleep(2 * access_log.WRITE_SECONDS)
 
     asyncio.run(main())

@@ -92,14 +92,14 @@ def test_the_endpoints_of_the_readme_are_those_of_the_document(client: TestClien
 
 def test_the_bounds_that_are_stated_are_those_of_the_code() -> None:
     table = dict(
-        re.findall(r"^\| `([A-Z_]+)` \| ([\d,]+) \|", (ROOT / "docs/serving.md").read_text(), re.MULTILINE)
+        re.findall(r"^\| `([A-Z_]+)` \| ([\d,.]+) \|", (ROOT / "docs/serving.md").read_text(), re.MULTILINE)
     )
     bounds = {
         name: value
         for name, value in vars(limits).items()
         if name.isupper() and name != "RETRY_AFTER_SECONDS"
     }
-    assert {name: int(value.replace(",", "")) for name, value in table.items()} == bounds
+    assert {name: float(value.replace(",", "")) for name, value in table.items()} == bounds
 
 
 def test_the_figures_of_the_decision_to_compile_are_the_measured_ones() -> None:

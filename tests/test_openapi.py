@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from typing import Any
 
 import pytest
@@ -13,8 +15,9 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from propensity import __version__
+from propensity.authorization import OPEN_PATHS
 from propensity.contract import CATEGORIES, EXAMPLE, NULLABLE
-from propensity.tokens import OPEN_PATHS
+from propensity.problem import Kind
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +59,36 @@ def test_every_example_is_valid(document: dict[str, Any]) -> None:
                 for media in holder.get("content", {}).values():
                     if media.get("schema", {}).get("type") == "string" and "example" in media:
                         lines += map(json.loads, media["example"].splitlines())
-                    elif "example" in media:
+                        continue
+                    examples = [example["value"] for example in media.get("examples", {}).values()]
+                    for example in [media["example"]] if "example" in media else examples:
                         name = media["schema"]["$ref"].rpartition("/")[2]
-                        validator(document, name).validate(media["example"])
+                        validator(document, name).validate(example)
                         checked += 1
     assert checked > 20
     for name, line in zip(("Application", "Prediction", "Problem"), lines, strict=True):
         validator(document, name).validate(line)
+
+
+def test_every_problem_that_is_documented_names_its_place_on_the_page(
+    document: dict[str, Any], client: TestClient
+) -> None:
+    named = set()
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                media = response["content"].get("application/problem+json", {})
+                for example in media.get("examples", {}).values():
+                    assert example["value"]["status"] == int(status)
+                    named.add(example["value"]["type"])
+    page = client.get("/problems").text
+    places = set(re.findall(r'<h2 id="([^"]+)">', page))
+    assert places == {kind.anchor for kind in Kind}
+    # What no operation answers: a path or method that does not exist, and a caller who is not there.
+    unnamed = {Kind.NOT_FOUND, Kind.METHOD_NOT_ALLOWED, Kind.CALLER_GONE}
+    assert named == {f"/problems#{kind.anchor}" for kind in set(Kind) - unnamed}
+    for kind in Kind:
+        assert html.escape(kind.advice) in page
 
 
 def test_the_schema_of_an_application_is_its_contract(document: dict[str, Any]) -> None:

@@ -54,7 +54,7 @@ VALUE = b'"age": 30'
 
 @pytest.mark.parametrize(
     "written",
-    [b'"age": 30.0', b'"age": 3e1', b'"age": 300E-1', b'"\\u0061ge": 30', b'"age": 29, "age": 30',
+    [b'"age": 30.0', b'"age": 3e1', b'"age": 300E-1', b'"\\u0061ge": 30',
      b' "age" :\t30 '],
 )  # fmt: skip
 def test_other_ways_to_write_the_same_are_read_the_same(written: bytes) -> None:
@@ -69,7 +69,7 @@ def test_other_ways_to_write_the_same_are_read_the_same(written: bytes) -> None:
     "written",
     [b'"age": 17', b'"age": 101', b'"age": 30.5', b'"age": "30"', b'"age": true', b'"age": null',
      b'"age": NaN', b'"age": Infinity', b'"age": 1e400', b'"age": 030', b'"age": 30,', b'"agee": 30',
-     b'"age": 30, "x": 1',
+     b'"age": 30, "x": 1', b'"age": 29, "age": 30',
      b'"age": [30]', b'"age": 1' + b"0" * 400, b'"home": "castle", "age": 30', b'"age": 30, "\xff": 1'],
 )  # fmt: skip
 def test_what_is_wrong_is_left_to_the_contract(written: bytes) -> None:

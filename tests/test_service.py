@@ -21,7 +21,8 @@ from starlette.testclient import TestClient
 from test_contract import ANYTHING, NEARLY
 
 from propensity import app as app_module
-from propensity import endpoint
+from propensity import in_flight
+from propensity.authorization import Authorization
 from propensity.batch import Batch, Outcomes
 from propensity.contract import EXAMPLE, Application, Prediction, Predictions
 from propensity.dispatcher import Dispatcher
@@ -29,9 +30,8 @@ from propensity.features import COLUMNS, Features, Propensities
 from propensity.formats import SingleJson
 from propensity.limits import MAX_BODY_BYTES
 from propensity.pipeline import PipelineForm
-from propensity.problem import Problem
+from propensity.problem import Kind, Problem
 from propensity.scorer import Form, Scorer
-from propensity.tokens import TokenMiddleware
 
 
 def predict(client: TestClient, application: object) -> Any:
@@ -182,7 +182,7 @@ def test_a_body_without_a_length_is_bounded_too(client: TestClient) -> None:
 def test_one_more_than_the_requests_in_flight_is_told_to_wait(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint, "MAX_IN_FLIGHT", 0)
+    monkeypatch.setattr(in_flight, "MAX_IN_FLIGHT", 0)
     answer = predict(client, EXAMPLE)
     assert "try again later" in problem(answer, 429).detail
     assert answer.headers["retry-after"] == "1"
@@ -229,7 +229,7 @@ def test_a_row_that_the_model_fails_on_costs_the_others_nothing(
     assert np.array_equal(found, expected, equal_nan=True)
     outcomes = Outcomes.of(batch, found, 0.5, "m")
     assert outcomes.problems == {
-        46: Problem.of(500, "the model failed on this application; it has been logged")
+        46: Problem.of(Kind.MODEL_FAILED, "the model failed on this application; it has been logged")
     }
     assert poisoned.calls < 20
     assert [record.message for record in caplog.records] == ["the model failed on an application"]
@@ -257,7 +257,7 @@ def test_what_is_loaded_is_kept_out_of_garbage_collections(client: TestClient) -
 def test_without_an_exporter_no_spans_are_made(app: Starlette) -> None:
     classes: list[Any] = [middleware.cls for middleware in app.user_middleware]
     assert OpenTelemetryMiddleware not in classes
-    assert classes[-1] is TokenMiddleware
+    assert classes[-1] is Authorization
 
 
 def test_the_service_is_ready_only_when_warm(app: Starlette, client: TestClient) -> None:

@@ -9,7 +9,8 @@ import sys
 import pytest
 from conftest import BENTOML, ROOT
 
-SHOW = "from propensity import settings as s; print(s.WORKERS, s.MAX_MERGED_ROWS, s.MAX_LATENCY_MS)"
+NAMES = ("WORKERS", "MAX_MERGED_ROWS", "MAX_LATENCY_MS", "DRAIN_SECONDS")
+SHOW = f"from propensity import settings; print(*(getattr(settings, name) for name in {NAMES}))"
 
 
 def shown(**settings: str) -> str:
@@ -20,13 +21,14 @@ def shown(**settings: str) -> str:
 
 
 def test_settings_have_defaults_and_come_from_the_environment() -> None:
-    assert shown() == "1 512 10000\n"
+    assert shown() == "1 512 10000 0\n"
     given = {
         "PROPENSITY_WORKERS": "4",
         "PROPENSITY_MAX_MERGED_ROWS": "64",
         "PROPENSITY_MAX_LATENCY_MS": "250",
+        "PROPENSITY_DRAIN_SECONDS": "7",
     }
-    assert shown(**given) == "4 64 250\n"
+    assert shown(**given) == "4 64 250 7\n"
 
 
 @pytest.mark.parametrize(

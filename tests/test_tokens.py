@@ -28,8 +28,9 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
+from propensity.authorization import OPEN_PATHS, Authorization
 from propensity.contract import EXAMPLE
-from propensity.tokens import OPEN_PATHS, TokenMiddleware, Tokens, TokensError, new_token
+from propensity.tokens import Tokens, TokensError, new_token
 from service import Propensity
 
 CLOSED = [
@@ -58,21 +59,26 @@ def replace(path: Path, content: str) -> None:
     other.replace(path)
 
 
+def scopes(tokens: Tokens, token: str) -> frozenset[str]:
+    caller = asyncio.run(tokens.caller(token))
+    return caller.scopes if caller else frozenset()
+
+
 def test_a_token_has_the_scopes_of_its_lines(tokens_file: Path) -> None:
     tokens_file.write_text(
         f"# two lines, one token\n\n{TOKEN_LINES}{token_line('scoring', 'metrics', PREDICT_TOKEN)}"
     )
     tokens = Tokens(tokens_file)
-    assert tokens.scopes(PREDICT_TOKEN) == {"predict", "metrics"}
-    assert tokens.scopes(METRICS_TOKEN) == {"metrics"}
-    assert tokens.scopes("another") == set()
+    assert scopes(tokens, PREDICT_TOKEN) == {"predict", "metrics"}
+    assert scopes(tokens, METRICS_TOKEN) == {"metrics"}
+    assert scopes(tokens, "another") == set()
 
 
 def test_a_token_is_rotated_without_a_restart(tokens_file: Path) -> None:
     tokens = Tokens(tokens_file)
     replace(tokens_file, token_line("scoring", "predict", "new"))
-    assert tokens.scopes("new") == {"predict"}
-    assert tokens.scopes(PREDICT_TOKEN) == set()
+    assert scopes(tokens, "new") == {"predict"}
+    assert scopes(tokens, PREDICT_TOKEN) == set()
 
 
 @pytest.mark.parametrize("broken", ["", "nonsense\n", "scoring:predict:123\n", f"scoring:admin:{'0' * 64}\n"])
@@ -82,18 +88,18 @@ def test_a_file_that_turns_bad_leaves_the_last_good_tokens(
     tokens = Tokens(tokens_file)
     replace(tokens_file, broken)
     for _ in range(3):
-        assert tokens.scopes(PREDICT_TOKEN) == {"predict"}
+        assert scopes(tokens, PREDICT_TOKEN) == {"predict"}
     assert [record.message.endswith("the tokens read before stay valid") for record in caplog.records] == [
         True
     ]
     replace(tokens_file, token_line("scoring", "predict", "new"))
-    assert tokens.scopes("new") == {"predict"}
+    assert scopes(tokens, "new") == {"predict"}
 
 
 def test_a_file_that_goes_away_leaves_the_last_good_tokens(tokens_file: Path) -> None:
     tokens = Tokens(tokens_file)
     tokens_file.unlink()
-    assert tokens.scopes(PREDICT_TOKEN) == {"predict"}
+    assert scopes(tokens, PREDICT_TOKEN) == {"predict"}
 
 
 @pytest.mark.parametrize(
@@ -129,7 +135,7 @@ def test_a_new_token_is_kept_as_a_hash_alone(tokens_file: Path) -> None:
     assert token not in tokens_file.read_text()
     digest = hashlib.sha256(token.encode()).hexdigest()
     assert tokens_file.read_text() == f"{TOKEN_LINES}team:predict:{digest}\nteam:metrics:{digest}\n"
-    assert Tokens(tokens_file).scopes(token) == {"predict", "metrics"}
+    assert scopes(Tokens(tokens_file), token) == {"predict", "metrics"}
 
 
 def tokens_command(path: Path | None, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -145,7 +151,7 @@ def tokens_command(path: Path | None, *arguments: str) -> subprocess.CompletedPr
 def test_the_command_prints_a_token_that_works(tmp_path: Path) -> None:
     done = tokens_command(tmp_path / "folder/tokens", "new", "team", "--scope", "predict")
     assert (done.returncode, done.stderr) == (0, "")
-    assert Tokens(tmp_path / "folder/tokens").scopes(done.stdout.strip()) == {"predict"}
+    assert scopes(Tokens(tmp_path / "folder/tokens"), done.stdout.strip()) == {"predict"}
 
 
 def test_the_command_refuses_with_one_line(tmp_path: Path) -> None:
@@ -254,7 +260,7 @@ def test_nothing_passes_without_a_valid_token(
         "type": "http", "method": method, "path": path, "query_string": b"",
         "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
     }  # fmt: skip
-    middleware = TokenMiddleware(everything_is_here(), Tokens(tokens_path))
+    middleware = Authorization(everything_is_here(), [Tokens(tokens_path)])
     asyncio.run(middleware(scope, receive, send))  # type: ignore[arg-type]
     is_open = path in OPEN_PATHS or path.startswith("/static_content/")
     assert statuses[0] == (200 if is_open else 401)

@@ -141,6 +141,7 @@ def base_environment(**more: str) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "BENTOML_DO_NOT_TRACK": "True",
+        "PROPENSITY_DRAIN_SECONDS": "0",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "RAY_USAGE_STATS_ENABLED": "0",
         "PYTHONPATH": str(ROOT),

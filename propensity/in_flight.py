@@ -1,0 +1,55 @@
+"""What is in flight: the requests that a worker works on, bounded in number and in bytes."""
+
+from __future__ import annotations
+
+from propensity.limits import MAX_BYTES_IN_FLIGHT, MAX_IN_FLIGHT, RETRY_AFTER_SECONDS
+from propensity.problem import Kind, ProblemError
+
+_RETRY = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+
+class InFlight:
+    """The requests of one worker."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.bytes = 0
+
+    def one_more(self) -> Load:
+        """A request, counted while it is worked on.
+
+        Raises:
+            ProblemError: 429, there are `MAX_IN_FLIGHT` already.
+        """
+        if self.requests >= MAX_IN_FLIGHT:
+            detail = f"{MAX_IN_FLIGHT:,} requests are in flight; try again later"
+            raise ProblemError.of(Kind.OVERLOADED, detail, _RETRY)
+        return Load(self)
+
+
+class Load:
+    """One request in flight, and what it holds in memory."""
+
+    def __init__(self, in_flight: InFlight) -> None:
+        self._in_flight = in_flight
+        self._bytes = 0
+
+    def __enter__(self) -> Load:
+        self._in_flight.requests += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._in_flight.requests -= 1
+        self._in_flight.bytes -= self._bytes
+
+    def grow(self, by: int) -> None:
+        """Hold more bytes.
+
+        Raises:
+            ProblemError: 429, all requests together would hold more than `MAX_BYTES_IN_FLIGHT`.
+        """
+        if self._in_flight.bytes + by > MAX_BYTES_IN_FLIGHT:
+            detail = f"{MAX_BYTES_IN_FLIGHT:,} bytes are in flight; try again later"
+            raise ProblemError.of(Kind.OVERLOADED, detail, _RETRY)
+        self._in_flight.bytes += by
+        self._bytes += by

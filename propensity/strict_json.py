@@ -1,0 +1,33 @@
+"""JSON as this API reads it: no name twice in an object, a bounded depth, a bounded number of values."""
+
+from __future__ import annotations
+
+import jiter
+
+from propensity.limits import MAX_ROWS, MAX_VALUES
+from propensity.problem import Kind, ProblemError
+
+
+def parse(text: bytes, what: str = "the body") -> object:
+    """What a JSON text stands for. NaN and infinities pass: the contract refuses them by field.
+
+    Args:
+        text: of a request.
+        what: it is, for the message.
+
+    Raises:
+        ProblemError: 400, it is not JSON, is nested too deeply, or has a name twice in an object; 422, it
+            holds more values than any batch does.
+    """
+    # Each value but the first stands behind a comma or a bracket: counted before any memory is taken.
+    if sum(map(text.count, (b",", b"{", b"["))) > MAX_VALUES:
+        detail = f"{what} holds more values than {MAX_ROWS:,} applications have; split the batch"
+        raise ProblemError.of(Kind.INVALID_APPLICATION, detail)
+    try:
+        return jiter.from_json(text, catch_duplicate_keys=True)
+    except ValueError as error:
+        reason = str(error)
+        if reason.startswith("Detected duplicate key"):
+            # Without the name itself, which may be of any length.
+            reason = f"a name stands twice in an object, at line{reason.rpartition(' at line')[2]}"
+        raise ProblemError.of(Kind.UNREADABLE_BODY, f"{what} is not JSON: {reason}") from None
