@@ -16,6 +16,8 @@ TOKEN := .local/token
 export BENTOML_HOME ?= $(CURDIR)/.local/bentoml
 export BENTOML_DO_NOT_TRACK := True
 export PROPENSITY_TOKENS_FILE := $(CURDIR)/.local/tokens
+export PROPENSITY_SIGNING_KEY ?= $(CURDIR)/.local/signing-key
+export PROPENSITY_MODEL_KEY ?= $(PROPENSITY_SIGNING_KEY).pub
 
 .PHONY: all serve test lint format token notebook import build applications benchmark load-test compare \
 	scaling report lock FORCE
@@ -44,7 +46,7 @@ token: $(TOKEN)
 notebook: $(INSTALLED)
 	@$(PY) notebooks/execute.py artifacts/propensity_model.ipynb
 
-import: $(PICKLE)
+import: $(PICKLE) $(PROPENSITY_SIGNING_KEY)
 	@$(PY) import_model.py $(PICKLE)
 
 build: import
@@ -89,6 +91,9 @@ $(PICKLE): $(NOTEBOOK) notebooks/execute.py $(INSTALLED)
 # Made once and kept here alone, readable by its owner; the service knows its hash only.
 $(TOKEN): $(if $(wildcard .local/tokens),,FORCE) | $(INSTALLED)
 	@umask 077 && mkdir -p .local && $(PY) -m propensity.tokens new local --scope predict --scope metrics > $@
+
+$(CURDIR)/.local/signing-key: | $(INSTALLED)
+	@mkdir -p .local && $(PY) -m propensity.signature new $@ >/dev/null
 
 $(INSTALLED): requirements-dev.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) here; install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }

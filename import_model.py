@@ -33,6 +33,7 @@ from propensity.manifest import (
     read_manifest,
 )
 from propensity.pipeline import PipelineForm
+from propensity.signature import SignatureError
 
 AUC_TOLERANCE = 1e-9
 
@@ -43,6 +44,7 @@ def import_model(pickle_path: Path) -> str:
     Raises:
         ManifestError: there is no manifest beside it, or it can't be read.
         GateError: the pickle may not pass.
+        SignatureError: the key to sign with can't be read.
     """
     if not pickle_path.is_file():
         raise GateError(f"{pickle_path}: no such file; `make notebook` writes it")
@@ -120,7 +122,7 @@ def main() -> None:
     parser.add_argument("pickle", type=Path, metavar="PATH", help="such as artifacts/propensity.pkl")
     try:
         print(import_model(parser.parse_args().pickle))
-    except (GateError, ManifestError) as error:
+    except (GateError, ManifestError, SignatureError) as error:
         sys.exit(f"import_model.py: {' '.join(str(error).split())}")
 
 

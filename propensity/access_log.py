@@ -48,6 +48,7 @@ class AccessLog:
         self._skip_paths = tuple(skip_paths)
         self._has_traces = has_traces
         self._lines: list[str] = []
+        self._is_failing = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and note down how it went; write what is left when the application ends."""
@@ -99,7 +100,11 @@ class AccessLog:
             sys.stdout.write(lines)
             sys.stdout.flush()
         except OSError as error:  # such as a full disk; a prediction needs no log
-            logger.error("access log: %s", error)  # noqa: TRY400 — the trace would say no more
+            if not self._is_failing:
+                logger.error("access log: %s; lines are lost", error)  # noqa: TRY400 — the trace says no more
+            self._is_failing = True
+        else:
+            self._is_failing = False
 
 
 def _request_id(scope: Scope) -> bytes:

@@ -244,9 +244,11 @@ class PredictionApp(ServiceAppFactory):
         )
 
     async def destroy_instance(self, app: Starlette) -> None:
-        """Let the threads end with the worker."""
+        """Let threads and connections end with the worker."""
         await super().destroy_instance(app)
         self._threads.shutdown()
+        if self._allowance is not None:
+            await self._allowance.close()
 
     async def model_card(self, _: Request) -> Response:
         """`GET /v1/model`: of the model that is loaded, whatever the store calls the latest by now."""

@@ -62,6 +62,9 @@ class Allowance(Protocol):
             ProblemError: 429, there is none left.
         """
 
+    async def close(self) -> None:
+        """Let go of whatever counts."""
+
 
 class Authorization:
     """Lets a request through to the API only with a token that has the scope its path needs."""

@@ -202,7 +202,7 @@ class Issuer:
             return None
         try:
             header = jwt.get_unverified_header(token)
-            if header["alg"] not in self._algorithms:
+            if header.get("alg") not in self._algorithms:
                 return None
             key = await self._keys.key(header.get("kid"))
             if key is None:

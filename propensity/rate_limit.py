@@ -16,6 +16,7 @@ from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
+from redis.asyncio import ConnectionPool
 
 from propensity.problem import Kind, ProblemError
 from propensity.settings import SettingError
@@ -45,19 +46,22 @@ class RateLimit:
         self._rate = rate
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared = None
+        self._connections: ConnectionPool | None = None
         self._left_alone_until = float("-inf")
         if redis:
-            try:
-                storage = RedisStorage(
-                    f"async+{redis}",
-                    wrap_exceptions=True,
-                    implementation="redispy",
-                    key_prefix="propensity",
-                    socket_timeout=REDIS_SECONDS,
-                    socket_connect_timeout=REDIS_SECONDS,
-                )
-            except ValueError as error:
-                raise SettingError(f"PROPENSITY_RATE_LIMIT_REDIS: {error}") from error
+            if not redis.startswith(("redis://", "rediss://")):
+                # Without the URL itself, which may hold a password.
+                raise SettingError("PROPENSITY_RATE_LIMIT_REDIS must begin with redis:// or rediss://")
+            self._connections = ConnectionPool.from_url(
+                redis, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS
+            )
+            storage = RedisStorage(
+                f"async+{redis}",
+                connection_pool=self._connections,  # type: ignore[arg-type]
+                wrap_exceptions=True,
+                implementation="redispy",
+                key_prefix="propensity",
+            )
             self._shared = SlidingWindowCounterRateLimiter(storage)
 
     @classmethod
@@ -94,6 +98,11 @@ class RateLimit:
             else:
                 return
         await self._take(self._own, caller)
+
+    async def close(self) -> None:
+        """Let go of Redis."""
+        if self._connections is not None:
+            await self._connections.disconnect()
 
     async def _take(self, counter: SlidingWindowCounterRateLimiter, caller: str) -> None:
         if await counter.hit(self._rate, caller):

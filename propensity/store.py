@@ -12,10 +12,11 @@ from bentoml.exceptions import BentoMLException, NotFound
 from bentoml.models import BentoModel
 from pydantic import ValidationError
 
-from propensity import gate
+from propensity import gate, signature
 from propensity.gate import GateError
 from propensity.manifest import CompiledModel, Manifest, ServedManifest
 from propensity.scorer import Form, Scorer
+from propensity.signature import SignatureError
 
 NAME = "propensity"
 
@@ -58,28 +59,36 @@ LATEST = ImportedModel(f"{NAME}:latest")
 
 
 def find(manifest: Manifest) -> bentoml.Model | None:
-    """The model that was imported with this manifest, if it is the latest in the store."""
+    """The model that was imported with this manifest, if it is the latest in the store and is signed.
+
+    Raises:
+        SignatureError: the key to sign with can't be read.
+    """
     model = _get(_tag(manifest))
     # Not by LATEST.tag: BentoML writes the version that it resolves to into it.
     latest = _get(f"{NAME}:latest")
     if model is None or latest is None or latest.tag != model.tag:
         return None
     try:
-        manifest_of(model)
+        kept = manifest_of(model)
     except StoreError:
         # Of an older version of this product.
         return None
-    return model
+    return model if signature.is_signed(str(model.tag), kept, _signature(model)) else None
 
 
 def save(content: bytes, manifest: ServedManifest) -> bentoml.Model:
-    """Keep a model in the model store and make it the latest.
+    """Keep a model in the model store, signed if there is a key for it, and make it the latest.
 
     Args:
         content: what is served, tables or pickle, as `manifest.served` says.
         manifest: becomes the model's metadata.
+
+    Raises:
+        SignatureError: the key to sign with can't be read.
     """
     tag = _tag(manifest)
+    signed = signature.sign(tag, manifest)
     if _get(tag) is not None:
         # Made anew, since a store has no other way to call it the latest again.
         bentoml.models.delete(tag)
@@ -90,6 +99,8 @@ def save(content: bytes, manifest: ServedManifest) -> bentoml.Model:
         metadata=json.loads(manifest.model_dump_json(exclude_none=True)),
     ) as model:
         _file(model, manifest).write_bytes(content)
+        if signed is not None:
+            Path(model.path_of(signature.FILE)).write_bytes(signed)
     return bentoml.models.get(tag)
 
 
@@ -118,11 +129,12 @@ def check(model: bentoml.Model) -> bytes:
     """
     manifest = manifest_of(model)
     try:
+        signature.verify(str(model.tag), manifest, _signature(model))
         if isinstance(manifest.served, CompiledModel):
             return gate.checked_bytes(_file(model, manifest), manifest.served.sha256)
         content = gate.checked_pickle(_file(model, manifest), manifest.pickle.sha256)
         gate.check_libraries(manifest.libraries)
-    except GateError as error:
+    except (GateError, SignatureError) as error:
         raise _refused(model, error) from error
     return content
 
@@ -151,7 +163,7 @@ def load_scorer(model: bentoml.Model) -> Scorer:
     return Scorer(form, manifest.threshold.value, str(model.tag))
 
 
-def _refused(model: bentoml.Model, error: GateError) -> StoreError:
+def _refused(model: bentoml.Model, error: Exception) -> StoreError:
     return StoreError(f"model {model.tag}: {error}; then import it again")
 
 
@@ -165,6 +177,11 @@ def _tag(manifest: Manifest) -> str:
 def _file(model: bentoml.Model, manifest: ServedManifest) -> Path:
     compiled = isinstance(manifest.served, CompiledModel)
     return Path(model.path_of("propensity.npz" if compiled else "propensity.pkl"))
+
+
+def _signature(model: bentoml.Model) -> bytes | None:
+    path = Path(model.path_of(signature.FILE))
+    return path.read_bytes() if path.is_file() else None
 
 
 def _get(tag: str) -> bentoml.Model | None:

@@ -6,13 +6,8 @@ import hashlib
 import json
 import os
 import pickle
-import socket
 import subprocess
-import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,12 +23,14 @@ os.environ["PROPENSITY_DRAIN_SECONDS"] = "0"
 import bentoml
 import pytest
 import yaml
+from serving import BENTOML, serving
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from import_model import import_model
 from propensity import store
 from propensity.contract import Application
+from propensity.signature import new_key
 from service import Propensity
 
 ROOT = Path(__file__).parents[1]
@@ -54,6 +51,8 @@ TOKEN_LINES = token_line("scoring", "predict", PREDICT_TOKEN) + token_line(
 )
 Path(os.environ["PROPENSITY_TOKENS_FILE"]).write_text(TOKEN_LINES)
 Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).mkdir()
+os.environ["PROPENSITY_SIGNING_KEY"] = f"{_HOME.name}/signing-key"
+os.environ["PROPENSITY_MODEL_KEY"] = str(new_key(Path(os.environ["PROPENSITY_SIGNING_KEY"])))
 
 
 @pytest.fixture(scope="session")
@@ -108,7 +107,6 @@ def client(app: Starlette) -> Iterator[TestClient]:
         yield client
 
 
-BENTOML = str(Path(sys.executable).with_name("bentoml"))
 ORIGIN = "https://bank.example"
 
 
@@ -134,23 +132,10 @@ def server(bento: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     }
     config = folder / "bentoml.yaml"
     config.write_text(yaml.safe_dump({"services": {"propensity": {"http": {"cors": cors}}}}))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    url = f"http://127.0.0.1:{port}"
-    environment = {name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
-    environment["BENTOML_CONFIG"] = str(config)
-    command = [BENTOML, "serve", str(bento), "--host", "127.0.0.1", "--port", port]
     other = other_model()
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environment)
-        try:
-            wait_until_ready(url, process, folder / "log")
-            bentoml.models.delete(other)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
+    with serving(bento, folder, {"BENTOML_CONFIG": str(config)}) as served:
+        bentoml.models.delete(other)
+        yield served.url
 
 
 def other_model() -> bentoml.Tag:
@@ -161,19 +146,7 @@ def other_model() -> bentoml.Tag:
     return store.save(store.check(imported), other).tag
 
 
-def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(600):
-        try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=1):
-                return
-        except (urllib.error.URLError, OSError):
-            if process.poll() is not None:
-                break
-            time.sleep(0.1)
-    pytest.fail(f"the server did not get ready:\n{log.read_text()}")
-
-
-SLOW = ("server", "second_run", "making")
+SLOW = ("bento", "server", "second_run", "making")
 """Fixtures that start a server or execute the notebook."""
 
 

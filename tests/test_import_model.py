@@ -96,8 +96,8 @@ def test_a_good_pickle_is_stored_with_its_manifest(
     metadata: dict[str, Any] = dict(model.info.metadata)
     served = metadata["served"]
     assert {**metadata, "trained_at": manifest["trained_at"]} == {**manifest, "served": served}
-    (stored,) = set(Path(model.path).iterdir()) - {Path(model.path_of("model.yaml"))}
-    assert stored.name == "propensity.npz"
+    stored = Path(model.path_of("propensity.npz"))
+    assert {path.name for path in Path(model.path).iterdir()} == {"model.yaml", stored.name, "signature"}
     assert hashlib.sha256(stored.read_bytes()).hexdigest() == served["sha256"]
 
 

@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from conftest import BENTOML, ROOT
+from conftest import ROOT
+from serving import BENTOML
 
 NAMES = ("WORKERS", "MAX_MERGED_ROWS", "MAX_LATENCY_MS", "DRAIN_SECONDS")
 SHOW = f"from propensity import settings; print(*(getattr(settings, name) for name in {NAMES}))"

@@ -1,0 +1,144 @@
+"""The signature of a model: made when it is imported, verified before it is loaded.
+
+    python -m propensity.signature new signing-key      # writes signing-key and signing-key.pub
+
+Who imports holds the private key (`PROPENSITY_SIGNING_KEY` names its file), who serves the public one (that
+of `PROPENSITY_MODEL_KEY`). What is signed (Ed25519) is the tag and the whole manifest, and with it the digest
+of the file that is loaded, the threshold, and the metrics. docs/adr/0005-model-signature.md has the reasons.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from propensity.manifest import Manifest
+
+PRIVATE_VARIABLE = "PROPENSITY_SIGNING_KEY"
+PUBLIC_VARIABLE = "PROPENSITY_MODEL_KEY"
+
+FILE = "signature"
+"""In the folder of a stored model: 64 bytes."""
+
+logger = logging.getLogger("bentoml.propensity")
+
+
+class SignatureError(Exception):
+    """A model or a key that is not to be trusted; the message says why and what to do."""
+
+
+def sign(tag: str, manifest: Manifest) -> bytes | None:
+    """The signature of a model; None, if there is no key to sign with.
+
+    Raises:
+        SignatureError: the key can't be read.
+    """
+    path = os.environ.get(PRIVATE_VARIABLE)
+    return _private_key(path).sign(_statement(tag, manifest)) if path else None
+
+
+def is_signed(tag: str, manifest: Manifest, signature: bytes | None) -> bool:
+    """Whether this is the signature that `sign` would make.
+
+    Raises:
+        SignatureError: the key can't be read.
+    """
+    return sign(tag, manifest) in {None, signature}
+
+
+def verify(tag: str, manifest: Manifest, signature: bytes | None) -> None:
+    """Check the signature of a model; without a public key say in the log that nobody did.
+
+    Raises:
+        SignatureError: it has none, or not one of this key's; or the key can't be read.
+    """
+    path = os.environ.get(PUBLIC_VARIABLE)
+    if not path:
+        logger.warning("model %s: signature not verified, since %s is not set", tag, PUBLIC_VARIABLE)
+        return
+    if signature is None:
+        raise SignatureError(f"it has no signature; import it with {PRIVATE_VARIABLE} set")
+    try:
+        _public_key(path).verify(signature, _statement(tag, manifest))
+    except InvalidSignature as error:
+        raise SignatureError(
+            f"its signature is not one of {path}: model.yaml was changed, or it was signed with another key"
+        ) from error
+
+
+def _statement(tag: str, manifest: Manifest) -> bytes:
+    content = {"model": tag, "manifest": manifest.model_dump(mode="json", exclude_none=True)}
+    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _private_key(path: str) -> Ed25519PrivateKey:
+    try:
+        key = serialization.load_pem_private_key(Path(path).read_bytes(), password=None)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise SignatureError(f"{PRIVATE_VARIABLE}: {path}: {error}; {_HOW_TO}") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SignatureError(f"{PRIVATE_VARIABLE}: {path}: not an Ed25519 key; {_HOW_TO}")
+    return key
+
+
+def _public_key(path: str) -> Ed25519PublicKey:
+    try:
+        key = serialization.load_pem_public_key(Path(path).read_bytes())
+    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        raise SignatureError(f"{PUBLIC_VARIABLE}: {path}: {error}; {_HOW_TO}") from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise SignatureError(f"{PUBLIC_VARIABLE}: {path}: not an Ed25519 key; {_HOW_TO}")
+    return key
+
+
+_HOW_TO = "make a pair with `python -m propensity.signature new FILE`"
+
+
+def new_key(path: Path) -> Path:
+    """Make a key pair: the private key at a path, for its owner alone, the public one beside it.
+
+    Returns:
+        Path of the public key.
+
+    Raises:
+        SignatureError: there is something already, or it can't be written.
+    """
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    public_path = path.with_name(f"{path.name}.pub")
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(private)
+        public_path.write_bytes(public)
+    except OSError as error:
+        raise SignatureError(f"{error.filename}: {error.strerror}") from error
+    return public_path
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m propensity.signature", description="Keys for models.")
+    commands = parser.add_subparsers(required=True)
+    new = commands.add_parser("new", help="write a new private key, and the public one beside it")
+    new.add_argument("path", type=Path, help="of the private key; the public one gets .pub")
+    try:
+        print(new_key(parser.parse_args().path))
+    except SignatureError as error:
+        sys.exit(f"signature: {error}")
+
+
+if __name__ == "__main__":
+    main()

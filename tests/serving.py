@@ -1,0 +1,151 @@
+"""Real servers for tests: the built Bento as a process, and callers who count what becomes of requests."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import httpx2
+import psutil
+import pytest
+
+BENTOML = str(Path(sys.executable).with_name("bentoml"))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running Bento."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def workers(self) -> dict[int, psutil.Process]:
+        """The processes that predict, by process id."""
+        return {
+            child.pid: child
+            for child in psutil.Process(self.process.pid).children(recursive=True)
+            if child.status() != psutil.STATUS_ZOMBIE and "_bentoml_impl.worker.service" in child.cmdline()
+        }
+
+    def metric(self, pattern: str, headers: dict[str, str]) -> float:
+        """The sum of the series that match."""
+        text = httpx2.get(f"{self.url}/metrics", headers=headers).text
+        return sum(float(value) for value in re.findall(rf"^{pattern} (\S+)$", text, re.MULTILINE))
+
+
+@contextmanager
+def serving(
+    bento: Path, folder: Path, environment: dict[str, str] | None = None, stdout: IO[Any] | None = None
+) -> Iterator[Served]:
+    """The built Bento, ready, as a process of its own.
+
+    Args:
+        bento: its folder.
+        folder: for the log.
+        environment: more of it.
+        stdout: in the place of the log.
+    """
+    port = str(free_port())
+    inherited = {name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
+    home = folder / "home"
+    home.mkdir()
+    for shared in ("models", "bentos"):
+        (home / shared).symlink_to(Path(os.environ["BENTOML_HOME"]) / shared)
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [BENTOML, "serve", str(bento), "--host", "127.0.0.1", "--port", port],
+            stdout=stdout or log, stderr=log, cwd=folder,
+            env=inherited | {"BENTOML_HOME": str(home)} | (environment or {}),
+        )  # fmt: skip
+        served = Served(f"http://127.0.0.1:{port}", process, folder / "log")
+        try:
+            _wait_until_ready(served)
+            yield served
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def _wait_until_ready(served: Served) -> None:
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(f"{served.url}/readyz", timeout=1):
+                return
+        except (urllib.error.URLError, OSError):
+            if served.process.poll() is not None:
+                break
+            time.sleep(0.1)
+    pytest.fail(f"the server did not get ready:\n{served.log.read_text()}")
+
+
+@dataclass
+class Tally:
+    """What became of requests."""
+
+    sent: int = 0
+    answers: Counter[int] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def ended(self) -> int:
+        """Requests that were answered or failed."""
+        return sum(self.answers.values()) + len(self.failures)
+
+
+class Callers:
+    """Callers who each send one request after the other, for as long as the block lasts."""
+
+    def __init__(self, url: str, number: int, body: Any, headers: dict[str, str]) -> None:
+        self.tally = Tally()
+        self._url = f"{url}/v1/predict"
+        self._number = number
+        self._body = body
+        self._headers = headers
+        self._stopped = False
+
+    async def __aenter__(self) -> Callers:
+        self._tasks = [asyncio.create_task(self._call()) for _ in range(self._number)]
+        return self
+
+    async def _call(self) -> None:
+        async with httpx2.AsyncClient(headers=self._headers, timeout=60) as client:
+            while not self._stopped:
+                self.tally.sent += 1
+                try:
+                    answer = await client.post(self._url, json=self._body)
+                except httpx2.TransportError as error:
+                    self.tally.failures.append(repr(error))
+                    await asyncio.sleep(0.05)
+                else:
+                    self.tally.answers[answer.status_code] += 1
+
+    async def answered(self, more: int) -> None:
+        """Wait until so many more requests have ended."""
+        goal = self.tally.ended + more
+        while self.tally.ended < goal:
+            await asyncio.sleep(0.01)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stopped = True
+        await asyncio.gather(*self._tasks)

@@ -1,0 +1,424 @@
+"""JWTs: what of an issuer is believed, and what becomes of its keys. The key server is a real one."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import jwt
+import pytest
+from conftest import AUTHORIZED
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from serving import serving
+from starlette.testclient import TestClient
+
+from propensity import issuer as issuer_module
+from propensity.app import authorities
+from propensity.authorization import Authorization, Caller
+from propensity.contract import EXAMPLE
+from propensity.issuer import Issuer, Keys
+from propensity.problem import ProblemError
+from propensity.settings import SettingError
+from propensity.tokens import TokensError
+
+ISSUER = "https://login.bank.example"
+AUDIENCE = "propensity"
+
+
+class Signer:
+    """A private key of the issuer, and the public one as it is published."""
+
+    def __init__(self, name: str | None, algorithm: str = "RS256") -> None:
+        self.algorithm = algorithm
+        self.name = name
+        self.private: Any
+        if algorithm == "RS256":
+            self.private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+            published = jwt.algorithms.RSAAlgorithm.to_jwk(self.private.public_key(), as_dict=True)
+        else:
+            self.private = ec.generate_private_key(ec.SECP256R1())
+            published = jwt.algorithms.ECAlgorithm.to_jwk(self.private.public_key(), as_dict=True)
+        self.published: dict[str, Any] = {**published, "use": "sig"} | ({"kid": name} if name else {})
+
+    def token(self, headers: dict[str, Any] | None = None, **claims: Any) -> str:
+        """A JWT that is believed, but for what is given."""
+        now = int(time.time())
+        whole = {
+            "iss": ISSUER, "aud": AUDIENCE, "sub": "scoring-batch", "iat": now, "exp": now + 300,
+            "scope": "predict",
+        } | claims  # fmt: skip
+        kept = {name: value for name, value in whole.items() if value is not None}
+        named = {"kid": self.name} if self.name else {}
+        return jwt.encode(kept, self.private, self.algorithm, headers=named | (headers or {}))
+
+
+@pytest.fixture(scope="module")
+def signer() -> Signer:
+    return Signer("2026-11")
+
+
+@pytest.fixture(scope="module")
+def other() -> Signer:
+    return Signer("2026-12", "ES256")
+
+
+class KeyServer:
+    """Publishes keys at a URL, counts who asks, and fails when told to."""
+
+    def __init__(self) -> None:
+        self.signers: list[Signer] = []
+        self.asked = 0
+        self.status = 200
+        self.content: bytes | None = None
+        world = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                world.asked += 1
+                content = world.content or jwks(*world.signers)
+                self.send_response(world.status)
+                self.send_header("Location", "/elsewhere")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: Any) -> None: ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/keys"
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def jwks(*signers: Signer) -> bytes:
+    return json.dumps({"keys": [signer.published for signer in signers]}).encode()
+
+
+@pytest.fixture
+def key_server() -> Iterator[KeyServer]:
+    server = KeyServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Lets time pass between two readings of the keys."""
+    passed = 0.0
+
+    class Clock:
+        @staticmethod
+        def monotonic() -> float:
+            return time.monotonic() + passed
+
+    def let_pass(seconds: float) -> None:
+        nonlocal passed
+        passed += seconds
+
+    monkeypatch.setattr(issuer_module, "time", Clock)
+    return let_pass
+
+
+@pytest.fixture
+def keys_file(tmp_path: Path, signer: Signer, other: Signer) -> Path:
+    path = tmp_path / "jwks.json"
+    path.write_bytes(jwks(signer, other))
+    return path
+
+
+def issuer(source: str, algorithms: tuple[str, ...] = ("RS256", "ES256")) -> Issuer:
+    return Issuer(ISSUER, AUDIENCE, Keys(source), algorithms, 30)
+
+
+def ask(issuer: Issuer, token: str) -> Caller | None:
+    return asyncio.run(issuer.caller(token))
+
+
+def test_a_jwt_of_the_issuer_names_its_caller_and_scopes(
+    keys_file: Path, signer: Signer, other: Signer
+) -> None:
+    believing = issuer(str(keys_file))
+    expected = Caller("jwt:scoring-batch", frozenset({"predict"}))
+    assert ask(believing, signer.token()) == expected
+    assert ask(believing, other.token()) == expected
+    for scopes in (
+        {"scope": "openid predict metrics"},
+        {"scope": None, "scp": ["predict", "metrics", 7, "x"]},
+    ):
+        caller = ask(believing, signer.token(**scopes))
+        assert caller is not None
+        assert caller.scopes == {"predict", "metrics"}
+    for nothing in (
+        {"scope": None},
+        {"scope": ""},
+        {"scope": "admin"},
+        {"scope": 7},
+        {"scope": {"predict": 1}},
+    ):
+        caller = ask(believing, signer.token(**nothing))
+        assert caller is not None
+        assert caller.scopes == frozenset()
+
+
+def forged(signer: Signer, **header: Any) -> str:
+    """A JWT whose header is changed after it was signed."""
+    _, claims, signature = signer.token().split(".")
+    encoded = base64.urlsafe_b64encode(json.dumps(header).encode()).rstrip(b"=").decode()
+    return f"{encoded}.{claims}.{signature}"
+
+
+def test_what_is_not_to_be_believed_is_not(keys_file: Path, signer: Signer, other: Signer) -> None:
+    believing = issuer(str(keys_file))
+    now = int(time.time())
+    public = signer.private.public_key().public_numbers().n.to_bytes(256, "big")
+    tokens = {
+        "expired": signer.token(exp=now - 31),
+        "not yet valid": signer.token(nbf=now + 60),
+        "issued in the future": signer.token(iat=now + 60),
+        "never expires": signer.token(exp=None),
+        "of no known age": signer.token(iat=None),
+        "of nobody": signer.token(sub=None),
+        "for another audience": signer.token(aud="payments"),
+        "for no audience": signer.token(aud=None),
+        "by another issuer": signer.token(iss="https://login.bank.example.evil"),
+        "by no issuer": signer.token(iss=None),
+        "by another key of the same name": Signer(signer.name).token(),
+        "by an unknown key": Signer("2020-01").token(),
+        "by a key without a name": Signer(None).token(),
+        "by one key in the name of another": other.token(headers={"kid": signer.name}),
+        "without a signature": forged(signer, alg="none", kid=signer.name),
+        "with the public key as a secret": jwt.encode(
+            {"iss": ISSUER, "aud": AUDIENCE, "sub": "x", "iat": now, "exp": now + 60}, public, "HS256",
+            headers={"kid": signer.name},
+        ),
+        "with an unknown critical extension": signer.token(headers={"crit": ["x"], "x": 1}),
+        "with a name that is no text": forged(signer, alg="RS256", kid=["2026-11"]),
+        "without an algorithm": forged(signer, kid=signer.name),
+        "changed": signer.token()[:-10] + "AAAAAAAAAA",
+        "too long": signer.token(more="x" * 8_192),
+        "nothing of the kind": "a.b.c",
+        "dots": "..",
+        "no JWT": "predict-token",
+    }  # fmt: skip
+    believed = [name for name, token in tokens.items() if ask(believing, token) is not None]
+    assert believed == []
+
+
+def test_clocks_may_differ_by_the_leeway(keys_file: Path, signer: Signer) -> None:
+    now = int(time.time())
+    assert ask(issuer(str(keys_file)), signer.token(exp=now - 20)) is not None
+    assert ask(issuer(str(keys_file)), signer.token(iat=now + 20, nbf=now + 20)) is not None
+
+
+def test_only_the_algorithms_that_are_allowed_are_believed(
+    keys_file: Path, signer: Signer, other: Signer
+) -> None:
+    believing = issuer(str(keys_file), ("ES256",))
+    assert ask(believing, other.token()) is not None
+    assert ask(believing, signer.token()) is None
+
+
+def test_keys_without_names_serve_where_there_is_one(tmp_path: Path) -> None:
+    nameless = Signer(None)
+    path = tmp_path / "jwks.json"
+    path.write_bytes(jwks(nameless))
+    assert ask(issuer(str(path)), nameless.token()) is not None
+
+
+def test_keys_are_kept_and_a_new_one_is_fetched_when_it_is_first_used(
+    key_server: KeyServer, signer: Signer, other: Signer, clock: Callable[[float], None]
+) -> None:
+    key_server.signers = [signer]
+    believing = issuer(key_server.url)
+    for _ in range(20):
+        assert ask(believing, signer.token()) is not None
+    assert key_server.asked == 1
+    key_server.signers = [other]
+    clock(issuer_module.KEYS_RETRY_SECONDS)
+    assert ask(believing, other.token()) is not None
+    assert ask(believing, signer.token()) is None, "it was withdrawn"
+    assert key_server.asked == 2
+
+
+def test_unknown_keys_do_not_make_the_service_ask_all_the_time(
+    key_server: KeyServer, signer: Signer, clock: Callable[[float], None]
+) -> None:
+    key_server.signers = [signer]
+    believing = issuer(key_server.url)
+    for number in range(50):
+        assert ask(believing, signer.token(headers={"kid": f"unknown-{number}"})) is None
+    assert key_server.asked == 1
+    clock(issuer_module.KEYS_RETRY_SECONDS)
+    ask(believing, signer.token(headers={"kid": "unknown"}))
+    assert key_server.asked == 2
+
+
+def test_keys_are_read_anew_now_and_then_and_nobody_waits_for_it(
+    key_server: KeyServer, signer: Signer, other: Signer, clock: Callable[[float], None]
+) -> None:
+    key_server.signers = [signer, other]
+    believing = issuer(key_server.url)
+
+    async def main() -> None:
+        assert await believing.caller(signer.token()) is not None
+        key_server.signers = [other]
+        clock(issuer_module.KEYS_SECONDS + 1)
+        assert await believing.caller(signer.token()) is not None, "still by the old keys"
+        for _ in range(100):
+            if key_server.asked == 2:
+                break
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert await believing.caller(signer.token()) is None
+
+    asyncio.run(main())
+    assert key_server.asked == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "content"),
+    [(500, None), (302, None), (200, b"not JSON"), (200, b"[]"), (200, b'{"keys": []}'),
+     (200, b" " * 300_000), (200, b'{"keys": [{"kty": "oct", "kid": "2026-11", "k": "c2VjcmV0"}]}')],
+)  # fmt: skip
+def test_keys_that_can_not_be_read_leave_the_last_good_ones(
+    key_server: KeyServer, signer: Signer, clock: Callable[[float], None], caplog: pytest.LogCaptureFixture,
+    status: int, content: bytes | None,
+) -> None:  # fmt: skip
+    key_server.signers = [signer]
+    believing = issuer(key_server.url)
+    assert ask(believing, signer.token()) is not None
+    key_server.status, key_server.content = status, content
+    clock(issuer_module.KEYS_RETRY_SECONDS)
+    assert ask(believing, Signer("new").token()) is None
+    assert key_server.asked == 2
+    assert ask(believing, signer.token()) is not None
+    assert caplog.records[-1].message.endswith("those read before stay valid")
+
+
+def test_without_any_keys_callers_are_told_to_try_again_and_nobody_gets_in(
+    key_server: KeyServer, signer: Signer, clock: Callable[[float], None]
+) -> None:
+    key_server.status = 500
+    believing = issuer(key_server.url)
+    for _ in range(3):
+        with pytest.raises(ProblemError) as caught:
+            ask(believing, signer.token())
+        assert caught.value.problem.status == 503
+        assert caught.value.problem.type == "/problems#keys-unavailable"
+        assert caught.value.headers == {"Retry-After": "1"}
+    assert key_server.asked == 1
+    key_server.status, key_server.signers = 200, [signer]
+    clock(issuer_module.KEYS_RETRY_SECONDS)
+    assert ask(believing, signer.token()) is not None
+
+
+def configure(monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(f"PROPENSITY_JWT_{name}", value)
+
+
+def test_the_issuer_is_asked_after_the_tokens_file_or_alone(
+    monkeypatch: pytest.MonkeyPatch, keys_file: Path, signer: Signer
+) -> None:
+    configure(monkeypatch, ISSUER=ISSUER, AUDIENCE=AUDIENCE, KEYS=str(keys_file))
+    both = authorities()
+    monkeypatch.delenv("PROPENSITY_TOKENS_FILE")
+    alone = authorities()
+    assert [len(both), len(alone)] == [2, 1]
+    jwt_headers = {"Authorization": f"Bearer {signer.token()}"}
+    for asked, static in ((both, 200), (alone, 401)):
+        client = TestClient(Authorization(answering, asked))
+        assert client.get("/v1/model", headers=jwt_headers).status_code == 200
+        assert client.get("/v1/model", headers=AUTHORIZED).status_code == static
+        assert client.get("/metrics", headers=jwt_headers).status_code == 403
+        assert client.get("/v1/model").status_code == 401
+
+
+async def answering(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": scope["propensity.caller"].encode()})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"ISSUER": ISSUER}, "PROPENSITY_JWT_AUDIENCE, PROPENSITY_JWT_KEYS: not set; for JWTs set"),
+        ({"KEYS": "/absent"}, "PROPENSITY_JWT_ISSUER, PROPENSITY_JWT_AUDIENCE: not set"),
+        (
+            {"ISSUER": ISSUER, "AUDIENCE": "a", "KEYS": "/absent"},
+            "PROPENSITY_JWT_KEYS: /absent: .*No such file",
+        ),
+        (
+            {"ISSUER": ISSUER, "AUDIENCE": "a", "KEYS": "http://bank.example/k"},
+            "come from a file or an https URL",
+        ),
+        (
+            {"ISSUER": ISSUER, "AUDIENCE": "a", "KEYS": "ftp://localhost/k"},
+            "come from a file or an https URL",
+        ),
+        (
+            {"ISSUER": ISSUER, "AUDIENCE": "a", "KEYS": "https://h/k", "ALGORITHMS": "RS256,HS256"},
+            "names 'HS256'",
+        ),
+        ({"ISSUER": ISSUER, "AUDIENCE": "a", "KEYS": "https://h/k", "ALGORITHMS": "none"}, "names 'none'"),
+        (
+            {"ISSUER": ISSUER, "AUDIENCE": "a", "KEYS": "https://h/k", "LEEWAY_SECONDS": "-1"},
+            "a whole number",
+        ),
+    ],
+)
+def test_an_issuer_that_is_configured_wrongly_is_refused(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], message: str
+) -> None:
+    configure(monkeypatch, **settings)
+    with pytest.raises(SettingError, match=message):
+        authorities()
+
+
+def test_without_issuer_and_file_the_api_stays_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PROPENSITY_TOKENS_FILE")
+    with pytest.raises(TokensError, match="the API is never open"):
+        authorities()
+
+
+def test_the_served_bento_takes_jwts_and_follows_the_rotation_of_keys(
+    bento: Path, tmp_path: Path, key_server: KeyServer, signer: Signer, other: Signer
+) -> None:
+    key_server.signers = [signer]
+    environment = {
+        "PROPENSITY_JWT_ISSUER": ISSUER,
+        "PROPENSITY_JWT_AUDIENCE": AUDIENCE,
+        "PROPENSITY_JWT_KEYS": key_server.url,
+    }
+    with serving(bento, tmp_path, environment) as served:
+
+        def status(headers: dict[str, str]) -> int:
+            return httpx2.post(f"{served.url}/v1/predict", json=EXAMPLE, headers=headers).status_code
+
+        assert status(AUTHORIZED) == 200
+        assert status({"Authorization": f"Bearer {signer.token()}"}) == 200
+        assert status({"Authorization": f"Bearer {other.token()}"}) == 401
+        key_server.signers = [other]
+        time.sleep(issuer_module.KEYS_RETRY_SECONDS)
+        assert status({"Authorization": f"Bearer {other.token()}"}) == 200
+        assert status({"Authorization": f"Bearer {signer.token()}"}) == 401
+        time.sleep(0.3)
+        lines = [
+            json.loads(line) for line in served.log.read_text().splitlines() if line.startswith('{"time"')
+        ]
+        callers = [line.get("caller") for line in lines if line["path"] == "/v1/predict"]
+        assert callers == ["scoring", "jwt:scoring-batch", None, "jwt:scoring-batch", None]
+        assert "eyJ" not in served.log.read_text()
