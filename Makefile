@@ -5,6 +5,7 @@
 PYTHON ?= python3
 PORT ?= 3000
 ROWS ?= 100000
+MINUTES ?= 10
 
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
@@ -20,7 +21,7 @@ export PROPENSITY_SIGNING_KEY ?= $(CURDIR)/.local/signing-key
 export PROPENSITY_MODEL_KEY ?= $(PROPENSITY_SIGNING_KEY).pub
 
 .PHONY: all serve test lint format token notebook import build applications benchmark load-test compare \
-	scaling report lock FORCE
+	scaling report audit lock soak FORCE
 .DELETE_ON_ERROR:
 
 all: test lint
@@ -35,6 +36,7 @@ lint: $(INSTALLED)
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
+	@.venv/bin/bandit --quiet --recursive propensity service.py import_model.py
 
 format: $(INSTALLED)
 	@.venv/bin/ruff check --fix
@@ -75,12 +77,21 @@ scaling: import
 	@$(PY) -m load_tests.profiling
 	@$(PY) -m load_tests.report
 
+soak: import
+	@$(PY) -m load_tests.soak $(MINUTES)
+	@$(PY) -m load_tests.report
+
 report: $(INSTALLED)
 	@$(PY) -m load_tests.report
+
+# Asks an advisory database on the internet; fails where that can't be reached.
+audit: $(INSTALLED)
+	@.venv/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.txt
 
 lock: $(INSTALLED)
 	@.venv/bin/uv pip compile pyproject.toml --output-file requirements.txt $(LOCKING)
 	@.venv/bin/uv pip compile pyproject.toml --extra dev --constraint requirements.txt --output-file requirements-dev.txt $(LOCKING)
+	@$(PY) -m propensity.sbom
 
 LOCKING := --quiet --no-config --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock"

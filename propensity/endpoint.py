@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from types import TracebackType
+from typing import cast
 
 import numpy as np
 from starlette.types import Receive, Scope, Send
@@ -122,7 +123,7 @@ class _Presence:
         self._has_gone = False
 
     async def __aenter__(self) -> None:
-        self._work = asyncio.current_task()
+        self._work = cast("asyncio.Task[None]", asyncio.current_task())
         self._timer = asyncio.get_running_loop().call_later(PRESENCE_SECONDS, self._begin)
 
     def _begin(self) -> None:
@@ -132,7 +133,6 @@ class _Presence:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self._has_gone = True
-        assert self._work is not None  # noqa: S101 — entered by a task
         self._work.cancel()
 
     async def __aexit__(
@@ -142,7 +142,6 @@ class _Presence:
         if self._watching is not None:
             self._watching.cancel()
         if self._has_gone and kind is asyncio.CancelledError:
-            assert self._work is not None  # noqa: S101
             self._work.uncancel()
             raise ProblemError.of(Kind.CALLER_GONE, "the caller has gone") from None
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
+import pickle  # nosec B403
 import platform
 import warnings
 from importlib.metadata import PackageNotFoundError, version

@@ -36,7 +36,7 @@ def main() -> None:
         _greet(server, f"http://{HOST}:{port}", token)
         os._exit(0)
     bentoml = str(Path(sys.executable).with_name("bentoml"))
-    os.execv(bentoml, [bentoml, "serve", "--host", HOST, "--port", str(port)])  # noqa: S606
+    os.execv(bentoml, [bentoml, "serve", "--host", HOST, "--port", str(port)])  # noqa: S606 # nosec
 
 
 def _greet(server: int, url: str, token: str) -> None:
@@ -56,7 +56,7 @@ def _greet(server: int, url: str, token: str) -> None:
 
 def _is_ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=1):  # noqa: S310 — our own http URL
+        with urllib.request.urlopen(f"{url}/readyz", timeout=1):  # noqa: S310 # nosec B310
             return True
     except (urllib.error.URLError, OSError):
         return False

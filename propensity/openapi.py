@@ -233,7 +233,9 @@ def _predict_batch() -> dict[str, Any]:
 
 def _text(description: str, lines: list[Any]) -> dict[str, Any]:
     example = "".join(f"{json.dumps(line)}\n" for line in lines)
-    return {"schema": {"type": "string", "description": description}, "example": example}
+    # Something must stand in it: white space is no line.
+    schema = {"type": "string", "pattern": r"\S", "description": description}
+    return {"schema": schema, "example": example}
 
 
 def _tables(description: str) -> dict[str, Any]:

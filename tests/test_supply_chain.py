@@ -1,0 +1,164 @@
+"""The supply chain: what the Bento is made of is pinned, hashed and listed, and its model is signed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import bentoml
+import pytest
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.models import ModelStore
+from conftest import ROOT
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from import_model import import_model
+from propensity import sbom, store
+from propensity.signature import SignatureError, new_key
+from propensity.store import StoreError
+
+SBOM = ROOT / "sbom.cdx.json"
+LOCKS = [ROOT / "requirements.txt", ROOT / "requirements-dev.txt"]
+REGISTRIES = ["pypi.org", "pythonhosted.org", "--index-url", "--extra-index-url", "--find-links"]
+
+
+def test_the_bill_of_materials_lists_exactly_what_is_locked() -> None:
+    document = json.loads(SBOM.read_text())
+    listed = {f"{component['name']}=={component['version']}" for component in document["components"]}
+    locked = set(re.findall(r"^([a-z0-9-]+==[^ ]+)", LOCKS[0].read_text(), re.MULTILINE))
+    assert listed == locked
+    assert len(listed) > 50
+    licensed = [component for component in document["components"] if component.get("licenses")]
+    assert len(licensed) > 0.8 * len(listed)
+
+
+def test_the_bill_of_materials_is_valid_cyclonedx() -> None:
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(SBOM.read_text()) is None
+
+
+def test_the_bill_of_materials_is_made_of_the_lock_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sbom, "REQUIREMENTS", LOCKS[0])
+    monkeypatch.setattr(sbom, "SBOM", tmp_path / "sbom")
+    sbom.main()
+    assert (tmp_path / "sbom").read_bytes() == SBOM.read_bytes()
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_everything_is_pinned_and_hashed_and_comes_from_no_named_registry(lock: Path) -> None:
+    text = lock.read_text()
+    entries = re.split(r"\n(?=[a-z])", text)[1:]
+    assert len(entries) > 50
+    for entry in entries:
+        assert re.match(r"[a-z0-9-]+(\[[a-z0-9,-]+\])?==[^ ]+ ", entry), entry
+        assert "--hash=sha256:" in entry, entry
+    assert not [name for name in REGISTRIES if name in text]
+
+
+@pytest.fixture
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A model store and keys of one test's own, with the model signed in it."""
+    (tmp_path / "models").mkdir()
+    BentoMLContainer.model_store.set(ModelStore(tmp_path / "models"))
+    key = tmp_path / "key"
+    monkeypatch.setenv("PROPENSITY_MODEL_KEY", str(new_key(key)))
+    monkeypatch.setenv("PROPENSITY_SIGNING_KEY", str(key))
+    yield tmp_path
+    BentoMLContainer.model_store.reset()
+
+
+def test_a_signed_model_is_loaded_and_importing_it_again_keeps_it(own_store: Path, pickle_path: Path) -> None:
+    model = bentoml.models.get(import_model(pickle_path))
+    signature = Path(model.path_of("signature"))
+    before = signature.stat().st_mtime_ns
+    assert len(signature.read_bytes()) == 64
+    store.load_scorer(model)
+    import_model(pickle_path)
+    assert signature.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("said", "instead"),
+    [
+        ("value: 0.26", "value: 0.99"),
+        ("auc: 0.85", "auc: 0.95"),
+        ("seed: 2026", "seed: 2026\n  added: later"),
+    ],
+)
+def test_a_model_whose_manifest_was_changed_is_not_loaded(
+    own_store: Path, pickle_path: Path, said: str, instead: str
+) -> None:
+    """By somebody who can write to the store: its file still has the digest that the manifest states."""
+    model = bentoml.models.get(import_model(pickle_path))
+    path = Path(model.path_of("model.yaml"))
+    text = path.read_text()
+    assert text.count(said) == 1
+    path.write_text(text.replace(said, instead))
+    with pytest.raises(StoreError, match=r"model\.yaml was changed, or it was signed with another key"):
+        store.load_scorer(bentoml.models.get(model.tag))
+
+
+def test_a_model_that_was_exchanged_as_a_whole_is_not_loaded(
+    own_store: Path, pickle_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Import by somebody who has another key."""
+    public = os.environ["PROPENSITY_MODEL_KEY"]
+    new_key(own_store / "theirs")
+    monkeypatch.setenv("PROPENSITY_SIGNING_KEY", str(own_store / "theirs"))
+    model = bentoml.models.get(import_model(pickle_path))
+    with pytest.raises(StoreError, match=f"its signature is not one of {public}"):
+        store.load_scorer(model)
+    shutil.copy(own_store / "key", own_store / "theirs")
+    store.load_scorer(bentoml.models.get(import_model(pickle_path)))
+
+
+def test_a_model_without_a_signature_is_not_loaded_where_one_is_asked_for(
+    own_store: Path, pickle_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("PROPENSITY_SIGNING_KEY")
+    model = bentoml.models.get(import_model(pickle_path))
+    with pytest.raises(StoreError, match="it has no signature; import it with PROPENSITY_SIGNING_KEY set"):
+        store.load_scorer(model)
+    monkeypatch.delenv("PROPENSITY_MODEL_KEY")
+    store.load_scorer(model)
+    assert "signature not verified, since PROPENSITY_MODEL_KEY is not set" in caplog.text
+
+
+def test_a_key_that_can_not_be_used_is_named(
+    own_store: Path, pickle_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = bentoml.models.get(import_model(pickle_path))
+    (own_store / "broken").write_text("no key")
+    for path in ("absent", "broken", "key"):
+        monkeypatch.setenv("PROPENSITY_MODEL_KEY", str(own_store / path))
+        with pytest.raises(StoreError, match=f"PROPENSITY_MODEL_KEY: .*{path}.*make a pair with"):
+            store.load_scorer(model)
+    for path in ("absent", "broken", "key.pub"):
+        monkeypatch.setenv("PROPENSITY_SIGNING_KEY", str(own_store / path))
+        with pytest.raises(SignatureError, match=f"PROPENSITY_SIGNING_KEY: .*{path}.*make a pair with"):
+            import_model(pickle_path)
+
+
+def signature_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "propensity.signature", *arguments],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+
+
+def test_the_command_makes_a_pair_once(tmp_path: Path) -> None:
+    first = signature_command("new", str(tmp_path / "key"))
+    again = signature_command("new", str(tmp_path / "key"))
+    assert (first.returncode, first.stdout, first.stderr) == (0, f"{tmp_path}/key.pub\n", "")
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr == f"signature: {tmp_path}/key: File exists\n"
