@@ -35,14 +35,14 @@ class _Caller(FastHttpUser):
 
     def predict(self) -> None:
         """One application; the answer must hold a propensity."""
-        body = random.choice(_BODIES)  # noqa: S311 — a sample
+        body = random.choice(_BODIES)
         with self.client.post("/v1/predict", data=body, headers=_HEADERS, catch_response=True) as answer:
             if answer.status_code != 200 or "propensity" not in (answer.text or ""):
                 answer.failure(f"{answer.status_code}: {answer.text}")
 
     def predict_batch(self) -> None:
         """A batch; no row of the answer may be a problem."""
-        start = random.randrange(len(APPLICATIONS) - BATCH)  # noqa: S311 — a sample
+        start = random.randrange(len(APPLICATIONS) - BATCH)
         body = f'{{"applications":[{",".join(_BODIES[start : start + BATCH])}]}}'
         with self.client.post(
             "/v1/predict_batch", data=body, headers=_HEADERS, catch_response=True

@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from load_tests.figures import (
@@ -29,6 +30,7 @@ from load_tests.figures import (
     Complexity,
     Scaling,
     cell,
+    read,
     usl,
 )
 
@@ -215,6 +217,35 @@ def steps(costs: Complexity, rows: int = 1_000) -> None:
     _save("steps")
 
 
+def soak(found: dict[str, Any]) -> None:
+    """Requests a second and memory through the soak, with its faults."""
+    seconds = [sample["seconds"] / 60 for sample in found["samples"]]
+    _, (rate, memory) = plt.subplots(2, 1, figsize=(8, 5), sharex=True)
+    rate.plot(seconds, [sample["requests_per_second"] for sample in found["samples"]], color=OURS)
+    rate.set_ylabel("requests/s")
+    rate.set_ylim(bottom=0)
+    memory.plot(
+        seconds,
+        [sample["worker_mb"] for sample in found["samples"]],
+        color=OURS,
+        label="the worker that lived",
+    )
+    memory.plot(
+        seconds, [sample["supervisor_mb"] for sample in found["samples"]], color=OTHERS, label="supervisor"
+    )
+    memory.set_ylabel("RSS, MB")
+    memory.set_ylim(bottom=0)
+    memory.set_xlabel("minutes")
+    names = sorted(found["faults"])
+    for at, name in found["fault_times"]:
+        for axis in (rate, memory):
+            axis.axvline(at / 60, color=f"C{names.index(name)}", linewidth=1, alpha=0.7)
+    marks = [Line2D([], [], color=f"C{number}", label=name) for number, name in enumerate(names)]
+    rate.legend(handles=marks, fontsize=7, loc="lower right", ncols=3)
+    memory.legend(fontsize=7, loc="lower right")
+    _save("soak")
+
+
 def _save(name: str, bottom: float | None = None) -> None:
     FOLDER.mkdir(exist_ok=True)
     plt.tight_layout()
@@ -234,3 +265,4 @@ def draw() -> None:
             draw_scaling(scaling)
         complexity(costs)
         steps(costs)
+        soak(read("soak"))

@@ -6,6 +6,7 @@ python -m load_tests.report
 from __future__ import annotations
 
 import statistics
+from typing import Any
 
 from load_tests import capacity
 from load_tests.figures import (
@@ -294,9 +295,38 @@ def forms(comparison: Comparison) -> str:
     return table([*head, "rows/s in batches of 1,000"], rows)
 
 
+def soaked(soak: dict[str, Any]) -> str:
+    """What became of the requests of the soak, by kind."""
+    rows = []
+    for name, answers in sorted(soak["answers"].items()):
+        statuses = ", ".join(f"{count:,} × {status}" for status, count in answers.items() if status != "0")
+        rows.append([name, f"{sum(answers.values()):,}", statuses])
+    return table(["", "requests", "answered"], rows)
+
+
+def drifts(soak: dict[str, Any]) -> str:
+    """How memory and handles moved."""
+    names = {
+        "worker_mb": "RSS of the worker that lived throughout, MB",
+        "worker_handles": "its file handles, without connections",
+        "supervisor_mb": "RSS of the supervisor, MB",
+    }
+    rows = [
+        [
+            what,
+            f"{soak['drift'][name]['second_minute']:g}",
+            f"{soak['drift'][name]['last_minute']:g}",
+            f"{soak['drift'][name]['change']:+.1%}",
+        ]
+        for name, what in names.items()
+    ]
+    return table(["median of a minute", "second", "last", "change"], rows)
+
+
 def report() -> str:
     """The report's text."""
     comparison, scaling, costs = Comparison(), Scaling(), Complexity()
+    soak = read("soak")
     machine = comparison.machine
     c1 = cell(1, 1)
     text = (HERE / "report.md.in").read_text(encoding="utf-8")
@@ -330,6 +360,15 @@ def report() -> str:
         worker_mb=f"{scaling.worker_mb():.0f}",
         base_mb=f"{scaling.base_mb():.0f}",
         locust=locust(),
+        soak_minutes=soak["seconds"] // 60,
+        soak_workers=soak["workers"],
+        soak_answered=f"{soak['answered']:,}",
+        soak_failed=f"{soak['failed']:,}",
+        soak_failed_without_a_kill=f"{soak['failed_without_a_kill']:,}",
+        soak_unexpected=len(soak["unexpected"]),
+        soak_faults="; ".join(f"{name}: {count}" for name, count in soak["faults"].items()),
+        soaked=soaked(soak),
+        drifts=drifts(soak),
     )
 
 

@@ -20,7 +20,7 @@ def resample(rows: int) -> Path:
     """Write a resampled set of applications; the same `rows` always gives the same file."""
     # The file has one application a line: its lines can be drawn as they are.
     holdout = (DATA / "applications.json").read_text(encoding="utf-8").splitlines()[1:-1]
-    draw = random.Random(SEED)  # noqa: S311 — a sample, not a secret
+    draw = random.Random(SEED)
     lines = [line.rstrip(",") for line in draw.choices(holdout, k=rows)]
     path = DATA / f"applications-{rows}.json"
     path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")

@@ -10,11 +10,12 @@ import asyncio
 import json
 import logging
 import re
+import secrets
 import sys
 import time
-import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from bentoml._internal.context import trace_context
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,6 +27,9 @@ WRITE_SECONDS = 0.1
 MODEL = "propensity.model"
 ROWS = "propensity.rows"
 """Keys of the ASGI scope: which model was asked, and about how many applications."""
+
+_quoted = lru_cache(maxsize=256)(json.dumps)
+"""For what there are few of."""
 
 _HEADER = b"x-request-id"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -80,15 +84,15 @@ class AccessLog:
     def _note(self, scope: Scope, request_id: bytes, status: int, milliseconds: float) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         host, port = scope.get("client") or ("", 0)  # a proxy may have put anything there
+        caller = f',"caller":{_quoted(scope[CALLER])}' if CALLER in scope else ""
+        rows = f',"rows":{scope[ROWS]}' if ROWS in scope else ""
+        model = f',"model":"{scope[MODEL]}"' if MODEL in scope else ""
         trace = f',"trace_id":"{trace_context.trace_id or 0:032x}"' if self._has_traces else ""
         if not self._lines:
             asyncio.get_running_loop().call_later(WRITE_SECONDS, self._write)
-        caller = f',"caller":{json.dumps(scope[CALLER])}' if CALLER in scope else ""
-        model = f',"model":"{scope[MODEL]}"' if MODEL in scope else ""
-        rows = f',"rows":{scope[ROWS]}' if ROWS in scope else ""
         self._lines.append(
             f'{{"time":"{now}","request_id":"{request_id.decode()}","client":{json.dumps(f"{host}:{port}")}{caller},'
-            f'"method":{json.dumps(scope["method"])},"path":{json.dumps(scope["path"])},"status":{status},'
+            f'"method":{_quoted(scope["method"])},"path":{json.dumps(scope["path"])},"status":{status},'
             f'"ms":{milliseconds:.3f}{rows}{model}{trace}}}\n'
         )
 
@@ -113,4 +117,4 @@ def _request_id(scope: Scope) -> bytes:
         if name == _HEADER and _REQUEST_ID.fullmatch(value):
             given: bytes = value
             return given
-    return uuid.uuid4().hex.encode()
+    return secrets.token_hex(16).encode()

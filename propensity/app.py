@@ -6,10 +6,7 @@ named here, method by method, with the reason; docs/adr/0002-http-application.md
 
 from __future__ import annotations
 
-import base64
 import gc
-import hashlib
-import html
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -29,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from propensity import formats, openapi, store
+from propensity import formats, openapi, pages, store
 from propensity.access_log import AccessLog
 from propensity.authorization import Allowance, Authority, Authorization
 from propensity.contract import EXAMPLE, Application
@@ -50,29 +47,6 @@ _DOCUMENTATION = frozenset({"/", "/docs.json", "/schema.json"})
 """Paths of routes that BentoML adds last."""
 
 FORMATS = {"predict": formats.SINGLE, "predict_batch": formats.BATCH}
-
-_SCRIPT = 'SwaggerUIBundle({url: "./docs.json", dom_id: "#swagger-ui"});'
-
-_INDEX = f"""<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><title>Propensity to default</title>
-<link rel="icon" href="data:,">
-<link rel="stylesheet" href="./static_content/swagger-ui.css"></head>
-<body><div id="swagger-ui"></div>
-<script src="./static_content/swagger-ui-bundle.js"></script>
-<script>{_SCRIPT}</script>
-</body></html>
-"""
-
-_PAGE_HEADERS = {
-    # Swagger UI styles its elements one by one and draws its icons from data URLs.
-    "Content-Security-Policy": (
-        "default-src 'none'; connect-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline';"
-        f" script-src 'self' 'sha256-{base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()}';"
-        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 def authorities() -> list[Authority]:
@@ -267,33 +241,11 @@ class PredictionApp(ServiceAppFactory):
 
     async def index_page(self, _: Request) -> Response:
         """`GET /`: the document, to read. BentoML's own page loads a tracker from the internet."""
-        return HTMLResponse(_INDEX, headers=_PAGE_HEADERS)
+        return HTMLResponse(pages.INDEX, headers=pages.HEADERS)
 
     async def problems_page(self, _: Request) -> Response:
         """`GET /problems`: what kinds of problems there are, each at the place that its `type` names."""
-        return HTMLResponse(_PROBLEMS, headers=_PAGE_HEADERS)
-
-
-_PROBLEMS = f"""<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><title>Problems</title>
-<link rel="icon" href="data:,">
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem }}
-h2 {{ font-size: 1.1rem; margin: 1.6rem 0 0 }} h2 code {{ color: #555; font-weight: normal }}
-:target {{ background: #fff3bf }}
-</style></head>
-<body><h1>Problems</h1>
-<p>Every error of this API is a problem document (RFC 9457). Its <code>type</code> names a place on this page,
-<code>detail</code> says what went wrong and what to do, <code>errors</code> lists the fields at fault.</p>
-{
-    "".join(
-        f'<h2 id="{kind.anchor}">{html.escape(kind.title)} <code>{kind.status} #{kind.anchor}</code></h2>'
-        f"<p>{html.escape(kind.advice)}</p>"
-        for kind in Kind
-    )
-}</body></html>
-"""
+        return HTMLResponse(pages.PROBLEMS, headers=pages.HEADERS)
 
 
 _KINDS = {

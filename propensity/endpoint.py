@@ -50,26 +50,26 @@ class PredictionEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         scope[MODEL] = self._scorer.model
-        try:
-            with self._in_flight.one_more() as load:
+        # Until it has been sent: a caller who does not read on holds the answer in memory.
+        with self._in_flight.one_more() as load:
+            try:
+                load.admit()
                 media_type, answer = await self._answer(scope, receive, load)
-                # Still in flight: a caller who does not read on holds the answer in memory.
+            except ProblemError as error:
+                response = error.response()
+            except TimeoutError:
+                response = Problem.of(Kind.LATE, "not predicted in time; try again later").response(RETRY)
+            except Exception as error:  # nothing of it may reach the caller
+                response = unexpected(error).response()
+            else:
                 await _respond(send, media_type, answer)
                 return
-        except ProblemError as error:
-            response = error.response()
-        except TimeoutError:
-            response = Problem.of(Kind.LATE, "not predicted in time; try again later").response(RETRY)
-        except _UnreadAnswerError:
-            raise
-        except Exception as error:  # nothing of it may reach the caller
-            response = unexpected(error).response()
-        await response(scope, receive, send)
+            await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, load: Load) -> tuple[bytes, bytes]:
         given, wanted = self._formats_of(scope["headers"])
         body = await _read(receive, given.max_bytes, load)
-        async with _Presence(receive):
+        with _Presence(receive):
             if len(body) > given.large_bytes:
                 loop = asyncio.get_running_loop()
                 batch = await loop.run_in_executor(self._threads, given.read, body)
@@ -122,7 +122,7 @@ class _Presence:
         self._watching: asyncio.Task[None] | None = None
         self._has_gone = False
 
-    async def __aenter__(self) -> None:
+    def __enter__(self) -> None:
         self._work = cast("asyncio.Task[None]", asyncio.current_task())
         self._timer = asyncio.get_running_loop().call_later(PRESENCE_SECONDS, self._begin)
 
@@ -135,7 +135,7 @@ class _Presence:
         self._has_gone = True
         self._work.cancel()
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._timer.cancel()
@@ -182,11 +182,7 @@ async def _respond(send: Send, media_type: bytes, answer: bytes) -> None:
                 await send({"type": "http.response.body", "body": piece, "more_body": end < len(answer)})
     except TimeoutError:
         # The status has been sent: what is left is to end the connection, as the server does on an error.
-        raise _UnreadAnswerError(f"an answer was not taken within {ANSWER_SECONDS:g} s") from None
-
-
-class _UnreadAnswerError(Exception):
-    """Ends the connection of a caller who does not read on."""
+        raise TimeoutError(f"an answer was not taken within {ANSWER_SECONDS:g} s") from None
 
 
 def unexpected(error: Exception) -> Problem:

@@ -16,14 +16,7 @@ class InFlight:
         self.bytes = 0
 
     def one_more(self) -> Load:
-        """A request, counted while it is worked on.
-
-        Raises:
-            ProblemError: 429, there are `MAX_IN_FLIGHT` already.
-        """
-        if self.requests >= MAX_IN_FLIGHT:
-            detail = f"{MAX_IN_FLIGHT:,} requests are in flight; try again later"
-            raise ProblemError.of(Kind.OVERLOADED, detail, _RETRY)
+        """A request, counted while it is worked on."""
         return Load(self)
 
 
@@ -41,6 +34,16 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._in_flight.requests -= 1
         self._in_flight.bytes -= self._bytes
+
+    def admit(self) -> None:
+        """Go on with this one.
+
+        Raises:
+            ProblemError: 429, there are more than `MAX_IN_FLIGHT` now.
+        """
+        if self._in_flight.requests > MAX_IN_FLIGHT:
+            detail = f"{MAX_IN_FLIGHT:,} requests are in flight; try again later"
+            raise ProblemError.of(Kind.OVERLOADED, detail, _RETRY)
 
     def grow(self, by: int) -> None:
         """Hold more bytes.

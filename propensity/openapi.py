@@ -108,9 +108,15 @@ def document() -> dict[str, Any]:
             "/healthz": {"get": _health("healthz", "The same as `/livez`.")},
             "/readyz": {"get": _health("readyz", "Whether the model is loaded and warm.")},
             "/metrics": {"get": _metrics()},
-            "/docs.json": {"get": _open_json("docs", "This document.")},
-            "/schema.json": {"get": _open_json("schema", "The same API, as BentoML's own client reads it.")},
-            PAGE: {"get": _page("problems", "The kinds of problems, and what to do about them.")},
+            "/docs.json": {"get": _open("docs", "This document.", "JSON.", _AN_OBJECT)},
+            "/schema.json": {
+                "get": _open("schema", "The same API, as BentoML's own client reads it.", "JSON.", _AN_OBJECT)
+            },
+            PAGE: {
+                "get": _open(
+                    "problems", "The kinds of problems, and what to do about them.", "A page.", _A_PAGE
+                )
+            },
         },
         "components": {
             "securitySchemes": {
@@ -287,23 +293,15 @@ def _health(name: str, summary: str) -> dict[str, Any]:
     }
 
 
-def _open_json(name: str, summary: str) -> dict[str, Any]:
+def _open(name: str, summary: str, description: str, content: dict[str, Any]) -> dict[str, Any]:
     return {
         "tags": ["operations"],
         "operationId": name,
         "summary": summary,
         "security": [],
-        "responses": {"200": {"description": "JSON.", "content": {_JSON: {"schema": {"type": "object"}}}}},
+        "responses": {"200": {"description": description, "content": content}},
     }
 
 
-def _page(name: str, summary: str) -> dict[str, Any]:
-    return {
-        "tags": ["operations"],
-        "operationId": name,
-        "summary": summary,
-        "security": [],
-        "responses": {
-            "200": {"description": "A page.", "content": {"text/html": {"schema": {"type": "string"}}}}
-        },
-    }
+_AN_OBJECT = {_JSON: {"schema": {"type": "object"}}}
+_A_PAGE = {"text/html": {"schema": {"type": "string"}}}

@@ -11,15 +11,17 @@ class SettingError(BentoMLException):
     """A setting that can't be used; the message names it and what it may be."""
 
 
-def whole_number(name: str, default: int, at_least: int) -> int:
+def whole_number(name: str, default: int, at_least: int, at_most: int | None = None) -> int:
     """A setting that is a whole number.
 
     Raises:
         SettingError: it is set to something else.
     """
     value = os.environ.get(name, str(default))
-    if not (value.isascii() and value.isdecimal()) or int(value) < at_least:
-        raise SettingError(f"{name} is {value!r}; it must be a whole number, at least {at_least}")
+    is_number = value.isascii() and value.isdecimal()
+    if not is_number or int(value) < at_least or (at_most is not None and int(value) > at_most):
+        limit = "" if at_most is None else f" and at most {at_most}"
+        raise SettingError(f"{name} is {value!r}; it must be a whole number, at least {at_least}{limit}")
     return int(value)
 
 
@@ -32,5 +34,7 @@ MAX_MERGED_ROWS = whole_number("PROPENSITY_MAX_MERGED_ROWS", 512, at_least=2)
 MAX_LATENCY_MS = whole_number("PROPENSITY_MAX_LATENCY_MS", 10_000, at_least=1)
 """In which a request must be predicted; after that the answer is 503."""
 
-DRAIN_SECONDS = whole_number("PROPENSITY_DRAIN_SECONDS", 5, at_least=0)
-"""For which a worker that is to stop answers on while it says that it is not ready."""
+DRAIN_SECONDS = whole_number("PROPENSITY_DRAIN_SECONDS", 5, at_least=0, at_most=15)
+"""For which a worker that is to stop answers on while it says that it is not ready.
+
+BentoML's supervisor kills it 30 s after SIGTERM, and the last request may take its time."""

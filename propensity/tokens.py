@@ -18,7 +18,6 @@ import os
 import re
 import secrets
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from bentoml.exceptions import BentoMLException
@@ -38,20 +37,14 @@ class TokensError(BentoMLException):
     """A tokens file that can't be used; the message names the line and the way out."""
 
 
-@dataclass(frozen=True)
-class _Line:
-    name: str
-    scope: str
-    sha256: bytes
-
-
-def _read(path: Path) -> list[_Line]:
+def _read(path: Path) -> dict[bytes, Caller]:
+    """Who the tokens of a file belong to, by the digest of the token."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise TokensError(f"tokens file {path}: {reason}; {_HOW_TO}") from error
-    lines = []
+    callers: dict[bytes, Caller] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -62,10 +55,12 @@ def _read(path: Path) -> list[_Line]:
         name, scope, sha256 = match.groups()
         if scope not in SCOPES:
             raise TokensError(f"{where}: unknown scope {scope!r}; the scopes are {', '.join(SCOPES)}")
-        lines.append(_Line(name, scope, bytes.fromhex(sha256)))
-    if not lines:
+        digest = bytes.fromhex(sha256)
+        known = callers.get(digest, Caller(name, frozenset()))
+        callers[digest] = Caller(known.name, known.scopes | {scope})
+    if not callers:
         raise TokensError(f"tokens file {path}: holds no token, and the API is never open; {_HOW_TO}")
-    return lines
+    return callers
 
 
 _HOW_TO = f"add one with `{FILE_VARIABLE}=FILE python -m propensity.tokens new NAME --scope predict`"
@@ -77,7 +72,7 @@ class Tokens:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._version = self._current_version()
-        self._lines = _read(path)
+        self._callers = _read(path)
 
     @classmethod
     def from_environment(cls) -> Tokens:
@@ -95,9 +90,12 @@ class Tokens:
         """Whose token it is; None, if it is not in the file."""
         self._refresh()
         digest = hashlib.sha256(token.encode()).digest()
-        # Every line is compared, in constant time: how long it takes tells nothing about any of them.
-        lines = [line for line in self._lines if hmac.compare_digest(line.sha256, digest)]
-        return Caller(lines[0].name, frozenset([line.scope for line in lines])) if lines else None
+        found = None
+        # Every one is compared, in constant time: how long it takes tells nothing about any of them.
+        for sha256, caller in self._callers.items():
+            if hmac.compare_digest(sha256, digest):
+                found = caller
+        return found
 
     def _refresh(self) -> None:
         version = self._current_version()
@@ -105,7 +103,7 @@ class Tokens:
             return
         self._version = version
         try:
-            self._lines = _read(self._path)
+            self._callers = _read(self._path)
         except TokensError as error:
             report_stale("tokens", True)
             logger.error("%s; the tokens read before stay valid", error)  # noqa: TRY400 — no trace: it is the file

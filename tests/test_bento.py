@@ -23,6 +23,15 @@ def test_a_bento_contains_only_what_serving_needs(bento: Path) -> None:
     assert source == modules | {"bentofile.yaml", "sbom.cdx.json", "service.py"}
 
 
+def test_what_a_bento_is_built_of_holds_no_links() -> None:
+    """BentoML's build follows a link wherever it leads, and would put into the Bento what is there."""
+    patterns = yaml.safe_load((ROOT / "bentofile.yaml").read_text())["include"]
+    sources = [path for pattern in patterns for path in ROOT.glob(pattern.removeprefix("/"))]
+    assert len(sources) > 20
+    for path in [*sources, ROOT / "propensity", ROOT / "bentofile.yaml", ROOT / "README.md"]:
+        assert not path.is_symlink(), path
+
+
 def pins(requirements: Path) -> set[str]:
     """Each package with its version, marker and hashes, one string each."""
     return {

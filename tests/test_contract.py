@@ -155,8 +155,11 @@ def test_a_refusal_does_not_repeat_what_was_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"{'age': 1}", b'{"age": 1,}', b"\xff", b'{"home": "\\ud800"}', b"[" * 10_000]
-)
+    "body",
+    [b"", b"{", b"{'age': 1}", b'{"age": 1,}', b"\xff", b'{"home": "\\ud800"}', b"[" * 10_000,
+     b'{"a":' * 10_000, b'{"age": 1' + b"0" * 5_000 + b"}", b"\xef\xbb\xbf{}", "{}".encode("utf-16"),
+     b'{"age": 1} {}', b"{}\0"],
+)  # fmt: skip
 def test_what_is_not_json_is_a_bad_request(body: bytes) -> None:
     for model in (Application, Applications):
         with pytest.raises(ProblemError, match="the body is not JSON") as caught:

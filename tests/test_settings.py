@@ -40,6 +40,7 @@ def test_settings_have_defaults_and_come_from_the_environment() -> None:
         ("PROPENSITY_MAX_MERGED_ROWS", "1", 2),
         ("PROPENSITY_MAX_LATENCY_MS", "-5", 1),
         ("PROPENSITY_MAX_LATENCY_MS", "1.5", 1),
+        ("PROPENSITY_DRAIN_SECONDS", "16", 0),
     ],
 )
 def test_a_setting_that_can_not_be_used_is_named(tag: str, name: str, value: str, at_least: int) -> None:

@@ -90,7 +90,7 @@ def test_a_signed_model_is_loaded_and_importing_it_again_keeps_it(own_store: Pat
     ("said", "instead"),
     [
         ("value: 0.26", "value: 0.99"),
-        ("auc: 0.85", "auc: 0.95"),
+        ("algorithm: gradient boosting", "algorithm: magic"),
         ("seed: 2026", "seed: 2026\n  added: later"),
     ],
 )
