@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -88,14 +87,23 @@ class Soak:
         """Seconds."""
         return round(time.monotonic() - self.started, 1)
 
-    def workers(self) -> list[psutil.Process]:
-        """The processes that predict, the oldest first."""
-        found = []
-        for process in self.server.process.children(recursive=True):
-            with suppress(psutil.Error):  # it has just ended
-                if "_bentoml_impl.worker.service" in process.cmdline():
-                    found.append(process)
-        return sorted(found, key=lambda process: (process.create_time(), process.pid))
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection for what no HTTP library sends."""
+        host, port = self.server.url.removeprefix("http://").split(":")
+        return await asyncio.open_connection(host, int(port))
+
+    def head(self, length: int) -> str:
+        """What precedes a body of this length on such a connection."""
+        return (
+            f"POST /v1/predict HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {self.token}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        )
+
+
+def single(token: str, name: str = "single", callers: int = 1) -> Kind:
+    """The prediction of one application."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    return Kind(name, callers, frozenset({200, 429}), "/v1/predict", json.dumps(EXAMPLE).encode(), headers)
 
 
 def kinds(token: str) -> list[Kind]:
@@ -106,15 +114,14 @@ def kinds(token: str) -> list[Kind]:
     batch = json.dumps({"applications": rows[:100]}).encode()
     mixed = json.dumps({"applications": [*rows[:50], EXAMPLE | {"age": 3}, 7]}).encode()
     lines = "\n".join(json.dumps(row) for row in rows[:50]).encode()
-    single = json.dumps(EXAMPLE).encode()
-    authorized = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    one, many = "/v1/predict", "/v1/predict_batch"
+    good = single(token, callers=6)
+    one, many, authorized = good.path, "/v1/predict_batch", good.headers
     # Bursts fill the worker now and then; who is sent away then is told so.
-    fine, wrong = frozenset({200, 429}), frozenset({400, 429})
+    fine, wrong = good.expected, frozenset({400, 429})
     of_ndjson = authorized | {"Content-Type": "application/x-ndjson"}
     of_parquet = authorized | {"Content-Type": "application/vnd.apache.parquet"}
     return [
-        Kind("single", 6, fine, one, single, authorized),
+        good,
         Kind("batch of 100", 2, fine, many, batch, authorized),
         Kind("batch with invalid rows", 1, fine, many, mixed, authorized),
         Kind("NDJSON of 50", 1, fine, many, lines, of_ndjson),
@@ -124,8 +131,8 @@ def kinds(token: str) -> list[Kind]:
         Kind("a name twice", 1, wrong, one, b'{"age": 3, "age": 4}', authorized),
         Kind("no Parquet", 1, wrong, many, b"PAR1" + bytes(range(256)) * 8 + b"PAR1", of_parquet),
         Kind("too large", 1, frozenset({413, 429}), one, b" " * (MAX_APPLICATION_BYTES + 1), authorized),
-        Kind("no token", 1, frozenset({401}), one, single, {"Content-Type": "application/json"}),
-        Kind("wrong token", 1, frozenset({401}), one, single, {"Authorization": "Bearer wrong"}),
+        Kind("no token", 1, frozenset({401}), one, good.body, {"Content-Type": "application/json"}),
+        Kind("wrong token", 1, frozenset({401}), one, good.body, {"Authorization": "Bearer wrong"}),
         Kind("nothing there", 1, frozenset({404}), "/v2", b"", authorized),
     ]
 
@@ -154,13 +161,11 @@ async def caller(soak: Soak, session: aiohttp.ClientSession, kind: Kind, chance:
 
 async def leaver(soak: Soak, chance: random.Random) -> None:
     """A caller who leaves: in the middle of the body, or before the answer."""
-    head = f"POST /v1/predict HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {soak.token}\r\n"
     body = json.dumps(EXAMPLE)
-    request = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
-    host, port = soak.server.url.removeprefix("http://").split(":")
+    request = f"{soak.head(len(body))}{body}".encode()
     while not soak.is_over:
         with suppress(OSError):
-            _, writer = await asyncio.open_connection(host, int(port))
+            _, writer = await soak.connect()
             writer.write(request[: chance.randint(1, len(request))])
             await writer.drain()
             await asyncio.sleep(chance.uniform(0, 0.1))
@@ -174,23 +179,24 @@ Fault = Callable[[Soak, aiohttp.ClientSession, random.Random], Awaitable[None]]
 
 async def kill_a_worker(soak: Soak, _: aiohttp.ClientSession, __: random.Random) -> None:
     """The younger one: the other shows what grows with time."""
-    workers = soak.workers()
+    workers = soak.server.workers()
     if len(workers) == WORKERS:
         workers[-1].send_signal(signal.SIGKILL)
 
 
 async def remove_the_tokens(soak: Soak, _: aiohttp.ClientSession, __: random.Random) -> None:
     """For two seconds: the last good ones stay."""
-    content = soak.tokens.read_bytes()
-    soak.tokens.unlink()
-    await asyncio.sleep(2)
-    soak.tokens.write_bytes(content)
+    await _without_tokens(soak, soak.tokens.unlink)
 
 
 async def corrupt_the_tokens(soak: Soak, _: aiohttp.ClientSession, __: random.Random) -> None:
     """For two seconds: the last good ones stay."""
+    await _without_tokens(soak, lambda: soak.tokens.write_bytes(b"\xff nonsense"))
+
+
+async def _without_tokens(soak: Soak, spoil: Callable[[], object]) -> None:
     content = soak.tokens.read_bytes()
-    soak.tokens.write_bytes(b"\xff nonsense")
+    spoil()
     await asyncio.sleep(2)
     soak.tokens.write_bytes(content)
 
@@ -198,26 +204,22 @@ async def corrupt_the_tokens(soak: Soak, _: aiohttp.ClientSession, __: random.Ra
 async def add_a_token(soak: Soak, session: aiohttp.ClientSession, _: random.Random) -> None:
     """It is good at once, and the others stay so."""
     token = new_token(soak.tokens, "newcomer", ["predict"])
-    body = json.dumps(EXAMPLE).encode()
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    await call(soak, session, Kind("new token", 1, frozenset({200, 429}), "/v1/predict", body, headers))
+    await call(soak, session, single(token, "new token"))
 
 
 async def burst(soak: Soak, session: aiohttp.ClientSession, _: random.Random) -> None:
     """A thousand requests at once."""
-    (single, *_rest) = kinds(soak.token)
-    await asyncio.gather(*(call(soak, session, replace(single, name="burst")) for _ in range(1_000)))
+    one = single(soak.token, "burst")
+    await asyncio.gather(*(call(soak, session, one) for _ in range(1_000)))
 
 
 async def hang(soak: Soak, _: aiohttp.ClientSession, chance: random.Random) -> None:
     """Two hundred connections that begin a request and say no more, until the service gives them up."""
-    host, port = soak.server.url.removeprefix("http://").split(":")
-    head = f"POST /v1/predict HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {soak.token}\r\n"
-    request = f"{head}Content-Type: application/json\r\nContent-Length: 300\r\n\r\n{{".encode()
+    request = f"{soak.head(300)}{{".encode()
 
     async def one() -> None:
         with suppress(OSError):
-            reader, writer = await asyncio.open_connection(host, int(port))
+            reader, writer = await soak.connect()
             writer.write(request)
             with suppress(TimeoutError):
                 answer = await asyncio.wait_for(reader.readline(), chance.uniform(5, 15))
@@ -253,7 +255,7 @@ async def watch(soak: Soak) -> None:
     before = 0
     while not soak.is_over:
         await asyncio.sleep(SAMPLE_SECONDS)
-        oldest = soak.workers()[0]
+        oldest = soak.server.workers()[0]
         answered = sum(sum(counter.values()) for counter in soak.answers.values())
         sample = {
             "seconds": soak.since_start(),

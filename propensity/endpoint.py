@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from types import TracebackType
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 from starlette.types import Receive, Scope, Send
@@ -22,12 +22,12 @@ from propensity.limits import (
     ANSWER_SECONDS,
     BODY_SECONDS,
     PRESENCE_SECONDS,
-    RETRY_AFTER_SECONDS,
 )
-from propensity.problem import Kind, Problem, ProblemError
+from propensity.problem import RETRY, Kind, Problem, ProblemError
 from propensity.scorer import Scorer
 
-RETRY = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
 
 logger = logging.getLogger("bentoml.propensity")
 
@@ -70,17 +70,15 @@ class PredictionEndpoint:
         given, wanted = self._formats_of(scope["headers"])
         body = await _read(receive, given.max_bytes, load)
         with _Presence(receive):
-            if len(body) > given.large_bytes:
-                loop = asyncio.get_running_loop()
-                batch = await loop.run_in_executor(self._threads, given.read, body)
-                scope[ROWS] = batch.rows
-                outcomes = await self._predict(batch)
-                answer = await loop.run_in_executor(self._threads, wanted.write, outcomes)
-            else:
-                batch = given.read(body)
-                scope[ROWS] = batch.rows
-                answer = wanted.write(await self._predict(batch))
+            is_large = len(body) > given.large_bytes
+            batch = await self._in_thread(given.read, body) if is_large else given.read(body)
+            scope[ROWS] = batch.rows
+            outcomes = await self._predict(batch)
+            answer = await self._in_thread(wanted.write, outcomes) if is_large else wanted.write(outcomes)
         return wanted.media_type.encode(), answer
+
+    def _in_thread(self, work: Callable[[_Given], _Made], of: _Given) -> asyncio.Future[_Made]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, work, of)
 
     async def _predict(self, batch: Batch) -> Outcomes:
         # A batch of nothing but problems has nothing to wait for.

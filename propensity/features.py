@@ -27,19 +27,18 @@ OMITTED = float("-inf")
 LOWEST, HIGHEST = np.array([bounds(name) for name in NUMBERS], dtype=np.float64).T
 """Bounds of the numbers, each of shape (len(NUMBERS),)."""
 
+_PLACES: list[dict[object, float]] = [
+    {None: np.nan, OMITTED: OMITTED} | {name: float(place) for place, name in enumerate(names)}
+    for names in CATEGORIES.values()
+]
+"""What stands for each category, by field."""
+
 _in_order = itemgetter(*COLUMNS)
 
 
 @lru_cache(maxsize=4_096)
 def _places(categories: tuple[Any, ...]) -> tuple[float, ...]:
-    return tuple(
-        np.nan
-        if category is None
-        else category
-        if category == OMITTED
-        else float(CATEGORIES[name].index(category))
-        for name, category in zip(CATEGORIES, categories, strict=True)
-    )
+    return tuple(places[category] for places, category in zip(_PLACES, categories, strict=True))
 
 
 def of_tuples(rows: Sequence[tuple[Any, ...]]) -> Features:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from propensity.limits import MAX_BYTES_IN_FLIGHT, MAX_IN_FLIGHT, RETRY_AFTER_SECONDS
-from propensity.problem import Kind, ProblemError
-
-_RETRY = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+from propensity.limits import MAX_BYTES_IN_FLIGHT, MAX_IN_FLIGHT
+from propensity.problem import RETRY, Kind, ProblemError
 
 
 class InFlight:
@@ -43,7 +41,7 @@ class Load:
         """
         if self._in_flight.requests > MAX_IN_FLIGHT:
             detail = f"{MAX_IN_FLIGHT:,} requests are in flight; try again later"
-            raise ProblemError.of(Kind.OVERLOADED, detail, _RETRY)
+            raise ProblemError.of(Kind.OVERLOADED, detail, RETRY)
 
     def grow(self, by: int) -> None:
         """Hold more bytes.
@@ -53,6 +51,6 @@ class Load:
         """
         if self._in_flight.bytes + by > MAX_BYTES_IN_FLIGHT:
             detail = f"{MAX_BYTES_IN_FLIGHT:,} bytes are in flight; try again later"
-            raise ProblemError.of(Kind.OVERLOADED, detail, _RETRY)
+            raise ProblemError.of(Kind.OVERLOADED, detail, RETRY)
         self._in_flight.bytes += by
         self._bytes += by

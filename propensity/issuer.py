@@ -19,9 +19,8 @@ from urllib.parse import urlsplit
 import jwt
 
 from propensity.authorization import SCOPES, Caller
-from propensity.limits import RETRY_AFTER_SECONDS
 from propensity.metrics import report_stale
-from propensity.problem import Kind, ProblemError
+from propensity.problem import RETRY, Kind, ProblemError
 from propensity.settings import SettingError, whole_number
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -62,11 +61,8 @@ class Keys:
         self._source = source
         url = urlsplit(source)
         self._is_url = "://" in source
-        if (
-            self._is_url
-            and url.scheme != "https"
-            and (url.scheme, url.hostname in _LOOPBACK) != ("http", True)
-        ):
+        is_safe = url.scheme == "https" or (url.scheme == "http" and url.hostname in _LOOPBACK)
+        if self._is_url and not is_safe:
             raise SettingError(f"PROPENSITY_JWT_KEYS is {source!r}; keys come from a file or an https URL")
         self._keys: Mapping[str | None, jwt.PyJWK] = {}
         self._read_at = self._tried_at = float("-inf")
@@ -84,19 +80,15 @@ class Keys:
         Raises:
             ProblemError: 503, no keys could be read so far.
         """
-        if self._keys and time.monotonic() - self._read_at > KEYS_SECONDS and self._background is None:
+        is_old = time.monotonic() - self._read_at > KEYS_SECONDS
+        if self._keys and is_old and (self._background is None or self._background.done()):
             # Nobody waits for this one.
             self._background = asyncio.create_task(self._read())
-            self._background.add_done_callback(self._end_background)
         if name not in self._keys:
             await self._read()
         if not self._keys:
-            retry = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-            raise ProblemError.of(Kind.KEYS_UNAVAILABLE, "the issuer's keys can not be had; try again", retry)
+            raise ProblemError.of(Kind.KEYS_UNAVAILABLE, "the issuer's keys can not be had; try again", RETRY)
         return self._keys.get(name)
-
-    def _end_background(self, _: object) -> None:
-        self._background = None
 
     async def _read(self) -> None:
         async with self._reading:

@@ -9,7 +9,12 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.responses import Response
 
+from propensity.limits import RETRY_AFTER_SECONDS
+
 MEDIA_TYPE = "application/problem+json"
+
+RETRY = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+"""Headers of a problem that passes by itself."""
 
 MAX_ERRORS = 50
 """Field errors that one problem lists; an application has 13 fields."""

@@ -65,15 +65,13 @@ class RateLimit:
             self._shared = SlidingWindowCounterRateLimiter(storage)
 
     @classmethod
-    def from_environment(cls) -> RateLimit | None:
-        """The limit that is configured, if one is.
+    def from_environment(cls) -> RateLimit:
+        """The limit that is configured.
 
         Raises:
             SettingError: it can't be used.
         """
-        rate = os.environ.get("PROPENSITY_RATE_LIMIT")
-        if not rate:
-            return None
+        rate = os.environ["PROPENSITY_RATE_LIMIT"]
         try:
             return cls(parse(rate), os.environ.get("PROPENSITY_RATE_LIMIT_REDIS"))
         except ValueError as error:

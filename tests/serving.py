@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -22,14 +21,9 @@ import httpx2
 import psutil
 import pytest
 
+from load_tests.compare.server import bundle_workers, free_port
+
 BENTOML = str(Path(sys.executable).with_name("bentoml"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)
@@ -42,11 +36,7 @@ class Served:
 
     def workers(self) -> dict[int, psutil.Process]:
         """The processes that predict, by process id."""
-        return {
-            child.pid: child
-            for child in psutil.Process(self.process.pid).children(recursive=True)
-            if child.status() != psutil.STATUS_ZOMBIE and "_bentoml_impl.worker.service" in child.cmdline()
-        }
+        return {worker.pid: worker for worker in bundle_workers(psutil.Process(self.process.pid))}
 
     def metric(self, pattern: str, headers: dict[str, str]) -> float:
         """The sum of the series that match."""

@@ -18,6 +18,7 @@ import pytest
 from conftest import ROOT
 from test_docs import curl
 
+from load_tests.compare import server
 from propensity.contract import EXAMPLE, Prediction
 
 # As from a shell, also when the tests themselves are run by make.
@@ -76,10 +77,7 @@ def test_a_python_without_venv_is_said_in_one_line(bare: Path) -> None:
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    return server.free_port()
 
 
 @pytest.fixture

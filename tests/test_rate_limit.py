@@ -17,8 +17,9 @@ from conftest import AUTHORIZED, METRICS_AUTHORIZED, TOKEN_LINES, token_line
 from limits import parse
 from redis import Redis
 from redis.exceptions import RedisError
-from serving import free_port, serving
+from serving import serving
 
+from load_tests.compare.server import free_port
 from propensity import rate_limit
 from propensity.app import allowance
 from propensity.contract import EXAMPLE

@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,11 +64,26 @@ class Server:
         times = [each.cpu_times() for each in self._processes()]
         return float(sum(time.user + time.system for time in times))
 
+    def workers(self) -> list[psutil.Process]:
+        """Of this bundle: the processes that predict, the oldest first."""
+        return bundle_workers(self.process)
+
     def _processes(self) -> list[psutil.Process]:
         return [self.process, *self.process.children(recursive=True)]
 
 
-def _free_port() -> int:
+def bundle_workers(supervisor: psutil.Process) -> list[psutil.Process]:
+    """The processes that predict below BentoML's supervisor, the oldest first."""
+    found = []
+    for process in supervisor.children(recursive=True):
+        with suppress(psutil.Error):  # it has just ended
+            if "_bentoml_impl.worker.service" in process.cmdline():
+                found.append(process)
+    return sorted(found, key=lambda process: (process.create_time(), process.pid))
+
+
+def free_port() -> int:
+    """A port that nobody listens on, at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -79,7 +94,7 @@ def _free_port() -> int:
 def serve(contender: Contender, environment: dict[str, str]) -> Iterator[Server]:
     """Start a contender's server and wait until it is ready; end it in the end."""
     bin_folder = install(contender)
-    port = _free_port()
+    port = free_port()
     places = {
         "bin": str(bin_folder),
         "python": str(bin_folder / "python"),
