@@ -12,16 +12,18 @@ INSTALLED := .venv/.installed
 PICKLE := artifacts/propensity.pkl
 NOTEBOOK := notebooks/propensity_model.ipynb
 TOKEN := .local/token
+CHECKOV := .local/checkov/.installed
 
 # A store of its own: two services that share one wipe each other's metrics.
 export BENTOML_HOME ?= $(CURDIR)/.local/bentoml
 export BENTOML_DO_NOT_TRACK := True
+export PROPENSITY_IMAGE = propensity:$(shell cat $(BENTOML_HOME)/bentos/propensity/latest 2>/dev/null)
 export PROPENSITY_TOKENS_FILE := $(CURDIR)/.local/tokens
 export PROPENSITY_SIGNING_KEY ?= $(CURDIR)/.local/signing-key
 export PROPENSITY_MODEL_KEY ?= $(PROPENSITY_SIGNING_KEY).pub
 
 .PHONY: all serve test lint format token notebook import build applications benchmark load-test compare \
-	scaling report audit lock soak FORCE
+	scaling report audit lock soak image image-check release up down monitoring FORCE
 .DELETE_ON_ERROR:
 
 all: test lint
@@ -29,7 +31,7 @@ all: test lint
 serve: import $(TOKEN)
 	@$(PY) -m propensity.local $(PORT) $(TOKEN)
 
-test: $(PICKLE)
+test: $(PICKLE) $(CHECKOV)
 	@$(PY) -m pytest
 
 lint: $(INSTALLED)
@@ -37,6 +39,8 @@ lint: $(INSTALLED)
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
 	@.venv/bin/bandit --quiet --recursive propensity service.py import_model.py
+	@.venv/bin/hadolint deploy/image/Dockerfile
+	@.venv/bin/yamllint --strict deploy
 
 format: $(INSTALLED)
 	@.venv/bin/ruff check --fix
@@ -53,6 +57,27 @@ import: $(PICKLE) $(PROPENSITY_SIGNING_KEY)
 
 build: import
 	@.venv/bin/bentoml build
+
+image: build
+	@$(PY) -m deploy.image
+
+# Without an engine: builds the image, starts its server and predicts. Needs root, buildah and debootstrap.
+image-check: build
+	@$(PY) -m deploy.image.check $(if $(RECORD),--record)
+
+up: image $(TOKEN)
+	@PROPENSITY_USER=$$(id -u) docker compose --file deploy/compose.yaml up --detach
+
+down:
+	@docker compose --file deploy/compose.yaml down
+
+# make release OVERLAY=staging IMAGE=registry.bank.example/propensity@sha256:...
+release: $(INSTALLED)
+	@$(PY) -m deploy.release "$(OVERLAY)" "$(IMAGE)"
+
+# Made of deploy/prometheus/rules.yaml and deploy/monitoring.py.
+monitoring: $(INSTALLED)
+	@$(PY) -m deploy.monitoring
 
 applications: $(PICKLE)
 	@$(PY) -m load_tests.resample $(ROWS)
@@ -91,6 +116,7 @@ audit: $(INSTALLED)
 lock: $(INSTALLED)
 	@.venv/bin/uv pip compile pyproject.toml --output-file requirements.txt $(LOCKING)
 	@.venv/bin/uv pip compile pyproject.toml --extra dev --constraint requirements.txt --output-file requirements-dev.txt $(LOCKING)
+	@.venv/bin/uv pip compile deploy/checkov/requirements.in --output-file deploy/checkov/requirements.txt $(LOCKING)
 	@$(PY) -m propensity.sbom
 
 LOCKING := --quiet --no-config --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
@@ -105,6 +131,13 @@ $(TOKEN): $(if $(wildcard .local/tokens),,FORCE) | $(INSTALLED)
 
 $(CURDIR)/.local/signing-key: | $(INSTALLED)
 	@mkdir -p .local && $(PY) -m propensity.signature new $@ >/dev/null
+
+# By itself: it pins what the product needs newer.
+$(CHECKOV): deploy/checkov/requirements.txt $(INSTALLED)
+	@echo "make: installing checkov into .local"
+	@$(PYTHON) -m venv --clear .local/checkov
+	@.local/checkov/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
 
 $(INSTALLED): requirements-dev.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) here; install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }

@@ -15,10 +15,10 @@ from propensity.app import PredictionService, allowance, authorities
 from propensity.contract import Application, Applications, Prediction, Predictions
 from propensity.features import Features, Propensities
 from propensity.limits import MAX_TABLE_ROWS
-from propensity.settings import MAX_LATENCY_MS, MAX_MERGED_ROWS, WORKERS
+from propensity.settings import MAX_LATENCY_MS, MAX_MERGED_ROWS, WORKERS, tracing
 
 
-@bentoml.service(name="propensity", service_class=PredictionService, workers=WORKERS)
+@bentoml.service(name="propensity", service_class=PredictionService, workers=WORKERS, tracing=tracing())
 class Propensity:
     """Predicts the propensity to default of consumer-credit applications."""
 

@@ -17,7 +17,7 @@ from propensity.contract import Prediction
 HEADROOM = 0.7
 """Share of the measured capacity that is planned with: beyond it, queues grow faster than load."""
 
-WORKERS_A_POD = 2
+WORKERS_A_POD = 1
 SPARE_PODS = 1
 """One may be down, or be replaced, without loss."""
 
@@ -159,7 +159,7 @@ def main() -> None:
         f"One worker answers {needed.worker.rps:,.0f} requests/s of {given.rows:,} rows at a p99 of"
         f" {needed.worker.p99_ms:.1f} ms; planned with {HEADROOM:.0%} of that.\n"
         f"workers  {needed.workers:,} (a core each)\n"
-        f"pods     {needed.pods:,} of {WORKERS_A_POD} workers, {SPARE_PODS} of them spare\n"
+        f"pods     {needed.pods:,} of {WORKERS_A_POD} worker each, {SPARE_PODS} of them spare\n"
         f"cores    {needed.pods * WORKERS_A_POD:,}\n"
         f"memory   {needed.memory_gb:.1f} GB\n"
         f"network  {needed.network_mbit:,.1f} Mbit/s, both ways together\n"

@@ -17,10 +17,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from bentoml._internal.context import trace_context
+from opentelemetry.trace import get_current_span
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from propensity.authorization import CALLER
+from propensity.problem import PROBLEM
 
 WRITE_SECONDS = 0.1
 
@@ -73,6 +74,8 @@ class AccessLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if self._has_traces:  # the span ends with the answer
+                    _mark_span(scope, request_id)
                 message["headers"] = [*message["headers"], (_HEADER, request_id)]
             await send(message)
 
@@ -87,13 +90,14 @@ class AccessLog:
         caller = f',"caller":{_quoted(scope[CALLER])}' if CALLER in scope else ""
         rows = f',"rows":{scope[ROWS]}' if ROWS in scope else ""
         model = f',"model":"{scope[MODEL]}"' if MODEL in scope else ""
-        trace = f',"trace_id":"{trace_context.trace_id or 0:032x}"' if self._has_traces else ""
+        problem = f',"problem":"{scope[PROBLEM]}"' if PROBLEM in scope else ""
+        trace = f',"trace_id":"{_trace_id():032x}"' if self._has_traces else ""
         if not self._lines:
             asyncio.get_running_loop().call_later(WRITE_SECONDS, self._write)
         self._lines.append(
             f'{{"time":"{now}","request_id":"{request_id.decode()}","client":{json.dumps(f"{host}:{port}")}{caller},'
             f'"method":{_quoted(scope["method"])},"path":{json.dumps(scope["path"])},"status":{status},'
-            f'"ms":{milliseconds:.3f}{rows}{model}{trace}}}\n'
+            f'"ms":{milliseconds:.3f}{rows}{model}{problem}{trace}}}\n'
         )
 
     def _write(self) -> None:
@@ -109,6 +113,18 @@ class AccessLog:
             self._is_failing = True
         else:
             self._is_failing = False
+
+
+def _trace_id() -> int:
+    return get_current_span().get_span_context().trace_id
+
+
+def _mark_span(scope: Scope, request_id: bytes) -> None:
+    span = get_current_span()
+    span.set_attribute("propensity.request_id", request_id.decode())
+    for key in (CALLER, MODEL, ROWS, PROBLEM):
+        if key in scope:
+            span.set_attribute(key, scope[key])
 
 
 def _request_id(scope: Scope) -> bytes:

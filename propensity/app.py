@@ -37,6 +37,7 @@ from propensity.features import encode
 from propensity.in_flight import InFlight
 from propensity.limits import THREADS
 from propensity.metrics import RequestMetrics, report_stale
+from propensity.prediction_metrics import PredictionMetrics
 from propensity.problem import PAGE, Kind, Problem
 from propensity.tokens import FILE_VARIABLE, Tokens
 
@@ -169,8 +170,11 @@ class PredictionApp(ServiceAppFactory):
             elif each.cls is AccessLogMiddleware:
                 skipped = each.kwargs["skip_paths"]
                 middlewares.append(Middleware(AccessLog, skip_paths=skipped, has_traces=has_traces))
-            elif each.cls is OpenTelemetryMiddleware and not has_traces:
-                continue
+            elif each.cls is OpenTelemetryMiddleware:
+                if has_traces:
+                    # A span a request; not one more for each message of it.
+                    own = {**each.kwargs, "exclude_spans": ["receive", "send"]}
+                    middlewares.append(Middleware(OpenTelemetryMiddleware, **own))
             else:
                 middlewares.append(each)
         return [
@@ -183,12 +187,13 @@ class PredictionApp(ServiceAppFactory):
         """Load the model and warm it up; the worker takes no connection before this has ended."""
         await super().create_instance(app)
         model = self._service_instance.model
-        manifest = store.manifest_of(model).model_dump(mode="json", exclude_none=True)
-        self._model_card = {"tag": str(model.tag), **manifest}
+        manifest = store.manifest_of(model)
+        self._model_card = {"tag": str(model.tag), **manifest.model_dump(mode="json", exclude_none=True)}
+        dispatchers = {name: self._dispatcher(name) for name in self._endpoints}
+        self._metrics = PredictionMetrics(str(model.tag), manifest, dispatchers)
         example = encode([Application.model_validate(EXAMPLE)])
-        for name, endpoint in self._endpoints.items():
-            dispatcher = self._dispatcher(name)
-            endpoint.open(self._service_instance.scorer, dispatcher)
+        for name, dispatcher in dispatchers.items():
+            self._endpoints[name].open(self._service_instance.scorer, dispatcher, self._metrics)
             for _ in range(WARM_UP_CALLS):
                 await dispatcher.predict(example)
         for source in ("tokens", "keys"):
@@ -220,6 +225,7 @@ class PredictionApp(ServiceAppFactory):
     async def destroy_instance(self, app: Starlette) -> None:
         """Let threads and connections end with the worker."""
         await super().destroy_instance(app)
+        self._metrics.stop()
         self._threads.shutdown()
         if self._allowance is not None:
             await self._allowance.close()

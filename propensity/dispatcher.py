@@ -64,6 +64,11 @@ class Dispatcher:
         self._waiting: deque[_Job] = deque()
         self._is_calling = False
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a model call."""
+        return len(self._waiting)
+
     async def predict(self, features: Features) -> Propensities:
         """The propensities of one request.
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from types import TracebackType
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 from starlette.types import Receive, Scope, Send
@@ -32,6 +32,13 @@ _Made = TypeVar("_Made")
 logger = logging.getLogger("bentoml.propensity")
 
 
+class Notes(Protocol):
+    """Counts what is predicted."""
+
+    def note(self, outcomes: Outcomes, /) -> None:
+        """The outcomes of one request."""
+
+
 class PredictionEndpoint:
     """The ASGI application of one operation."""
 
@@ -42,10 +49,11 @@ class PredictionEndpoint:
         self._in_flight = in_flight
         self._threads = threads
 
-    def open(self, scorer: Scorer, dispatcher: Dispatcher) -> None:
+    def open(self, scorer: Scorer, dispatcher: Dispatcher, metrics: Notes) -> None:
         """Predict with this model from now on."""
         self._scorer = scorer
         self._dispatcher = dispatcher
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -74,6 +82,7 @@ class PredictionEndpoint:
             batch = await self._in_thread(given.read, body) if is_large else given.read(body)
             scope[ROWS] = batch.rows
             outcomes = await self._predict(batch)
+            self._metrics.note(outcomes)
             answer = await self._in_thread(wanted.write, outcomes) if is_large else wanted.write(outcomes)
         return wanted.media_type.encode(), answer
 

@@ -46,6 +46,7 @@ class Metrics(Part):
     gini: float = Field(ge=-1, le=1)
     ks: float = Field(ge=0, le=1)
     brier: float = Field(ge=0, le=1)
+    declined: float | None = Field(default=None, ge=0, le=1, description="Share that the threshold declines.")
 
 
 class Holdout(Part):

@@ -12,6 +12,8 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.context import server_context
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from propensity.problem import PROBLEM, Kind
+
 OTHER = "other"
 """Stands for every path that nothing is served at: whoever scans for paths must not fill the memory."""
 
@@ -51,6 +53,14 @@ class RequestMetrics:
             labelnames=names,
             multiprocess_mode="livesum",
         )
+        problems = client.Counter(
+            namespace="propensity",
+            name="problems",
+            documentation="Requests answered with a problem, by its kind",
+            labelnames=["kind"],
+        )
+        # All from zero: a rate over a series that begins with its first problem would miss that one.
+        self._problems = {kind.anchor: problems.labels(kind=kind.anchor) for kind in Kind}
 
         def labels(path: str) -> dict[str, str]:
             return {
@@ -71,7 +81,6 @@ class RequestMetrics:
 
         self._progress_of, self._answered = progress_of, answered
         for path in paths - _UNMEASURED:
-            # From zero: a rate over a series that begins with its first request would miss that one.
             answered(path, 200)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,6 +107,8 @@ class RequestMetrics:
             total, duration = self._answered(path, status)
             total.inc()
             duration.observe(time.perf_counter() - started)
+            if PROBLEM in scope:
+                self._problems[scope[PROBLEM]].inc()
 
 
 def report_stale(source: str, stale: bool) -> None:

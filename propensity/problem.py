@@ -8,6 +8,7 @@ from enum import Enum
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from propensity.limits import RETRY_AFTER_SECONDS
 
@@ -21,6 +22,9 @@ MAX_ERRORS = 50
 
 MAX_NAME = 100
 """Characters of a field's name that a problem repeats; a caller may have sent a name of any length."""
+
+PROBLEM = "propensity.problem"
+"""Key of the ASGI scope: the kind of problem that a request is answered with."""
 
 PAGE = "/problems"
 """Where the kinds of problems are explained; a problem's `type` names the place on that page."""
@@ -158,14 +162,29 @@ class Problem(BaseModel):
             errors=list(errors) or None,
         )
 
+    @property
+    def anchor(self) -> str:
+        """The kind of problem, by its place on the page."""
+        return self.type.removeprefix(f"{PAGE}#")
+
     def response(self, headers: Mapping[str, str] | None = None) -> Response:
         """This problem as the answer to a request."""
-        return Response(
-            self.model_dump_json(exclude_none=True),
-            status_code=self.status,
-            headers=headers,
-            media_type=MEDIA_TYPE,
-        )
+        return _ProblemResponse(self, headers)
+
+
+class _ProblemResponse(Response):
+    """Also tells logs and metrics, which see nothing but the status, what kind of problem it is."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, problem: Problem, headers: Mapping[str, str] | None) -> None:
+        super().__init__(problem.model_dump_json(exclude_none=True), problem.status, headers)
+        self._kind = problem.anchor
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        scope[PROBLEM] = self._kind
+        await super().__call__(scope, receive, send)
 
 
 class ProblemError(Exception):

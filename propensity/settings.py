@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from bentoml.exceptions import BentoMLException
 
@@ -24,6 +25,28 @@ def whole_number(name: str, default: int, at_least: int, at_most: int | None = N
         raise SettingError(f"{name} is {value!r}; it must be a whole number, at least {at_least}{limit}")
     return int(value)
 
+
+def tracing() -> dict[str, object]:
+    """BentoML's settings of spans: sent to the OTLP endpoint that OpenTelemetry's own variables name, if any.
+
+    Raises:
+        SettingError: the share of requests to trace is not one.
+    """
+    if not (os.environ.get(_OTLP) or os.environ.get(_OTLP_TRACES)):
+        return {}
+    share = os.environ.get(_SHARE, "1")
+    if not re.fullmatch(r"0?\.\d+|1(\.0*)?", share):
+        raise SettingError(f"{_SHARE} is {share!r}; it must be the share of requests to trace, such as 0.05")
+    return {
+        "exporter_type": "otlp",
+        "otlp": {"protocol": "http"},
+        "sample_rate": float(share),
+        "excluded_urls": "livez,readyz,healthz,metrics",
+    }
+
+
+_OTLP, _OTLP_TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+_SHARE = "OTEL_TRACES_SAMPLER_ARG"
 
 WORKERS = whole_number("PROPENSITY_WORKERS", 1, at_least=1)
 """Processes that predict; each takes a core and has a model of its own."""

@@ -74,8 +74,8 @@ def test_each_request_gets_a_line_that_says_who_asked_what_and_with_nothing_of_i
     assert [{name: line[name] for name in line.keys() - always} for line in lines] == [
         {"caller": "scoring", "rows": 1, "model": tag},
         {"caller": "scoring", "rows": 3, "model": tag},
-        {},
-        {"caller": "scoring"},
+        {"problem": "unauthenticated"},
+        {"caller": "scoring", "problem": "not-found"},
     ]
     for line in lines:
         assert line["ms"] > 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,16 @@ def test_the_figures_of_the_decision_to_compile_are_the_measured_ones() -> None:
             cells.append(f"{figures[f'batch_{size}']['microseconds']} µs")
             cells.append(str(figures[f"batch_{size}"]["times_as_fast_as_pipeline"]))
         assert f"| {' | '.join(cells)} |" in page
+
+
+def test_the_capacity_plan_of_the_deployment_is_what_the_command_prints() -> None:
+    page = (ROOT / "docs/deployment.md").read_text()
+    ((arguments, shown),) = re.findall(
+        r"^\$ python -m (load_tests\.capacity .*)\n((?:.+\n)+?)```", page, re.MULTILINE
+    )
+    command = [sys.executable, "-m", *arguments.split()]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == shown.strip()
 
 
 def test_every_test_that_the_security_page_names_is_there() -> None:

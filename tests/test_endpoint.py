@@ -38,6 +38,12 @@ class Form:
         return np.full(len(features), 0.5)
 
 
+class Notes:
+    """Counts nothing."""
+
+    def note(self, outcomes: object) -> None: ...
+
+
 class BatchSizes:
     """A histogram that nobody looks at."""
 
@@ -58,7 +64,7 @@ class World:
         )  # fmt: skip
         given = formats.SINGLE if operation == "predict" else formats.BATCH
         self.endpoint = PredictionEndpoint(given, self.in_flight, self.threads)
-        self.endpoint.open(scorer, self.dispatcher)
+        self.endpoint.open(scorer, self.dispatcher, Notes())
         self.sent: list[dict[str, Any]] = []
 
     async def call(

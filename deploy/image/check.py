@@ -1,0 +1,290 @@
+"""Builds the image where no engine runs, starts its server, and predicts: `python -m deploy.image.check`.
+
+buildah builds with chroot isolation. Where the base can't be pulled, Debian's own Python takes its name: what
+is seen then is that the Dockerfile builds, and that what it builds serves; not that base. The container is
+the image's tree, mounted read-only, with a tmpfs on /tmp and the token in /run/secrets, entered as its user,
+without capabilities, and started by its own entry point. Needs root, and Debian's buildah and debootstrap.
+
+With --record, BentoML's own Dockerfile is built on the same base too, and the sizes of both are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psutil
+
+from deploy.image import DOCKERFILE, HERE, ImageError, build, context, latest_bento, model_of
+from load_tests.compare.server import free_port
+from propensity import store
+from propensity.contract import EXAMPLE, Application
+from propensity.features import encode
+from propensity.tokens import new_token
+
+RECORD = HERE / "image.json"
+READY_SECONDS = 60
+DEBIAN = "http://deb.debian.org/debian"
+RELEASE = "bookworm"
+"""Of the Debian that the base is made of, and that a base made here is made of."""
+
+
+def _run(*command: str, quiet: bool = True) -> str:
+    """What a command prints.
+
+    Raises:
+        ImageError: it has failed.
+    """
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE if quiet else None, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise ImageError(
+            f"{' '.join(command[:3])} ...: {(done.stderr or '').strip()[-2000:] or done.returncode}"
+        )
+    return done.stdout.strip()
+
+
+def _base() -> tuple[str, str]:
+    """The base that the Dockerfile asks for, and where it came from."""
+    match = re.search(r"^ARG BASE=(\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    if match is None:
+        raise ImageError(f"{DOCKERFILE}: no ARG BASE")
+    base = match[1]
+    here = subprocess.run(
+        ["buildah", "inspect", "--type", "image", base], capture_output=True, text=True, check=False
+    )
+    if here.returncode == 0:
+        origin = json.loads(here.stdout)["Docker"]["config"].get("Labels") or {}
+        return base, origin.get("propensity.base", "pulled")
+    try:
+        _run("buildah", "pull", "--quiet", base)
+    except ImageError:
+        print(f"image: {base} can't be pulled; making one of Debian's {RELEASE}", flush=True)
+        _debian(base)
+        return base, f"Debian {RELEASE}"
+    return base, "pulled"
+
+
+def _debian(name: str) -> None:
+    with TemporaryDirectory(prefix="propensity-base-") as folder:
+        packages = "python3,python3-venv,python3-pip,ca-certificates"
+        _run("debootstrap", "--variant=minbase", f"--include={packages}", RELEASE, folder, DEBIAN)
+        # Of this machine, by debootstrap; and what an image of Debian's leaves out as well.
+        for path in ("etc/resolv.conf", "etc/hostname"):
+            Path(folder, path).write_text("")
+        for path in ("var/cache/apt", "var/lib/apt/lists"):
+            shutil.rmtree(Path(folder, path))
+            Path(folder, path).mkdir()
+        # As in the base that it stands for, where pip installs without asking.
+        Path(folder, "usr/bin/python").symlink_to("python3")
+        Path(folder, "usr/lib/python3.11/EXTERNALLY-MANAGED").unlink()
+        container = _run("buildah", "from", "scratch")
+        _run("buildah", "copy", "--quiet", container, folder, "/")
+        _run("buildah", "config", "--label", f"propensity.base=Debian {RELEASE}", container)
+        _run("buildah", "commit", "--quiet", "--rm", container, name)
+
+
+@contextmanager
+def _settings_of_this_machine() -> Iterator[list[str]]:
+    """How this machine reaches package registries, mounted while building and never part of the image."""
+    bundle = os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
+    with TemporaryDirectory(prefix="propensity-settings-") as folder:
+        Path(folder, "pip.conf").write_text(f"[global]\ncert = {bundle}\n")
+        Path(folder, "uv.toml").write_text("system-certs = true\n")
+        mounts = {
+            bundle: bundle,
+            f"{folder}/pip.conf": "/etc/pip.conf",
+            f"{folder}/uv.toml": "/etc/uv/uv.toml",
+        }
+        yield [part for source, target in mounts.items() for part in ("--volume", f"{source}:{target}:ro")]
+
+
+@contextmanager
+def mounted(image: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The tree of an image, and what it says of itself."""
+    container = _run("buildah", "from", "--pull-never", image)
+    try:
+        configuration = json.loads(_run("buildah", "inspect", "--type", "image", image))["Docker"]["config"]
+        yield Path(_run("buildah", "mount", container)), configuration
+    finally:
+        _run("buildah", "rm", container)
+
+
+_ENTER = """
+echo '127.0.0.1 localhost' >"$0/etc/hosts"
+mount --make-rprivate /
+mount --bind "$0" "$0" && mount -o remount,bind,ro "$0"
+mount -t tmpfs tmpfs "$0/tmp" && chmod 1777 "$0/tmp"
+mount -t tmpfs tmpfs "$0/run" && mkdir -p "$0/run/secrets/propensity"
+cp "$1"/* "$0/run/secrets/propensity/" && chmod 444 "$0"/run/secrets/propensity/*
+mount -o remount,ro "$0/run"
+mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev"
+shift
+exec chroot "$0" "$@"
+"""
+"""Makes the container as an engine would; what it changes is seen by nobody else and ends with it."""
+
+
+@contextmanager
+def started(root: Path, configuration: dict[str, Any], secrets: Path, port: int) -> Iterator[float]:
+    """The server in the image, ready; gives the seconds that it took.
+
+    Raises:
+        ImageError: it does not get ready.
+    """
+    user, _, group = configuration["User"].partition(":")
+    become = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "--no-new-privs"]
+    become += ["--bounding-set=-all", "--inh-caps=-all"]
+    within = f'cd {configuration["WorkingDir"]} && exec "$@"'
+    inside = ["env", "-i", *configuration["Env"], "sh", "-c", within, "sh", *configuration["Entrypoint"]]
+    enter = [
+        "unshare",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "sh",
+        "-euc",
+        _ENTER,
+        str(root),
+        str(secrets),
+    ]
+    begun = time.monotonic()
+    server = subprocess.Popen([*enter, *become, *inside, "--port", str(port)], start_new_session=True)
+    try:
+        while not _is_ready(port):
+            if server.poll() is not None or time.monotonic() - begun > READY_SECONDS:
+                raise ImageError(
+                    f"the server in the image did not get ready within {READY_SECONDS} s; see above"
+                )
+            time.sleep(0.02)
+        yield time.monotonic() - begun
+    finally:
+        _stop(server)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    # To the container's first process, as an engine would; `unshare` itself ends when that has.
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(server.pid).children():
+            child.terminate()
+    try:
+        server.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        raise ImageError("the server in the image did not end within 30 s of SIGTERM") from None
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _predict(port: int, token: str) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/v1/predict", json.dumps(EXAMPLE).encode(), headers
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        prediction: dict[str, Any] = json.loads(answer.read())
+        return prediction
+
+
+def _megabytes(root: Path) -> float:
+    """What the files of a tree take, each once."""
+    sizes = {}
+    for folder, _, names in os.walk(root):
+        for name in names:
+            status = os.lstat(os.path.join(folder, name))  # noqa: PTH118 — a hundred thousand of them
+            sizes[status.st_ino] = status.st_size
+    return sum(sizes.values()) / 1e6
+
+
+def _health(root: Path, configuration: dict[str, Any], port: int) -> None:
+    command = [part.replace("3000", str(port)) for part in configuration["Healthcheck"]["Test"][1:]]
+    _run("chroot", str(root), "env", "-i", *configuration["Env"], *command)
+
+
+def check(record: bool) -> None:
+    """The command's work.
+
+    Raises:
+        ImageError: something is not as it must be.
+    """
+    bento = latest_bento()
+    base, origin = _base()
+    print(f"image: the base {base}: {origin}", flush=True)
+    with _settings_of_this_machine() as settings:
+        options = ["--isolation", "chroot", "--pull-never", "--layers", *settings]
+        name = build(bento, "buildah", options)
+        found: dict[str, Any] = {"base": base, "base_is": origin}
+        with mounted(base) as (root, _):
+            found["base_mb"] = round(_megabytes(root))
+        with mounted(name) as (root, configuration), TemporaryDirectory() as secrets:
+            found["image_mb"] = round(_megabytes(root))
+            token = new_token(Path(secrets, "tokens"), "check", ["predict"])
+            model = model_of(bento)
+            features = encode([Application.model_validate(EXAMPLE)])
+            expected = float(store.load_scorer(model).predict(features)[0])
+            port = free_port()
+            with started(root, configuration, Path(secrets), port) as seconds:
+                found["start_seconds"] = round(seconds, 2)
+                _health(root, configuration, port)
+                prediction = _predict(port, token)
+        print(
+            f"image: {name}, {found['image_mb']} MB, ready after {found['start_seconds']} s: {prediction}",
+            flush=True,
+        )
+        if prediction["propensity"] != expected or prediction["model"] != str(model.tag):
+            raise ImageError(f"the image predicts {prediction}, the model in process {expected}")
+        if record:
+            with context(bento) as folder:
+                file = str(folder / "env/docker/Dockerfile")
+                default = f"{name}-default"
+                # The one line of it that names another base.
+                content = re.sub(
+                    r"^FROM \S+", f"FROM {base}", Path(file).read_text(), count=1, flags=re.MULTILINE
+                )
+                Path(file).write_text(content)
+                _run("buildah", "build", *options, "--file", file, "--tag", default, str(folder), quiet=False)
+            with mounted(default) as (root, _):
+                found["default_mb"] = round(_megabytes(root))
+            RECORD.write_text(json.dumps(found, indent=1) + "\n")
+            print(f"image: {found['image_mb']} MB; BentoML's own Dockerfile makes {found['default_mb']} MB")
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.image.check", description="Builds and runs the image."
+    )
+    parser.add_argument("--record", action="store_true", help=f"measure, and write {RECORD.name}")
+    arguments = parser.parse_args()
+    try:
+        missing = [each for each in ("buildah", "debootstrap", "unshare") if not shutil.which(each)]
+        if missing or os.geteuid() != 0:
+            raise ImageError(f"needs root, and {', '.join(missing) or 'nothing else'} (Debian: apt install)")
+        check(arguments.record)
+    except ImageError as error:
+        sys.exit(f"image: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The image: its recipe, and what goes into it. That it builds and predicts is for `make image-check`."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import bentoml
+import pytest
+from conftest import ROOT
+
+from deploy import image
+from deploy.image import DOCKERFILE, ImageError
+from deploy.image.check import RECORD
+
+HADOLINT = str(Path(sys.executable).with_name("hadolint"))
+
+
+@pytest.fixture
+def built(bento: Path) -> bentoml.Bento:
+    return bentoml.get(f"propensity:{bento.name}")
+
+
+def instructions(name: str) -> list[str]:
+    joined = DOCKERFILE.read_text().replace("\\\n", " ")
+    return re.findall(rf"^{name} (.+)$", joined, re.MULTILINE)
+
+
+def test_the_image_runs_as_nobody_of_the_host_and_says_when_it_is_well() -> None:
+    assert instructions("USER") == ["10340:10340"]
+    assert "--uid 10340" in DOCKERFILE.read_text()
+    (health,) = instructions("HEALTHCHECK")
+    assert "/readyz" in health
+    assert instructions("ENTRYPOINT") == ['["bentoml", "serve", "/srv/propensity", "--host", "0.0.0.0"]']
+    (base,) = instructions("ARG")
+    assert re.fullmatch(r"BASE=\S+:3\.\d+\.\d+-slim-\w+", base)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("ARG BASE=docker.io/library/python:3.11.14-slim-bookworm", "", "DL3006"),
+        ("USER 10340:10340", "USER root", "DL3002"),
+        ('CMD ["--port", "3000"]', "CMD --port 3000", "DL3025"),
+    ],
+)
+def test_hadolint_finds_what_is_wrong_with_a_recipe(
+    tmp_path: Path, right: str, wrong: str, said: str
+) -> None:
+    recipe = DOCKERFILE.read_text()
+    assert right in recipe
+    changed = recipe.replace(right, wrong)
+    if not wrong:
+        changed = changed.replace("${BASE}", "python")
+    (tmp_path / "Dockerfile").write_text(changed)
+    done = subprocess.run(
+        [HADOLINT, str(tmp_path / "Dockerfile")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert said in done.stdout
+    assert subprocess.run([HADOLINT, str(DOCKERFILE)], capture_output=True, check=False).returncode == 0
+
+
+def test_what_the_image_is_built_of_holds_the_model_and_can_be_read_by_any_user(
+    built: bentoml.Bento, tag: str
+) -> None:
+    with image.context(built) as folder:
+        name, version = tag.split(":")
+        assert (folder / "models" / name / version / "propensity.npz").is_file()
+        assert (folder / "src/service.py").is_file()
+        paths = list(folder.rglob("*"))
+        assert len(paths) > 40
+        for path in [folder, *paths]:
+            assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644), path
+    assert not folder.exists()
+
+
+def test_the_image_says_what_it_is_made_of(built: bentoml.Bento, tag: str, bento: Path) -> None:
+    labels = image.labels(built)
+    assert labels["propensity.model"] == tag
+    assert labels["org.opencontainers.image.version"] == bento.name
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", labels["org.opencontainers.image.revision"])
+    assert len(labels["propensity.pickle.sha256"]) == 64
+
+
+def test_an_engine_that_does_not_answer_is_no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("docker", "podman"):
+        (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setattr(image, "ENGINES", {name: image.ENGINES[name] for name in ("docker", "podman")})
+    with pytest.raises(ImageError, match="none of docker, podman is here and answers"):
+        image.engine()
+    (tmp_path / "podman").write_text("#!/bin/sh\nexit 0\n")
+    assert image.engine() == "podman"
+
+
+def test_an_engine_that_fails_is_an_error_and_gets_labels_recipe_and_name(
+    built: bentoml.Bento, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "podman").write_text('#!/bin/sh\necho "$@"\nexit 3\n')
+    (tmp_path / "podman").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(ImageError, match=f"podman could not build propensity:{built.tag.version}"):
+        image.build(built, "podman", ["--build-arg", "BASE=other"])
+    said = capfd.readouterr().out
+    assert said.startswith(
+        "build --format docker --build-arg BASE=other --label org.opencontainers.image.title="
+    )
+    assert f"--file {DOCKERFILE} --tag propensity:{built.tag.version} " in said
+
+
+def test_the_measured_image_is_at_most_a_third_of_bentomls_own_and_the_page_says_so() -> None:
+    measured = json.loads(RECORD.read_bytes())
+    assert measured["image_mb"] <= measured["default_mb"] / 3
+    assert measured["start_seconds"] <= 3
+    page = (ROOT / "docs/deployment.md").read_text()
+    for name in ("base_mb", "image_mb", "default_mb"):
+        assert f"| {measured[name]:,} MB |" in page
+    assert f"{measured['start_seconds']} s" in page
