@@ -10,6 +10,8 @@ import pytest
 from conftest import ROOT
 from serving import BENTOML
 
+from propensity import settings
+
 NAMES = ("WORKERS", "MAX_MERGED_ROWS", "MAX_LATENCY_MS", "DRAIN_SECONDS")
 SHOW = f"from propensity import settings; print(*(getattr(settings, name) for name in {NAMES}))"
 
@@ -55,3 +57,29 @@ def test_a_setting_that_can_not_be_used_is_named(tag: str, name: str, value: str
     assert done.returncode != 0
     assert f"{name} is {value!r}; it must be a whole number, at least {at_least}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_nothing_is_traced_unless_a_collector_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    assert settings.tracing() == {}
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://collector:4318/v1/traces")
+    assert settings.tracing()["exporter_type"] == "otlp"
+    assert settings.tracing()["sample_rate"] == 1
+
+
+@pytest.mark.parametrize(("share", "rate"), [("0.05", 0.05), (".5", 0.5), ("1", 1), ("1.0", 1)])
+def test_the_share_of_requests_that_is_traced(
+    monkeypatch: pytest.MonkeyPatch, share: str, rate: float
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", share)
+    assert settings.tracing()["sample_rate"] == rate
+
+
+@pytest.mark.parametrize("share", ["5%", "2", "-0.1", "nan", "", "1e-3"])
+def test_a_share_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, share: str) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", share)
+    with pytest.raises(settings.SettingError, match=r"OTEL_TRACES_SAMPLER_ARG is '.*'; it must be the share"):
+        settings.tracing()
