@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 PORT ?= 3000
+URL ?= http://127.0.0.1:$(PORT)
 ROWS ?= 100000
 MINUTES ?= 10
 
@@ -11,7 +12,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed
 PICKLE := artifacts/propensity.pkl
 NOTEBOOK := notebooks/propensity_model.ipynb
-TOKEN := .local/token
+LOCAL_TOKEN := .local/token
 CHECKOV := .local/checkov/.installed
 
 # A store of its own: two services that share one wipe each other's metrics.
@@ -23,13 +24,13 @@ export PROPENSITY_SIGNING_KEY ?= $(CURDIR)/.local/signing-key
 export PROPENSITY_MODEL_KEY ?= $(PROPENSITY_SIGNING_KEY).pub
 
 .PHONY: all serve test lint format token notebook import build applications benchmark load-test compare \
-	scaling report audit lock soak image image-check release up down monitoring FORCE
+	scaling report audit lock soak image image-check release up down monitoring evaluate FORCE
 .DELETE_ON_ERROR:
 
 all: test lint
 
-serve: import $(TOKEN)
-	@$(PY) -m propensity.local $(PORT) $(TOKEN)
+serve: import $(LOCAL_TOKEN)
+	@$(PY) -m propensity.local $(PORT) $(LOCAL_TOKEN)
 
 test: $(PICKLE) $(CHECKOV)
 	@$(PY) -m pytest
@@ -46,14 +47,18 @@ format: $(INSTALLED)
 	@.venv/bin/ruff check --fix
 	@.venv/bin/ruff format
 
-token: $(TOKEN)
-	@cat $(TOKEN)
+token: $(LOCAL_TOKEN)
+	@cat $(LOCAL_TOKEN)
 
 notebook: $(INSTALLED)
 	@$(PY) notebooks/execute.py artifacts/propensity_model.ipynb
 
 import: $(PICKLE) $(PROPENSITY_SIGNING_KEY)
 	@$(PY) import_model.py $(PICKLE)
+
+# The running service beside the notebook: make evaluate URL=https://... TOKEN=...
+evaluate: $(PICKLE) $(LOCAL_TOKEN)
+	@TOKEN=$${TOKEN:-$$(cat .local/token)} $(PY) -m propensity.evaluate --url $(URL) --pickle $(PICKLE)
 
 build: import
 	@.venv/bin/bentoml build
@@ -65,7 +70,7 @@ image: build
 image-check: build
 	@$(PY) -m deploy.image.check $(if $(RECORD),--record)
 
-up: image $(TOKEN)
+up: image $(LOCAL_TOKEN)
 	@PROPENSITY_USER=$$(id -u) docker compose --file deploy/compose.yaml up --detach
 
 down:
@@ -126,7 +131,7 @@ $(PICKLE): $(NOTEBOOK) notebooks/execute.py $(INSTALLED)
 	@$(PY) notebooks/execute.py artifacts/propensity_model.ipynb
 
 # Made once and kept here alone, readable by its owner; the service knows its hash only.
-$(TOKEN): $(if $(wildcard .local/tokens),,FORCE) | $(INSTALLED)
+$(LOCAL_TOKEN): $(if $(wildcard .local/tokens),,FORCE) | $(INSTALLED)
 	@umask 077 && mkdir -p .local && $(PY) -m propensity.tokens new local --scope predict --scope metrics > $@
 
 $(CURDIR)/.local/signing-key: | $(INSTALLED)
