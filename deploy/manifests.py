@@ -59,7 +59,7 @@ def schema_faults(manifests: list[Manifest], version: str) -> list[str]:
     for each in manifests:
         try:
             if each["kind"] in _CUSTOM:
-                _unknown(each, _CUSTOM[each["kind"]])
+                _CUSTOM[each["kind"]].model_validate(each, extra="forbid")
             else:
                 kubernetes_validate.validate(each, version, strict=True)
         except kubernetes_validate.SchemaNotFoundError:
@@ -70,10 +70,6 @@ def schema_faults(manifests: list[Manifest], version: str) -> list[str]:
             first = error.errors()[0]
             faults.append(f"{_name(each)}: {'.'.join(map(str, first['loc']))}: {first['msg']}")
     return faults
-
-
-def _unknown(manifest: Manifest, model: type[BaseModel]) -> None:
-    model.model_validate(manifest, extra="forbid")
 
 
 def _name(manifest: Manifest) -> str:
@@ -88,7 +84,7 @@ def reference_faults(manifests: list[Manifest]) -> list[str]:
 class _References:
     def __init__(self, manifests: list[Manifest]) -> None:
         self._all = manifests
-        self._pods = [(each, each["spec"]["template"]) for each in manifests if each["kind"] == "Deployment"]
+        self._pods = [each["spec"]["template"] for each in manifests if each["kind"] == "Deployment"]
 
     def faults(self) -> Iterator[str]:
         checks = {
@@ -111,7 +107,7 @@ class _References:
 
     def _selected(self, labels: Mapping[str, str]) -> list[Manifest]:
         """The templates of the pods that have these labels."""
-        return [pod for _, pod in self._pods if labels.items() <= pod["metadata"]["labels"].items()]
+        return [pod for pod in self._pods if labels.items() <= pod["metadata"]["labels"].items()]
 
     def _deployment(self, deployment: Manifest) -> Iterator[str]:
         spec = deployment["spec"]

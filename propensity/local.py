@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _greet(server: int, url: str, token: str) -> None:
-    while not _is_ready(url):
+    while not is_ready(url):
         time.sleep(0.2)
         if os.getppid() != server:
             return
@@ -54,7 +54,8 @@ def _greet(server: int, url: str, token: str) -> None:
     )
 
 
-def _is_ready(url: str) -> bool:
+def is_ready(url: str) -> bool:
+    """Whether the service there takes requests."""
     try:
         with urllib.request.urlopen(f"{url}/readyz", timeout=1):  # noqa: S310 # nosec B310
             return True

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from bentoml._internal.configuration.containers import BentoMLContainer
 
 from propensity.batch import Outcomes
+from propensity.contract import Decision
 from propensity.dispatcher import Dispatcher
 from propensity.features import Propensities
 from propensity.manifest import ServedManifest
@@ -25,7 +26,7 @@ WRITE_SECONDS = 0.1
 BOUNDS = [round(step / 20, 2) for step in range(1, 21)]
 """Upper bounds of the histogram of propensities."""
 
-APPROVE, DECLINE = "approve", "decline"
+APPROVE, DECLINE = get_args(Decision)
 _ROW_PROBLEMS = (Kind.INVALID_APPLICATION, Kind.MODEL_FAILED)
 
 
@@ -113,26 +114,24 @@ def _observe(histogram: Any, values: Propensities) -> None:
 
 def _describe(model: str, manifest: ServedManifest) -> None:
     """Say which model predicts, since when it is trained, and what it decided in the notebook."""
+    form = manifest.served.form
+    _say("info", "1, with the model that is served", 1, model=model, algorithm=manifest.algorithm, form=form)
+    trained = manifest.trained_at.timestamp()
+    _say(
+        "trained_timestamp_seconds", "When the model was trained, in seconds since 1970", trained, model=model
+    )
+    declined = manifest.metrics.declined
+    if declined is not None:
+        about = "Share of the hold-out set that the model declines, as the notebook found"
+        _say("declined_ratio", about, declined, model=model)
+
+
+def _say(name: str, documentation: str, value: float, **labels: str) -> None:
     client = BentoMLContainer.metrics_client.get()
     client.Gauge(
         namespace="propensity",
-        name="model_info",
-        documentation="1, with the model that is served",
-        labelnames=["model", "algorithm", "form"],
+        name=f"model_{name}",
+        documentation=documentation,
+        labelnames=[*labels],
         multiprocess_mode="livemax",
-    ).labels(model=model, algorithm=manifest.algorithm, form=manifest.served.form).set(1)
-    client.Gauge(
-        namespace="propensity",
-        name="model_trained_timestamp_seconds",
-        documentation="When the model was trained, in seconds since 1970",
-        labelnames=["model"],
-        multiprocess_mode="livemax",
-    ).labels(model=model).set(manifest.trained_at.timestamp())
-    if manifest.metrics.declined is not None:
-        client.Gauge(
-            namespace="propensity",
-            name="model_declined_ratio",
-            documentation="Share of the hold-out set that the model declines, as the notebook found",
-            labelnames=["model"],
-            multiprocess_mode="livemax",
-        ).labels(model=model).set(manifest.metrics.declined)
+    ).labels(**labels).set(value)

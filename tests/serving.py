@@ -8,8 +8,6 @@ import re
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ import psutil
 import pytest
 
 from load_tests.compare.server import bundle_workers, free_port
+from propensity.local import is_ready
 
 BENTOML = str(Path(sys.executable).with_name("bentoml"))
 
@@ -79,13 +78,11 @@ def serving(
 
 def _wait_until_ready(served: Served) -> None:
     for _ in range(600):
-        try:
-            with urllib.request.urlopen(f"{served.url}/readyz", timeout=1):
-                return
-        except (urllib.error.URLError, OSError):
-            if served.process.poll() is not None:
-                break
-            time.sleep(0.1)
+        if is_ready(served.url):
+            return
+        if served.process.poll() is not None:
+            break
+        time.sleep(0.1)
     pytest.fail(f"the server did not get ready:\n{served.log.read_text()}")
 
 

@@ -7,7 +7,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +18,7 @@ import pytest
 from conftest import AUTHORIZED, METRICS_AUTHORIZED, ROOT
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from serving import serving
 from starlette.testclient import TestClient
@@ -27,13 +28,17 @@ from propensity.prediction_metrics import BOUNDS, WRITE_SECONDS
 from propensity.problem import Kind
 
 
-def series(client: TestClient) -> dict[str, float]:
-    """Each series with its labels, once what has been noted is written."""
+def families(client: TestClient) -> Iterable[Metric]:
+    """What is exposed, once what has been noted is written."""
     time.sleep(3 * WRITE_SECONDS)
-    text = client.get("/metrics", headers=METRICS_AUTHORIZED).text
+    return text_string_to_metric_families(client.get("/metrics", headers=METRICS_AUTHORIZED).text)
+
+
+def series(client: TestClient) -> dict[str, float]:
+    """Each series with its labels."""
     return {
         f"{sample.name}{json.dumps(sample.labels, sort_keys=True)}": sample.value
-        for family in text_string_to_metric_families(text)
+        for family in families(client)
         for sample in family.samples
     }
 
@@ -125,10 +130,8 @@ def exposed(client: TestClient) -> dict[str, tuple[str, set[str]]]:
     """Type and labels of each metric that is exposed."""
     # Each operation once: what was never used is not there.
     client.post("/v1/predict", json=EXAMPLE, headers=AUTHORIZED)
-    time.sleep(2 * WRITE_SECONDS)
-    text = client.get("/metrics", headers=METRICS_AUTHORIZED).text
     found = {}
-    for family in text_string_to_metric_families(text):
+    for family in families(client):
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         name = f"{family.name}_total" if family.type == "counter" else family.name
         found[name] = (family.type, labels)

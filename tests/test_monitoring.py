@@ -45,6 +45,14 @@ def test_what_is_made_of_the_rules_and_panels_is_up_to_date() -> None:
     assert yaml.safe_load(monitoring.prometheus_rule())["spec"]["groups"] == GROUPS
 
 
+Metrics = dict[str, tuple[str, set[str]]]
+
+
+@pytest.fixture(scope="module")
+def metrics(client: TestClient) -> Metrics:
+    return exposed(client)
+
+
 def expressions() -> dict[str, str]:
     """What rules and panels ask for, by where it stands."""
     found = {rule.get("alert") or rule["record"]: rule["expr"] for rule in RULES}
@@ -54,7 +62,7 @@ def expressions() -> dict[str, str]:
     return found
 
 
-def unknown(expression: str, metrics: dict[str, tuple[str, set[str]]]) -> set[str]:
+def unknown(expression: str, metrics: Metrics) -> set[str]:
     """Series and labels in an expression that neither the service exposes nor a rule records."""
     code = re.sub(r"#.*", "", expression)
     parts = {
@@ -76,8 +84,8 @@ def unknown(expression: str, metrics: dict[str, tuple[str, set[str]]]) -> set[st
 
 
 @pytest.mark.parametrize("where", expressions())
-def test_rules_and_panels_ask_for_what_there_is(client: TestClient, where: str) -> None:
-    assert unknown(expressions()[where], exposed(client)) == set()
+def test_rules_and_panels_ask_for_what_there_is(metrics: Metrics, where: str) -> None:
+    assert unknown(expressions()[where], metrics) == set()
 
 
 @pytest.mark.parametrize(
@@ -90,9 +98,9 @@ def test_rules_and_panels_ask_for_what_there_is(client: TestClient, where: str) 
     ],
 )
 def test_an_expression_that_asks_for_what_is_not_there_is_found(
-    client: TestClient, expression: str, said: set[str]
+    metrics: Metrics, expression: str, said: set[str]
 ) -> None:
-    assert unknown(expression, exposed(client)) == said
+    assert unknown(expression, metrics) == said
 
 
 def test_kinds_bounds_and_buckets_in_rules_are_those_of_the_service(client: TestClient) -> None:

@@ -23,7 +23,6 @@ from propensity import store
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DOCKERFILE = HERE / "Dockerfile"
-NAME = "propensity"
 
 
 class ImageError(Exception):
@@ -37,7 +36,7 @@ def latest_bento() -> bentoml.Bento:
         ImageError: there is none.
     """
     try:
-        return bentoml.get(f"{NAME}:latest")
+        return bentoml.get(f"{store.NAME}:latest")
     except NotFound as error:
         raise ImageError("no Bento in the store; `make build` builds one, `make image` does both") from error
 
@@ -121,7 +120,7 @@ def build(bento: bentoml.Bento, using: str, options: Sequence[str] = ()) -> str:
     Raises:
         ImageError: the engine has failed; what it said stands above.
     """
-    name = f"{NAME}:{bento.tag.version}"
+    name = f"{store.NAME}:{bento.tag.version}"
     label = [part for key, value in labels(bento).items() for part in ("--label", f"{key}={value}")]
     with context(bento) as folder:
         command = [*ENGINES[using], *options, *label, "--file", str(DOCKERFILE), "--tag", name, str(folder)]

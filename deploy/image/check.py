@@ -18,7 +18,6 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,6 +32,7 @@ from load_tests.compare.server import free_port
 from propensity import store
 from propensity.contract import EXAMPLE, Application
 from propensity.features import encode
+from propensity.local import is_ready
 from propensity.tokens import new_token
 
 RECORD = HERE / "image.json"
@@ -151,22 +151,12 @@ def started(root: Path, configuration: dict[str, Any], secrets: Path, port: int)
     become += ["--bounding-set=-all", "--inh-caps=-all"]
     within = f'cd {configuration["WorkingDir"]} && exec "$@"'
     inside = ["env", "-i", *configuration["Env"], "sh", "-c", within, "sh", *configuration["Entrypoint"]]
-    enter = [
-        "unshare",
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "sh",
-        "-euc",
-        _ENTER,
-        str(root),
-        str(secrets),
-    ]
+    enter = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    enter += ["sh", "-euc", _ENTER, str(root), str(secrets)]
     begun = time.monotonic()
     server = subprocess.Popen([*enter, *become, *inside, "--port", str(port)], start_new_session=True)
     try:
-        while not _is_ready(port):
+        while not is_ready(f"http://127.0.0.1:{port}"):
             if server.poll() is not None or time.monotonic() - begun > READY_SECONDS:
                 raise ImageError(
                     f"the server in the image did not get ready within {READY_SECONDS} s; see above"
@@ -187,14 +177,6 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         server.kill()
         raise ImageError("the server in the image did not end within 30 s of SIGTERM") from None
-
-
-def _is_ready(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def _predict(port: int, token: str) -> dict[str, Any]:
