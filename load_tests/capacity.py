@@ -134,7 +134,7 @@ def _bytes_a_row() -> float:
         propensity=0.1339591267082814, decision="approve", threshold=0.26, model="propensity:0123456789ab"
     )
     asked = sum(len(json.dumps(row["application"])) for row in rows) / len(rows)
-    return asked + len(answer.model_dump_json())
+    return asked + len(answer.model_dump_json(exclude_none=True))
 
 
 def main() -> None:

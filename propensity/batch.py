@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from propensity.contract import Application, Row
+from propensity.contract import Application, Explanation, Row
 from propensity.features import Features, Propensities, encode
 from propensity.problem import Kind, Problem
 
@@ -50,6 +50,7 @@ class Outcomes:
         problems: by place.
         threshold: on the propensity.
         model: model tag.
+        explanations: by place; of the rows that were predicted, where they were asked for.
     """
 
     propensities: Propensities
@@ -57,9 +58,17 @@ class Outcomes:
     problems: Mapping[int, Problem]
     threshold: float
     model: str
+    explanations: Mapping[int, Explanation] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, batch: Batch, predicted: Propensities, threshold: float, model: str) -> Outcomes:
+    def of(
+        cls,
+        batch: Batch,
+        predicted: Propensities,
+        threshold: float,
+        model: str,
+        explained: Sequence[Explanation] = (),
+    ) -> Outcomes:
         """The outcomes of a batch.
 
         Args:
@@ -67,6 +76,7 @@ class Outcomes:
             predicted: for its valid rows; NaN where the model failed.
             threshold: on the propensity.
             model: model tag.
+            explained: the explanation of each valid row, or none at all.
         """
         problems = dict(batch.problems)
         propensities = predicted
@@ -77,4 +87,8 @@ class Outcomes:
             propensities[valid] = predicted
         for place in np.flatnonzero(np.isnan(propensities)).tolist():
             problems.setdefault(place, _FAILED)
-        return cls(propensities, propensities >= threshold, problems, threshold, model)
+        explanations = {}
+        if explained:
+            places = (place for place in range(len(propensities)) if place not in batch.problems)
+            explanations = dict(zip(places, explained, strict=True))
+        return cls(propensities, propensities >= threshold, problems, threshold, model, explanations)

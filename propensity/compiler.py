@@ -66,10 +66,12 @@ def _tables(classifier: GradientBoostingClassifier, for_missing: npt.NDArray[np.
     if most_leaves > MAX_LEAVES:
         raise NotCompilableError(f"a tree of it has {most_leaves} leaves, more than {MAX_LEAVES}")
     leaves = np.zeros((len(trees), most_leaves))
+    ways: list[list[dict[int, float]]] = []
     tests: list[list[_Test]] = [[] for _ in range(len(NUMBERS) + sum(map(len, CATEGORIES.values())))]
     for place, tree in enumerate(trees):
-        weights = _walk(tree, place, tests) * classifier.learning_rate
-        leaves[place, : len(weights)] = weights
+        weights, tree_ways = _walk(tree, place, tests)
+        leaves[place, : len(weights)] = weights * classifier.learning_rate
+        ways.append(tree_ways)
     keys: list[float] = []
     reachable = []
     encoded = iter(tests)
@@ -81,39 +83,82 @@ def _tables(classifier: GradientBoostingClassifier, for_missing: npt.NDArray[np.
             values = np.eye(len(own), len(categories))
         else:
             # The contract's numbers are whole: none lies between a split and the whole number below it.
-            splits = sorted({float(np.floor(split)) for split, _, _ in tests[column]})
+            splits = sorted({float(np.floor(split)) for split, *_ in tests[column]})
             own = [*splits, LARGEST, MISSING]
             values = np.array([[*splits, LARGEST, for_missing[column]]]).T
         table = np.full((len(own), len(trees)), 2**most_leaves - 1, np.min_scalar_type(2**most_leaves - 1))
         for column_of_values in values.T:
-            for split, tree_place, left in next(encoded):
-                table[column_of_values > split, tree_place] &= table.dtype.type(~left & 2**most_leaves - 1)
+            for split, tree_place, left, right in next(encoded):
+                is_above = column_of_values > split
+                table[is_above, tree_place] &= table.dtype.type(~left & 2**most_leaves - 1)
+                table[~is_above, tree_place] &= table.dtype.type(~right & 2**most_leaves - 1)
         keys += [column * STRIDE + key for key in own]
         reachable.append(table)
     prior = classifier.init_.class_prior_[1]
-    return Tables(np.array(keys), np.concatenate(reachable), leaves, np.log(prior / (1 - prior)))
+    return Tables(
+        np.array(keys),
+        np.concatenate(reachable),
+        leaves,
+        np.log(prior / (1 - prior)),
+        *_padded(ways, most_leaves),
+    )
 
 
-_Test = tuple[float, int, int]
-"""A split, the place of its tree, and the leaves, a bit each, that a value above the split can't reach."""
+def _padded(
+    ways: list[list[dict[int, float]]], leaves: int
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float64]]:
+    """The columns on the way to each leaf and their shares, as `Tables` has them."""
+    most = max(1, *(len(way) for tree in ways for way in tree))
+    paths = np.full((len(ways), leaves, most), len(COLUMNS), np.int8)
+    shares = np.ones(paths.shape)
+    for place, tree in enumerate(ways):
+        for leaf, way in enumerate(tree):
+            paths[place, leaf, : len(way)] = [*way]
+            shares[place, leaf, : len(way)] = [*way.values()]
+    return paths, shares
 
 
-def _walk(tree: Any, place: int, tests: list[list[_Test]]) -> npt.NDArray[np.float64]:
-    """Note down the tests of a tree by encoded column; gives the value of each leaf, from left to right."""
+_Test = tuple[float, int, int, int]
+"""A split, the place of its tree, and the leaves, a bit each, that only a value up to the split reaches, and
+those that only one above it does."""
+
+
+def _walk(
+    tree: Any, place: int, tests: list[list[_Test]]
+) -> tuple[npt.NDArray[np.float64], list[dict[int, float]]]:
+    """Note down the tests of a tree by encoded column.
+
+    Returns:
+        Of each leaf, from left to right: its value, and by the columns on the way to it the share of the
+        training applications that their tests let through.
+    """
     leaves: list[float] = []
+    ways: list[dict[int, float]] = []
+    reached = tree.weighted_n_node_samples
 
-    def walk(node: int) -> None:
+    def walk(node: int, way: dict[int, float]) -> None:
         if tree.children_left[node] < 0:
             leaves.append(float(tree.value[node, 0, 0]))
+            ways.append(way)
             return
-        first = len(leaves)
-        walk(tree.children_left[node])
-        left = (1 << len(leaves)) - (1 << first)
-        tests[tree.feature[node]].append((float(tree.threshold[node]), place, left))
-        walk(tree.children_right[node])
+        column = _COLUMN_OF[tree.feature[node]]
 
-    walk(0)
-    return np.array(leaves)
+        def through(child: int) -> dict[int, float]:
+            return way | {column: way.get(column, 1.0) * float(reached[child] / reached[node])}
+
+        first = len(leaves)
+        walk(tree.children_left[node], through(tree.children_left[node]))
+        middle = len(leaves)
+        walk(tree.children_right[node], through(tree.children_right[node]))
+        left, right = (1 << middle) - (1 << first), (1 << len(leaves)) - (1 << middle)
+        tests[tree.feature[node]].append((float(tree.threshold[node]), place, left, right))
+
+    walk(0, {})
+    return np.array(leaves), ways
+
+
+_COLUMN_OF = [column for column, name in enumerate(COLUMNS) for _ in CATEGORIES.get(name, (name,))]
+"""The column that each encoded column is made of."""
 
 
 def check_parity(

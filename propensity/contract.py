@@ -25,7 +25,7 @@ from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from propensity import strict_json
-from propensity.limits import MAX_FIELDS, MAX_ROWS
+from propensity.limits import MAX_FIELDS, MAX_REASONS, MAX_ROWS
 from propensity.problem import Kind, Problem, ProblemError, unprocessable
 
 Home = Literal["owner", "rent", "parents", "priv", "other", "ignore"]
@@ -186,6 +186,32 @@ def read_row(row: object, number: int | None = None) -> Row:
         return unprocessable(error, row=number)
 
 
+class Reason(BaseModel):
+    """One field that pushed a propensity up."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    field: str = Field(description="The field of the application.")
+    contribution: float = Field(gt=0, description="Log-odds that it adds.")
+    en: str = Field(description="Field and value in plain English.")
+    es: str = Field(description="Field and value in plain Spanish.")
+
+
+class Explanation(BaseModel):
+    """Why a propensity is what it is: base and contributions add up to its log-odds.
+
+    A contribution is the Shapley value of the field in the served model itself (TreeSHAP, path-dependent).
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    base: float = Field(description="Log-odds of an application of which nothing is known.")
+    contributions: dict[str, float] = Field(description="Log-odds that each field adds, or takes away.")
+    reasons: list[Reason] = Field(
+        max_length=MAX_REASONS, description="What pushed the propensity up, the strongest first."
+    )
+
+
 class Prediction(BaseModel):
     """The propensity to default of one application, and the decision that follows from it."""
 
@@ -195,6 +221,9 @@ class Prediction(BaseModel):
     decision: Decision = Field(description="`decline` where the propensity reaches the threshold.")
     threshold: float = Field(gt=0, lt=1, description="On the propensity; chosen in the notebook by cost.")
     model: str = Field(description="Model tag: which model answered.")
+    explanation: Explanation | None = Field(
+        default=None, description="Where `?explain=true` asked for it; left out otherwise."
+    )
 
 
 class Predictions(BaseModel):

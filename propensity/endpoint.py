@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from propensity.access_log import MODEL, ROWS
 from propensity.batch import Batch, Outcomes
+from propensity.contract import Explanation
 from propensity.dispatcher import Dispatcher
 from propensity.formats import Format, acceptable
 from propensity.in_flight import InFlight, Load
@@ -21,6 +22,7 @@ from propensity.limits import (
     ANSWER_PIECE_BYTES,
     ANSWER_SECONDS,
     BODY_SECONDS,
+    MAX_ROWS,
     PRESENCE_SECONDS,
 )
 from propensity.problem import RETRY, Kind, Problem, ProblemError
@@ -75,13 +77,14 @@ class PredictionEndpoint:
             await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, load: Load) -> tuple[bytes, bytes]:
+        is_explained = _asks_to_explain(scope["query_string"])
         given, wanted = self._formats_of(scope["headers"])
         body = await _read(receive, given.max_bytes, load)
         with _Presence(receive):
             is_large = len(body) > given.large_bytes
             batch = await self._in_thread(given.read, body) if is_large else given.read(body)
             scope[ROWS] = batch.rows
-            outcomes = await self._predict(batch)
+            outcomes = await self._predict(batch, is_explained)
             self._metrics.note(outcomes)
             answer = await self._in_thread(wanted.write, outcomes) if is_large else wanted.write(outcomes)
         return wanted.media_type.encode(), answer
@@ -89,10 +92,19 @@ class PredictionEndpoint:
     def _in_thread(self, work: Callable[[_Given], _Made], of: _Given) -> asyncio.Future[_Made]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work, of)
 
-    async def _predict(self, batch: Batch) -> Outcomes:
+    async def _predict(self, batch: Batch, is_explained: bool) -> Outcomes:
         # A batch of nothing but problems has nothing to wait for.
         predicted = await self._dispatcher.predict(batch.features) if len(batch.features) else np.empty(0)
-        return Outcomes.of(batch, predicted, self._scorer.threshold, self._scorer.model)
+        explained = await self._explain(batch) if is_explained else ()
+        return Outcomes.of(batch, predicted, self._scorer.threshold, self._scorer.model, explained)
+
+    async def _explain(self, batch: Batch) -> Sequence[Explanation]:
+        if len(batch.features) > MAX_ROWS:
+            detail = f"at most {MAX_ROWS:,} applications are explained at a time; split the batch"
+            raise ProblemError.of(Kind.INVALID_APPLICATION, detail)
+        if len(batch.features) == 1:
+            return self._scorer.explain(batch.features)
+        return await self._in_thread(self._scorer.explain, batch.features)
 
     def _formats_of(self, headers: Iterable[tuple[bytes, bytes]]) -> tuple[Format, Format]:
         """What the body is in, and what the answer is to be in.
@@ -119,6 +131,24 @@ class PredictionEndpoint:
             detail = f"ask in the header Accept for one of {', '.join(self._formats)}"
             raise ProblemError.of(Kind.NOT_ACCEPTABLE, detail)
         return given, wanted
+
+
+def _asks_to_explain(query: bytes) -> bool:
+    """Whether the query string asks for explanations.
+
+    Raises:
+        ProblemError: 400, it asks for anything else.
+    """
+    if not query:
+        return False
+    asked = _EXPLAIN.get(query)
+    if asked is None:
+        detail = "the query string may be explain=true or explain=false, and nothing else"
+        raise ProblemError.of(Kind.INVALID_QUERY, detail)
+    return asked
+
+
+_EXPLAIN = {b"explain=true": True, b"explain=false": False}
 
 
 class _Presence:

@@ -206,6 +206,8 @@ def _documents(outcomes: Outcomes) -> list[str]:
             outcomes.propensities.tolist(), outcomes.declined.tolist(), strict=True
         )
     ]
+    for place, explanation in outcomes.explanations.items():
+        documents[place] = f'{documents[place][:-1]},"explanation":{explanation.model_dump_json()}}}'
     for place, problem in outcomes.problems.items():
         documents[place] = problem.model_dump_json(exclude_none=True)
     return documents

@@ -1,7 +1,7 @@
 """How much one worker takes on. What is bounded and can not be set (see settings.py) is bounded here."""
 
 MAX_ROWS = 10_000
-"""Applications in one request to `predict_batch`, as JSON or NDJSON."""
+"""Applications in one request to `predict_batch`, as JSON or NDJSON, and that are explained in any format."""
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """Request body; 10,000 applications take about 2.5 MB of JSON, 4 MB when indented."""
@@ -20,6 +20,9 @@ MAX_TABLE_ROWS = 100_000
 
 MAX_TABLE_BYTES = 32 * 1024 * 1024
 """Request body that is a table; 100,000 applications take about 15 MB of Arrow."""
+
+MAX_REASONS = 4
+"""Reason codes that an explanation gives; as many as lenders customarily state."""
 
 MAX_IN_FLIGHT = 1_024
 """Requests that a worker works on or has queued; one more is answered 429 at once."""

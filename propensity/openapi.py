@@ -49,6 +49,7 @@ _REFUSALS: _Problems = {
     Kind.KEYS_UNAVAILABLE: ("The keys of the issuer of JWTs can not be had.", _RETRY_AFTER),
 }
 _PREDICTION_PROBLEMS: _Problems = {
+    Kind.INVALID_QUERY: ("The query string asks for something else than `explain`.", {}),
     Kind.UNREADABLE_BODY: ("The body is not what its Content-Type says, or did not arrive whole.", {}),
     **_REFUSALS,
     Kind.SLOW_BODY: (f"The body did not arrive within {BODY_SECONDS:g} s.", {}),
@@ -71,6 +72,7 @@ _PREDICTION_PROBLEMS: _Problems = {
     Kind.RATE_LIMITED: ("The caller has used up the share that is configured.", _RETRY_AFTER),
     Kind.UNEXPECTED: ("A fault of the service; the log says which.", {}),
     Kind.MODEL_FAILED: ("The model failed on the application.", {}),
+    Kind.NOT_EXPLAINED: ("Explanations were asked for, and this model has none.", {}),
     Kind.LATE: (f"Not predicted within {MAX_LATENCY_MS / 1_000:g} s.", _RETRY_AFTER),
 }
 
@@ -168,6 +170,17 @@ def _operation(scope: TokenScope, problems: _Problems, **rest: Any) -> dict[str,
     return {**rest, "security": [{"token": [scope]}], "responses": responses}
 
 
+_EXPLAIN = [
+    {
+        "name": "explain",
+        "in": "query",
+        "description": (
+            "Whether each prediction comes with its explanation: what each field contributes to it, and"
+            f" reason codes in English and Spanish. Of at most {MAX_ROWS:,} applications at a time."
+        ),
+        "schema": {"type": "string", "enum": ["true", "false"], "default": "false"},
+    }
+]
 _PREDICTED = {
     "propensity": 0.2,
     "decision": "approve",
@@ -184,6 +197,7 @@ def _predict() -> dict[str, Any]:
         operationId="predict",
         summary="Predict one application",
         description="The body is the application itself.",
+        parameters=_EXPLAIN,
         requestBody={
             "required": True,
             "content": {_JSON: {"schema": _ref(Application), "example": EXAMPLE}},
@@ -201,6 +215,7 @@ def _predict_batch() -> dict[str, Any]:
         tags=["prediction"],
         operationId="predict_batch",
         summary="Predict a batch of applications",
+        parameters=_EXPLAIN,
         description=(
             f"1 to {MAX_ROWS:,} applications as JSON or NDJSON, up to {MAX_TABLE_ROWS:,} as a table. The"
             " answers stand in the order of the applications. An application that is not valid gets a problem"
@@ -229,7 +244,7 @@ def _predict_batch() -> dict[str, Any]:
                     ),
                     **_tables(
                         "The columns `propensity`, `decision`, `threshold`, `model`, and `problem`: null, or"
-                        " a problem document as JSON."
+                        " a problem document as JSON. Where it was asked for, `explanation`, also as JSON."
                     ),
                 },
             }

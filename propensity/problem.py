@@ -39,6 +39,11 @@ class Kind(Enum):
         "It is not what its Content-Type says, names a field twice, or did not arrive whole. Compare it with"
         " the examples in /docs.json.",
     )
+    INVALID_QUERY = (
+        400,
+        "The query string is not valid",
+        "It has one parameter, `explain`, which is `true` or `false`. Correct it, or leave it out.",
+    )
     UNAUTHENTICATED = (
         401,
         "No valid token",
@@ -102,6 +107,11 @@ class Kind(Enum):
         "The model failed on this application",
         "The application is valid, and yet the model could not predict it. It has been logged; other"
         " applications are not affected.",
+    )
+    NOT_EXPLAINED = (
+        501,
+        "This model is not explained",
+        "It is served as a pipeline, which has no exact contributions. Ask without `explain`.",
     )
     NOT_READY = (
         503,

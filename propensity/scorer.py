@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from propensity.compiled import Contributions
+from propensity.contract import Explanation
 from propensity.features import Features, Propensities
+from propensity.problem import Kind, ProblemError
+from propensity.reasons import explain
 
 logger = logging.getLogger("bentoml.propensity")
 
@@ -20,6 +24,16 @@ class Form(Protocol):
 
     def propensities(self, features: Features, /) -> Propensities:
         """Probability of default of each application, in one call of the model."""
+
+
+@runtime_checkable
+class Additive(Protocol):
+    """A form whose log-odds are a sum: of a base, and of what each feature contributes."""
+
+    base: float
+
+    def contributions(self, features: Features, /) -> Contributions:
+        """What each feature of each application adds to the base."""
 
 
 class Scorer:
@@ -47,3 +61,15 @@ class Scorer:
                 return np.array([np.nan])
         half = len(features) // 2
         return np.concatenate([self.predict(features[:half]), self.predict(features[half:])])
+
+    def explain(self, features: Features) -> list[Explanation]:
+        """Why each application is predicted as it is.
+
+        Raises:
+            ProblemError: 501, the form of this model is not additive.
+        """
+        if not isinstance(self._form, Additive):
+            raise ProblemError.of(
+                Kind.NOT_EXPLAINED, f"{self.model} has no explanations; ask without explain"
+            )
+        return explain(features, self._form.base, self._form.contributions(features))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pydantic import BaseModel
 
 from propensity import parquet_footer as footer
 from propensity.batch import Batch, Outcomes
@@ -242,26 +243,34 @@ def _places(values: pa.Array, name: str) -> npt.NDArray[np.float64]:
 
 
 def write(outcomes: Outcomes) -> pa.Table:
-    """The members of a prediction as columns, and `problem`: null, or a problem document as JSON."""
+    """The members of a prediction as columns, and `problem`: null, or a problem document as JSON.
+
+    Explanations, where there are any, are JSON too.
+    """
     rows = len(outcomes.propensities)
     failed = np.isnan(outcomes.propensities)
 
     def of_all(codes: npt.NDArray[np.int8], values: list[str]) -> pa.DictionaryArray:
         return pa.DictionaryArray.from_arrays(pa.array(codes, mask=failed), pa.array(values))
 
-    problems = pa.nulls(rows, pa.string())
-    if outcomes.problems:
-        texts = [""] * rows
-        for place, problem in outcomes.problems.items():
-            texts[place] = problem.model_dump_json(exclude_none=True)
-        problems = pa.array(texts, mask=~failed)
+    def texts(documents: Mapping[int, BaseModel]) -> pa.Array:
+        if not documents:
+            return pa.nulls(rows, pa.string())
+        found: list[str | None] = [None] * rows
+        for place, document in documents.items():
+            found[place] = document.model_dump_json(exclude_none=True)
+        return pa.array(found, pa.string())
+
+    explained = {place: each for place, each in outcomes.explanations.items() if not failed[place]}
+    columns = {"explanation": texts(explained)} if explained else {}
     return pa.table(
         {
             "propensity": pa.array(outcomes.propensities, mask=failed),
             "decision": of_all(outcomes.declined.astype(np.int8), ["approve", "decline"]),
             "threshold": pa.array(np.full(rows, outcomes.threshold), mask=failed),
             "model": of_all(np.zeros(rows, np.int8), [outcomes.model]),
-            "problem": problems,
+            **columns,
+            "problem": texts(outcomes.problems),
         }
     )
 

@@ -73,7 +73,7 @@ class World:
         async def keep(message: dict[str, Any]) -> None:
             self.sent.append(message)
 
-        scope = {"type": "http", "headers": [(b"content-type", content_type)]}
+        scope = {"type": "http", "query_string": b"", "headers": [(b"content-type", content_type)]}
         await self.endpoint(scope, receive, send or keep)  # type: ignore[arg-type]
 
     @property

@@ -1,0 +1,204 @@
+"""Reason codes: exact, in both languages, and only where they are asked for."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import AUTHORIZED
+from starlette.testclient import TestClient
+
+from propensity.compiled import CompiledForm
+from propensity.compiler import compile_pipeline, generated
+from propensity.contract import CATEGORIES, EXAMPLE, Application, Explanation
+from propensity.features import COLUMNS, NUMBERS, encode
+from propensity.limits import MAX_REASONS, MAX_ROWS
+from propensity.pipeline import PipelineForm, frame
+from propensity.problem import ProblemError
+from propensity.reasons import explain
+from propensity.scorer import Scorer
+
+
+@pytest.fixture(scope="module")
+def form(pipeline: Any) -> CompiledForm:
+    return CompiledForm(compile_pipeline(pipeline))
+
+
+def log_odds(propensity: Any) -> Any:
+    return np.log(propensity / (1 - propensity))
+
+
+def test_base_and_contributions_add_up_to_the_log_odds(
+    pipeline: Any, form: CompiledForm, applications: list[Application]
+) -> None:
+    features = encode([*applications, *generated(pipeline, 2_000)])
+    added = form.base + form.contributions(features).sum(axis=1)
+    assert np.abs(added - log_odds(form.propensities(features))).max() < 1e-12
+    assert np.abs(added - log_odds(PipelineForm(pipeline).propensities(features))).max() < 1e-6
+
+
+def shapley(pipeline: Any, features: Any) -> tuple[Any, float]:
+    """Contributions and base by the definition: over all sets of columns, on the notebook's own trees."""
+    classifier = pipeline.named_steps["classifier"]
+    encoded = pipeline.named_steps["preprocessing"].transform(frame(features))[0]
+    column_of = [*NUMBERS, *(name for name in CATEGORIES for _ in CATEGORIES[name])]
+    found = dict.fromkeys(COLUMNS, 0.0)
+    base = log_odds(classifier.init_.class_prior_[1])
+    for (estimator,) in classifier.estimators_:
+        tree = estimator.tree_
+
+        def value(node: int, known: frozenset[str], tree: Any = tree) -> Any:
+            left, right = tree.children_left[node], tree.children_right[node]
+            if left < 0:
+                return float(tree.value[node, 0, 0]) * classifier.learning_rate
+            if column_of[tree.feature[node]] in known:
+                goes_left = encoded[tree.feature[node]] <= tree.threshold[node]
+                return value(left if goes_left else right, known)
+            weights = [tree.weighted_n_node_samples[child] for child in (left, right)]
+            return float(np.average([value(left, known), value(right, known)], weights=weights))
+
+        players = sorted({column_of[feature] for feature in tree.feature if feature >= 0})
+        worth = {
+            frozenset(each): value(0, frozenset(each))
+            for size in range(len(players) + 1)
+            for each in combinations(players, size)
+        }
+        base += worth[frozenset()]
+        for known, of_known in worth.items():
+            for player in set(players) - known:
+                orders = math.factorial(len(known)) * math.factorial(len(players) - len(known) - 1)
+                share = orders / math.factorial(len(players))
+                found[player] += share * (worth[known | {player}] - of_known)
+    return np.array([found[name] for name in COLUMNS]), float(base)
+
+
+@pytest.mark.parametrize("place", [0, 7])
+def test_contributions_are_the_shapley_values_of_the_notebooks_trees(
+    pipeline: Any, form: CompiledForm, place: int
+) -> None:
+    features = encode(generated(pipeline, 8))[[place]]
+    contributions, base = shapley(pipeline, features)
+    assert form.base == pytest.approx(base, abs=1e-9)
+    assert form.contributions(features)[0] == pytest.approx(contributions, abs=1e-9)
+
+
+def asked(client: TestClient, path: str, **request: Any) -> Any:
+    request["headers"] = AUTHORIZED | request.get("headers", {})
+    return client.post(path, **request)
+
+
+def test_a_prediction_is_explained_where_that_is_asked_for(client: TestClient) -> None:
+    plain = asked(client, "/v1/predict", json=EXAMPLE).json()
+    assert asked(client, "/v1/predict?explain=false", json=EXAMPLE).json() == plain
+    answer = asked(client, "/v1/predict?explain=true", json=EXAMPLE).json()
+    explanation = answer.pop("explanation")
+    assert answer == plain
+    assert [*explanation["contributions"]] == [*COLUMNS]
+    total = explanation["base"] + sum(explanation["contributions"].values())
+    assert 1 / (1 + math.exp(-total)) == pytest.approx(plain["propensity"], abs=1e-12)
+    upwards = sorted((by for by in explanation["contributions"].values() if by > 0), reverse=True)
+    reasons = explanation["reasons"]
+    assert [reason["contribution"] for reason in reasons] == upwards[:MAX_REASONS]
+    for reason in reasons:
+        assert explanation["contributions"][reason["field"]] == reason["contribution"]
+    (housing,) = [reason for reason in reasons if reason["field"] == "home"]
+    assert (housing["en"], housing["es"]) == ("Housing: rented", "Vivienda: arrendada")
+
+
+def test_the_reasons_of_a_risky_application_are_what_makes_it_risky(client: TestClient) -> None:
+    risky = EXAMPLE | {"records": "yes", "seniority": 0, "income": None, "amount": 3_000, "price": 3_100}
+    answer = asked(client, "/v1/predict?explain=true", json=risky).json()
+    assert answer["decision"] == "decline"
+    texts = {reason["field"]: (reason["en"], reason["es"]) for reason in answer["explanation"]["reasons"]}
+    assert texts["records"] == ("Record of past default: yes", "Registro de impagos anteriores: sí")
+    assert texts["seniority"] == ("Years in the present job: 0", "Años en el empleo actual: 0")
+    assert texts["amount"] == ("Amount applied for: 3,000", "Monto solicitado: 3.000")
+    assert "age" not in texts
+
+
+def rows_of(answer: Any, media_type: str) -> Iterator[dict[str, Any]]:
+    if media_type == "application/json":
+        yield from answer.json()["predictions"]
+    elif media_type == "application/x-ndjson":
+        yield from map(json.loads, answer.text.splitlines())
+    else:
+        for row in pq.read_table(io.BytesIO(answer.content)).to_pylist():
+            assert (row["problem"] is None) != (row["explanation"] is None)
+            explanation = row["explanation"]
+            yield {"explanation": json.loads(explanation)} if explanation else json.loads(row["problem"])
+
+
+@pytest.mark.parametrize(
+    "media_type", ["application/json", "application/x-ndjson", "application/vnd.apache.parquet"]
+)
+def test_each_row_of_a_batch_is_explained_in_its_place(client: TestClient, media_type: str) -> None:
+    applications = [EXAMPLE, EXAMPLE | {"age": 7}, EXAMPLE | {"income": None}]
+    answer = asked(
+        client, "/v1/predict_batch?explain=true", json={"applications": applications},
+        headers={"Accept": media_type},
+    )  # fmt: skip
+    first, problem, last = rows_of(answer, media_type)
+    assert problem["errors"][0]["field"] == "age"
+    for row, application in ((first, EXAMPLE), (last, applications[2])):
+        alone = asked(client, "/v1/predict?explain=true", json=application).json()["explanation"]
+        assert [reason["en"] for reason in row["explanation"]["reasons"]] == (
+            [reason["en"] for reason in alone["reasons"]]
+        )
+        assert row["explanation"]["contributions"] == pytest.approx(alone["contributions"], abs=1e-12)
+
+
+def test_a_table_without_explanations_has_no_column_for_them(client: TestClient) -> None:
+    accept = {"Accept": "application/vnd.apache.arrow.stream"}
+    answer = asked(client, "/v1/predict_batch", json={"applications": [EXAMPLE]}, headers=accept)
+    with pa.ipc.open_stream(answer.content) as reader:
+        assert reader.schema.names == ["propensity", "decision", "threshold", "model", "problem"]
+
+
+@pytest.mark.parametrize("query", ["explain=yes", "explian=true", "explain=true&explain=true", "explain"])
+def test_a_query_that_is_not_understood_is_refused(client: TestClient, query: str) -> None:
+    answer = asked(client, f"/v1/predict?{query}", json=EXAMPLE)
+    assert answer.status_code == 400
+    assert answer.json()["type"] == "/problems#invalid-query"
+    assert "explain=true or explain=false" in answer.json()["detail"]
+
+
+def test_more_rows_than_are_explained_at_a_time_are_refused(client: TestClient) -> None:
+    columns = {name: [value] * (MAX_ROWS + 1) for name, value in EXAMPLE.items()}
+    stream = io.BytesIO()
+    pq.write_table(pa.table(columns), stream)
+    body = {"content": stream.getvalue(), "headers": {"Content-Type": "application/vnd.apache.parquet"}}
+    answer = asked(client, "/v1/predict_batch?explain=true", **body)
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "at most 10,000 applications are explained at a time; split the batch"
+    assert asked(client, "/v1/predict_batch", **body).status_code == 200
+
+
+def test_a_model_that_is_served_as_a_pipeline_says_that_it_is_not_explained(pipeline: Any) -> None:
+    scorer = Scorer(PipelineForm(pipeline), 0.26, "propensity:pipeline")
+    with pytest.raises(ProblemError) as error:
+        scorer.explain(encode([Application.model_validate(EXAMPLE)]))
+    assert error.value.problem.status == 501
+    assert error.value.problem.detail == "propensity:pipeline has no explanations; ask without explain"
+
+
+def test_every_value_of_every_field_has_words_in_both_languages(
+    pipeline: Any, form: CompiledForm, client: TestClient
+) -> None:
+    features = encode(generated(pipeline, 2_000))
+    # Each field as the one reason.
+    for place, name in enumerate(COLUMNS):
+        alone = np.zeros(features.shape)
+        alone[:, place] = 1.0
+        explanations: list[Explanation] = explain(features, 0.0, alone)
+        texts = {(reason.en, reason.es) for each in explanations for reason in each.reasons}
+        values = np.unique(features[:, place])
+        assert len(texts) == len(values)  # one for each, and for a missing one
+        assert all(english and spanish and english != spanish for english, spanish in texts), name
