@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 
-from propensity import gate, store
+from propensity import drift, gate, store
 from propensity.compiler import NotCompilableError, check_parity, compile_pipeline
 from propensity.contract import Application
 from propensity.features import encode
@@ -59,6 +59,8 @@ def import_model(pickle_path: Path) -> str:
     kept = store.find(manifest)
     if kept is not None:
         return str(kept.tag)
+    features = encode(applications)
+    reference = drift.reference(features, PipelineForm(pipeline).propensities(features))
     served: CompiledModel | PipelineModel
     try:
         compiled = compile_pipeline(pipeline)
@@ -68,7 +70,9 @@ def import_model(pickle_path: Path) -> str:
     except NotCompilableError as error:
         print(f"import_model.py: kept as a pipeline, which is slower: {error}", file=sys.stderr)
         served = PipelineModel(reason=str(error))
-    return str(store.save(content, ServedManifest(**manifest.model_dump(), served=served)).tag)
+    return str(
+        store.save(content, ServedManifest(**manifest.model_dump(), reference=reference, served=served)).tag
+    )
 
 
 def read_holdout(path: Path, manifest: Manifest) -> tuple[list[Application], list[bool]]:

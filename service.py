@@ -15,6 +15,7 @@ from propensity.app import PredictionService, allowance, authorities
 from propensity.contract import Application, Applications, Prediction, Predictions
 from propensity.features import Features, Propensities
 from propensity.limits import MAX_TABLE_ROWS
+from propensity.prediction_log import PredictionLog
 from propensity.settings import MAX_LATENCY_MS, MAX_MERGED_ROWS, WORKERS, tracing
 
 
@@ -22,17 +23,21 @@ from propensity.settings import MAX_LATENCY_MS, MAX_MERGED_ROWS, WORKERS, tracin
 class Propensity:
     """Predicts the propensity to default of consumer-credit applications."""
 
-    model = store.LATEST
+    model = store.SERVED
+    challenger = store.CHALLENGER
 
     @bentoml.on_deployment
     def check() -> None:
         """Refuse to start without tokens, or with a setting or a model that can't be used."""
         authorities()
         allowance()
-        store.check(store.LATEST.resolve())
+        PredictionLog.from_environment()
+        for model in filter(None, (store.SERVED, store.CHALLENGER)):
+            store.check(model.resolve())
 
     def __init__(self) -> None:
         self.scorer = store.load_scorer(self.model)
+        self.challenging = store.load_scorer(self.challenger) if self.challenger else None
 
     @bentoml.api(
         route="/v1/predict",

@@ -100,6 +100,18 @@ PANELS: list[tuple[str, str, str, dict[str, str]]] = [
         },
     ),
     (
+        "Drift of each field over a day (PSI; above 0.25 it has moved)",
+        "timeseries",
+        "short",
+        {"{{field}}": f"propensity:psi:rate1d{{{_WHERE}}}"},
+    ),
+    (
+        "Challenger: decisions beside the model's",
+        "timeseries",
+        "cps",
+        {"{{outcome}}": f"sum by (outcome) (rate(propensity_challenger_rows_total{{{_WHERE}}}[{_EVERY}]))"},
+    ),
+    (
         "Models",
         "table",
         "short",

@@ -25,9 +25,11 @@ from propensity.problem import PROBLEM
 
 WRITE_SECONDS = 0.1
 
+REQUEST_ID = "propensity.request_id"
 MODEL = "propensity.model"
 ROWS = "propensity.rows"
-"""Keys of the ASGI scope: which model was asked, and about how many applications."""
+"""Keys of the ASGI scope: what the request is called, which model was asked, and about how many
+applications."""
 
 _quoted = lru_cache(maxsize=256)(json.dumps)
 """For what there are few of."""
@@ -68,7 +70,7 @@ class AccessLog:
             return
         started = time.perf_counter()
         status = 500  # whoever raises before answering is answered so
-        request_id = _request_id(scope)
+        request_id = scope[REQUEST_ID] = _request_id(scope)
 
         async def noting(message: Message) -> None:
             nonlocal status
@@ -121,7 +123,7 @@ def _trace_id() -> int:
 
 def _mark_span(scope: Scope, request_id: bytes) -> None:
     span = get_current_span()
-    span.set_attribute("propensity.request_id", request_id.decode())
+    span.set_attribute(REQUEST_ID, request_id.decode())
     for key in (CALLER, MODEL, ROWS, PROBLEM):
         if key in scope:
             span.set_attribute(key, scope[key])

@@ -6,6 +6,7 @@ named here, method by method, with the reason; docs/adr/0002-http-application.md
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -29,16 +30,20 @@ from starlette.routing import BaseRoute, Route
 from propensity import formats, openapi, pages, store
 from propensity.access_log import AccessLog
 from propensity.authorization import Allowance, Authority, Authorization
+from propensity.challenger import Challenger
 from propensity.contract import EXAMPLE, Application
 from propensity.dispatcher import Dispatcher
 from propensity.drain import Drain, Draining
-from propensity.endpoint import PredictionEndpoint, unexpected
+from propensity.endpoint import Notes, PredictionEndpoint, unexpected
 from propensity.features import encode
+from propensity.follow_up import FollowUp
 from propensity.in_flight import InFlight
 from propensity.limits import THREADS
-from propensity.metrics import RequestMetrics, report_stale
+from propensity.metrics import RequestMetrics, exposition, report_stale
+from propensity.prediction_log import PredictionLog
 from propensity.prediction_metrics import PredictionMetrics
 from propensity.problem import PAGE, Kind, Problem
+from propensity.scorer import Scorer
 from propensity.tokens import FILE_VARIABLE, Tokens
 
 WARM_UP_CALLS = 16
@@ -81,6 +86,21 @@ def allowance() -> Allowance | None:
     return RateLimit.from_environment()
 
 
+def follow_up(challenging: Scorer | None) -> FollowUp | None:
+    """What follows predictions, where a log or a challenger is configured.
+
+    Args:
+        challenging: of the challenger.
+
+    Raises:
+        SettingError: the log can't be kept.
+    """
+    log = PredictionLog.from_environment()
+    if log is None and challenging is None:
+        return None
+    return FollowUp(log, None if challenging is None else Challenger(challenging))
+
+
 class PredictionService(Service[Any]):
     """A BentoML service that is served by `PredictionApp`."""
 
@@ -92,9 +112,9 @@ class PredictionService(Service[Any]):
     def on_load_bento(self, bento: bentoml.Bento) -> None:
         """Serve the model that the Bento was built with; BentoML would take the store's latest."""
         super().on_load_bento(bento)
-        (recorded,) = next(info.models for info in bento.info.services if info.name == self.name)
-        (model,) = self.models
-        model.pin(recorded.tag)
+        recorded = next(info.models for info in bento.info.services if info.name == self.name)
+        # In the order of their names in service.py: a challenger before the model.
+        self.models[-1].pin(recorded[-1].tag)
 
     @property
     def openapi_spec(self) -> dict[str, Any]:
@@ -190,10 +210,14 @@ class PredictionApp(ServiceAppFactory):
         manifest = store.manifest_of(model)
         self._model_card = {"tag": str(model.tag), **manifest.model_dump(mode="json", exclude_none=True)}
         dispatchers = {name: self._dispatcher(name) for name in self._endpoints}
-        self._metrics = PredictionMetrics(str(model.tag), manifest, dispatchers)
+        self._metrics = PredictionMetrics(str(model.tag), manifest, dispatchers, self._threads)
+        self._follow_up = follow_up(self._service_instance.challenging)
+        notes: list[Notes] = [self._metrics]
+        if self._follow_up is not None:
+            notes.append(self._follow_up)
         example = encode([Application.model_validate(EXAMPLE)])
         for name, dispatcher in dispatchers.items():
-            self._endpoints[name].open(self._service_instance.scorer, dispatcher, self._metrics)
+            self._endpoints[name].open(self._service_instance.scorer, dispatcher, notes, self._metrics.refuse)
             for _ in range(WARM_UP_CALLS):
                 await dispatcher.predict(example)
         for source in ("tokens", "keys"):
@@ -226,9 +250,16 @@ class PredictionApp(ServiceAppFactory):
         """Let threads and connections end with the worker."""
         await super().destroy_instance(app)
         self._metrics.stop()
+        if self._follow_up is not None:
+            await asyncio.to_thread(self._follow_up.stop)
         self._threads.shutdown()
         if self._allowance is not None:
             await self._allowance.close()
+
+    async def metrics(self, _: Request) -> Response:
+        """`GET /metrics`: what the workers count, summed, and what follows from the sums."""
+        content = await asyncio.to_thread(exposition, self._metrics.drift.indices)
+        return Response(content, media_type=BentoMLContainer.metrics_client.get().CONTENT_TYPE_LATEST)
 
     async def model_card(self, _: Request) -> Response:
         """`GET /v1/model`: of the model that is loaded, whatever the store calls the latest by now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,13 @@ class Batch:
         """The batch of these rows."""
         problems = {place: row for place, row in enumerate(rows) if isinstance(row, Problem)}
         return cls(encode([row for row in rows if isinstance(row, Application)]), problems)
+
+    @property
+    def places(self) -> npt.NDArray[np.intp]:
+        """The places of the valid rows."""
+        valid = np.ones(self.rows, dtype=bool)
+        valid[list(self.problems)] = False
+        return np.flatnonzero(valid)
 
 
 _FAILED = Problem.of(Kind.MODEL_FAILED, "the model failed on this application; it has been logged")
@@ -81,14 +89,28 @@ class Outcomes:
         problems = dict(batch.problems)
         propensities = predicted
         if problems:
-            propensities = np.full(len(predicted) + len(problems), np.nan)
-            valid = np.ones(len(propensities), dtype=bool)
-            valid[list(problems)] = False
-            propensities[valid] = predicted
+            propensities = np.full(batch.rows, np.nan)
+            propensities[batch.places] = predicted
         for place in np.flatnonzero(np.isnan(propensities)).tolist():
             problems.setdefault(place, _FAILED)
         explanations = {}
         if explained:
-            places = (place for place in range(len(propensities)) if place not in batch.problems)
-            explanations = dict(zip(places, explained, strict=True))
+            explanations = dict(zip(batch.places.tolist(), explained, strict=True))
         return cls(propensities, propensities >= threshold, problems, threshold, model, explanations)
+
+
+class Answered(NamedTuple):
+    """A request whose rows were predicted, for whoever takes notes of it."""
+
+    batch: Batch
+    outcomes: Outcomes
+    request_id: bytes
+    at: float
+    """When, in seconds since 1970."""
+    seconds: float
+    """From its arrival to its prediction."""
+
+    @property
+    def places(self) -> npt.NDArray[np.intp]:
+        """The places of the valid rows."""
+        return self.batch.places

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from types import TracebackType
@@ -12,8 +13,8 @@ from typing import Protocol, TypeVar, cast
 import numpy as np
 from starlette.types import Receive, Scope, Send
 
-from propensity.access_log import MODEL, ROWS
-from propensity.batch import Batch, Outcomes
+from propensity.access_log import MODEL, REQUEST_ID, ROWS
+from propensity.batch import Answered, Batch, Outcomes
 from propensity.contract import Explanation
 from propensity.dispatcher import Dispatcher
 from propensity.formats import Format, acceptable
@@ -35,10 +36,10 @@ logger = logging.getLogger("bentoml.propensity")
 
 
 class Notes(Protocol):
-    """Counts what is predicted."""
+    """Takes note of what is predicted; at once, since an answer waits for it."""
 
-    def note(self, outcomes: Outcomes, /) -> None:
-        """The outcomes of one request."""
+    def note(self, answered: Answered, /) -> None:
+        """Of one request."""
 
 
 class PredictionEndpoint:
@@ -51,11 +52,25 @@ class PredictionEndpoint:
         self._in_flight = in_flight
         self._threads = threads
 
-    def open(self, scorer: Scorer, dispatcher: Dispatcher, metrics: Notes) -> None:
-        """Predict with this model from now on."""
+    def open(
+        self,
+        scorer: Scorer,
+        dispatcher: Dispatcher,
+        notes: Sequence[Notes],
+        refuse: Callable[[Problem], None],
+    ) -> None:
+        """Predict with this model from now on.
+
+        Args:
+            scorer: the model.
+            dispatcher: in front of it.
+            notes: told of each request that was predicted.
+            refuse: told of each problem that a request as a whole is answered with.
+        """
+        self._refuse = refuse
         self._scorer = scorer
         self._dispatcher = dispatcher
-        self._metrics = metrics
+        self._notes = notes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -66,6 +81,7 @@ class PredictionEndpoint:
                 load.admit()
                 media_type, answer = await self._answer(scope, receive, load)
             except ProblemError as error:
+                self._refuse(error.problem)
                 response = error.response()
             except TimeoutError:
                 response = Problem.of(Kind.LATE, "not predicted in time; try again later").response(RETRY)
@@ -77,6 +93,7 @@ class PredictionEndpoint:
             await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, load: Load) -> tuple[bytes, bytes]:
+        began = time.perf_counter()
         is_explained = _asks_to_explain(scope["query_string"])
         given, wanted = self._formats_of(scope["headers"])
         body = await _read(receive, given.max_bytes, load)
@@ -85,7 +102,10 @@ class PredictionEndpoint:
             batch = await self._in_thread(given.read, body) if is_large else given.read(body)
             scope[ROWS] = batch.rows
             outcomes = await self._predict(batch, is_explained)
-            self._metrics.note(outcomes)
+            seconds = time.perf_counter() - began
+            answered = Answered(batch, outcomes, scope.get(REQUEST_ID, b""), time.time(), seconds)
+            for each in self._notes:
+                each.note(answered)
             answer = await self._in_thread(wanted.write, outcomes) if is_large else wanted.write(outcomes)
         return wanted.media_type.encode(), answer
 

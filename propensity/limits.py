@@ -27,6 +27,9 @@ MAX_REASONS = 4
 MAX_IN_FLIGHT = 1_024
 """Requests that a worker works on or has queued; one more is answered 429 at once."""
 
+MAX_FOLLOWED_ROWS = 200_000
+"""Predictions that wait to be logged or to be challenged; what exceeds it is dropped, and counted."""
+
 MAX_BYTES_IN_FLIGHT = 64 * 1024 * 1024
 """Request bodies that a worker holds; what exceeds it is answered 429 at once."""
 

@@ -97,9 +97,19 @@ class PipelineModel(Part):
     reason: str = Field(description="Why it is not compiled.")
 
 
-class ServedManifest(Manifest):
-    """The manifest of a model in the store, and the form that it is served in."""
+class Distribution(Part):
+    """How a field, or the propensity, is distributed in the hold-out set."""
 
+    bounds: list[float] | None = Field(
+        default=None, description="Of a number: the highest of each bin but the last."
+    )
+    ratios: list[float] = Field(description="Share of each bin; the last is of what is missing.")
+
+
+class ServedManifest(Manifest):
+    """The manifest of a model in the store, with the form it is served in and the reference of drift."""
+
+    reference: dict[str, Distribution] = Field(description="By field, and of the propensity.")
     served: Annotated[CompiledModel | PipelineModel, Field(discriminator="form")]
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.context import server_context
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from propensity.problem import PROBLEM, Kind
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 OTHER = "other"
 """Stands for every path that nothing is served at: whoever scans for paths must not fill the memory."""
@@ -109,6 +113,28 @@ class RequestMetrics:
             duration.observe(time.perf_counter() - started)
             if PROBLEM in scope:
                 self._problems[scope[PROBLEM]].inc()
+
+
+def exposition(derive: Callable[[Iterable[Metric]], Iterable[Metric]]) -> bytes:
+    """What the workers expose, summed, in the text format of Prometheus.
+
+    Args:
+        derive: gives what follows from the sums, to be exposed beside them.
+    """
+    # Only once a server has chosen where metrics are kept.
+    from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415
+    from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415
+
+    summed = [*MultiProcessCollector(None).collect()]  # type: ignore[no-untyped-call]
+
+    class All:
+        def collect(self) -> Iterable[Metric]:
+            return [*summed, *derive(summed)]
+
+    registry = CollectorRegistry()
+    registry.register(All())
+    text: bytes = generate_latest(registry)
+    return text
 
 
 def report_stale(source: str, stale: bool) -> None:

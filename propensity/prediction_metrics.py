@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Any, get_args
 
 import numpy as np
 from bentoml._internal.configuration.containers import BentoMLContainer
 
-from propensity.batch import Outcomes
-from propensity.contract import Decision
+from propensity.batch import Answered
+from propensity.contract import FEATURES, Decision
 from propensity.dispatcher import Dispatcher
-from propensity.features import Propensities
+from propensity.drift_metrics import DriftMetrics
+from propensity.features import Features, Propensities
 from propensity.manifest import ServedManifest
-from propensity.problem import Kind
+from propensity.metrics import OTHER
+from propensity.problem import Kind, Problem
 
 WRITE_SECONDS = 0.1
+
+INSTANT_ROWS = 4_096
+"""Which are counted in the event loop; more take milliseconds."""
 
 BOUNDS = [round(step / 20, 2) for step in range(1, 21)]
 """Upper bounds of the histogram of propensities."""
@@ -33,16 +39,25 @@ _ROW_PROBLEMS = (Kind.INVALID_APPLICATION, Kind.MODEL_FAILED)
 class PredictionMetrics:
     """What one worker predicts, and what waits for it."""
 
-    def __init__(self, model: str, manifest: ServedManifest, dispatchers: Mapping[str, Dispatcher]) -> None:
+    def __init__(
+        self,
+        model: str,
+        manifest: ServedManifest,
+        dispatchers: Mapping[str, Dispatcher],
+        threads: Executor,
+    ) -> None:
         """Metrics of a worker; written until `stop`. Called in its event loop.
 
         Args:
             model: model tag.
             manifest: of that model.
             dispatchers: by the name of their method.
+            threads: for counting that takes long.
         """
+        self.drift = DriftMetrics(model, manifest.reference)
         self._dispatchers = dispatchers
-        self._noted: list[Outcomes] = []
+        self._threads = threads
+        self._noted: list[Answered] = []
         _describe(model, manifest)
         client = BentoMLContainer.metrics_client.get()
         self._queue = client.Gauge(
@@ -68,11 +83,24 @@ class PredictionMetrics:
             labelnames=["model"],
             buckets=BOUNDS,
         ).labels(model=model)
+        self._invalid = client.Counter(
+            namespace="propensity",
+            name="invalid_fields",
+            documentation="Fields of applications that were refused",
+            labelnames=["field"],
+        )
+        for field in (*FEATURES, OTHER):
+            self._invalid.labels(field=field)
         self._begin()
 
-    def note(self, outcomes: Outcomes) -> None:
-        """Count the outcomes of a request."""
-        self._noted.append(outcomes)
+    def note(self, answered: Answered) -> None:
+        """Count a request, and what was predicted for it."""
+        self._noted.append(answered)
+
+    def refuse(self, problem: Problem) -> None:
+        """Count the fields that a problem refuses."""
+        for error in problem.errors or ():
+            self._invalid.labels(field=error.field if error.field in FEATURES else OTHER).inc()
 
     def stop(self) -> None:
         """Write what has been noted, and no more."""
@@ -92,18 +120,31 @@ class PredictionMetrics:
         noted, self._noted = self._noted, []
         if not noted:
             return
-        propensities = np.concatenate([each.propensities for each in noted])
+        features = np.concatenate([each.batch.features for each in noted])
+        if len(features) <= INSTANT_ROWS:
+            self._count(noted, features)
+        else:
+            self._threads.submit(self._count, noted, features)
+
+    def _count(self, noted: Sequence[Answered], features: Features) -> None:
+        outcomes = [each.outcomes for each in noted]
+        propensities = np.concatenate([each.propensities for each in outcomes])
         propensities = propensities[~np.isnan(propensities)]
-        declined = sum(int(each.declined.sum()) for each in noted)
+        declined = sum(int(each.declined.sum()) for each in outcomes)
         self._rows[DECLINE].inc(declined)
         self._rows[APPROVE].inc(len(propensities) - declined)
-        problems = Counter(problem.anchor for each in noted for problem in each.problems.values())
+        problems = Counter(problem.anchor for each in outcomes for problem in each.problems.values())
         for anchor, rows in problems.items():
             self._rows[anchor].inc(rows)
-        _observe(self._predicted, propensities)
+        for each in outcomes:
+            for problem in each.problems.values():
+                self.refuse(problem)
+        observe(self._predicted, propensities)
+        self.drift.count(features, propensities)
 
 
-def _observe(histogram: Any, values: Propensities) -> None:
+def observe(histogram: Any, values: Propensities) -> None:
+    """Add values to a histogram with `BOUNDS`."""
     # The client's own `observe` takes one value; a table has 100,000.
     counts = np.bincount(np.searchsorted(BOUNDS, values), minlength=len(BOUNDS))
     for bucket, count in zip(histogram._buckets, counts.tolist(), strict=False):

@@ -45,8 +45,26 @@ def tracing() -> dict[str, object]:
     }
 
 
+def model_tag(name: str, default: str) -> str:
+    """A setting that is the tag of an imported model.
+
+    Raises:
+        SettingError: it is set to something else.
+    """
+    value = os.environ.get(name) or default
+    if value != default and not re.fullmatch("propensity:[0-9a-f]{12}", value):
+        raise SettingError(f"{name} is {value!r}; it must be a model tag, as import_model.py prints it")
+    return value
+
+
 _OTLP, _OTLP_TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 _SHARE = "OTEL_TRACES_SAMPLER_ARG"
+
+MODEL = model_tag("PROPENSITY_MODEL", "propensity:latest")
+"""The model that is served."""
+
+CHALLENGER_MODEL = model_tag("PROPENSITY_CHALLENGER", "")
+"""The model that is compared with it; empty, if none is."""
 
 WORKERS = whole_number("PROPENSITY_WORKERS", 1, at_least=1)
 """Processes that predict; each takes a core and has a model of its own."""

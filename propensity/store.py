@@ -16,6 +16,7 @@ from propensity import gate, signature
 from propensity.gate import GateError
 from propensity.manifest import CompiledModel, Manifest, ServedManifest
 from propensity.scorer import Form, Scorer
+from propensity.settings import CHALLENGER_MODEL, MODEL
 from propensity.signature import SignatureError
 
 NAME = "propensity"
@@ -44,8 +45,9 @@ class ImportedModel(BentoModel):
         return model
 
     def pin(self, tag: bentoml.Tag) -> None:
-        """Mean this model from now on, whatever the store calls the latest."""
-        object.__setattr__(self, "tag", tag)  # BentoML froze it
+        """Mean this model from now on, if it was the latest that was meant, whatever the store calls so."""
+        if f"{NAME}:latest" == MODEL:
+            object.__setattr__(self, "tag", tag)  # BentoML froze it
 
     def _require(self) -> None:
         if self.stored is None:
@@ -55,7 +57,8 @@ class ImportedModel(BentoModel):
             )
 
 
-LATEST = ImportedModel(f"{NAME}:latest")
+SERVED = ImportedModel(MODEL)
+CHALLENGER = ImportedModel(CHALLENGER_MODEL) if CHALLENGER_MODEL else None
 
 
 def find(manifest: Manifest) -> bentoml.Model | None:
@@ -65,7 +68,7 @@ def find(manifest: Manifest) -> bentoml.Model | None:
         SignatureError: the key to sign with can't be read.
     """
     model = _get(_tag(manifest))
-    # Not by LATEST.tag: BentoML writes the version that it resolves to into it.
+    # Not by SERVED.tag: BentoML writes the version that it resolves to into it.
     latest = _get(f"{NAME}:latest")
     if model is None or latest is None or latest.tag != model.tag:
         return None

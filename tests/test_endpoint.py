@@ -41,7 +41,7 @@ class Form:
 class Notes:
     """Counts nothing."""
 
-    def note(self, outcomes: object) -> None: ...
+    def note(self, answered: object) -> None: ...
 
 
 class BatchSizes:
@@ -64,7 +64,7 @@ class World:
         )  # fmt: skip
         given = formats.SINGLE if operation == "predict" else formats.BATCH
         self.endpoint = PredictionEndpoint(given, self.in_flight, self.threads)
-        self.endpoint.open(scorer, self.dispatcher, Notes())
+        self.endpoint.open(scorer, self.dispatcher, [Notes()], lambda _: None)
         self.sent: list[dict[str, Any]] = []
 
     async def call(

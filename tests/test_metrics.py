@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import pytest
 from conftest import AUTHORIZED, METRICS_AUTHORIZED, ROOT
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -23,9 +24,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from serving import serving
 from starlette.testclient import TestClient
 
-from propensity.contract import EXAMPLE
+from propensity.batch import Answered, Batch, Outcomes
+from propensity.challenger import Challenger
+from propensity.contract import EXAMPLE, Application
+from propensity.features import Features, Propensities
+from propensity.follow_up import FollowUp
 from propensity.prediction_metrics import BOUNDS, WRITE_SECONDS
 from propensity.problem import Kind
+from propensity.scorer import Scorer
 
 
 def families(client: TestClient) -> Iterable[Metric]:
@@ -126,10 +132,23 @@ def test_every_kind_of_problem_is_there_from_the_start(client: TestClient) -> No
     assert kinds == {named("propensity_problems_total", kind=kind.anchor) for kind in Kind}
 
 
+class Half:
+    """A model that knows nothing."""
+
+    instant_rows = 1
+
+    def propensities(self, features: Features) -> Propensities:
+        return np.full(len(features), 0.5)
+
+
 def exposed(client: TestClient) -> dict[str, tuple[str, set[str]]]:
     """Type and labels of each metric that is exposed."""
-    # Each operation once: what was never used is not there.
+    # Each operation once, and a challenger: what was never used is not there.
     client.post("/v1/predict", json=EXAMPLE, headers=AUTHORIZED)
+    batch = Batch.of([Application.model_validate(EXAMPLE)])
+    following = FollowUp(None, Challenger(Scorer(Half(), 0.5, "propensity:half")))
+    following.note(Answered(batch, Outcomes.of(batch, np.array([0.1]), 0.26, "propensity:m"), b"r", 0.0, 0.0))
+    following.stop()
     found = {}
     for family in families(client):
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
@@ -142,7 +161,7 @@ def test_the_documentation_lists_every_metric_with_its_type_and_labels(client: T
     text = (ROOT / "docs/observability.md").read_text()
     documented = {
         name: (kind, set(re.findall(r"`(\w+)`", labels)))
-        for name, kind, labels in re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \|", text, re.MULTILINE)
+        for name, kind, labels in re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*)\|", text, re.MULTILINE)
     }
     assert documented == exposed(client)
 

@@ -164,7 +164,7 @@ def faults(dashboard: dict[str, Any]) -> list[str]:
 def test_the_dashboard_is_sound() -> None:
     dashboard = json.loads(monitoring.DASHBOARD.read_text())
     assert faults(dashboard) == []
-    assert len(dashboard["panels"]) == len(monitoring.PANELS) == 12
+    assert len(dashboard["panels"]) == len(monitoring.PANELS) == 14
 
 
 def test_an_unsound_dashboard_is_found() -> None:

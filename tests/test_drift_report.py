@@ -1,0 +1,107 @@
+"""The drift report from the prediction log: which fields have moved, as lines and as a page."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from test_drift import poorer, unseen
+
+from propensity.batch import Answered, Batch, Outcomes
+from propensity.compiled import CompiledForm
+from propensity.compiler import compile_pipeline
+from propensity.contract import Application
+from propensity.features import encode
+from propensity.prediction_log import PredictionLog
+
+
+@pytest.fixture(scope="module")
+def form(pipeline: Any) -> CompiledForm:
+    return CompiledForm(compile_pipeline(pipeline))
+
+
+def log_of(
+    folder: Path,
+    form: CompiledForm,
+    model: str,
+    rows: list[dict[str, Any]],
+    days_ago: float = 0,
+    **options: Any,
+) -> None:
+    """Logged in two files."""
+    log = PredictionLog(folder, **options)
+    for part in (rows[::2], rows[1::2]):
+        batch = Batch(encode([Application.model_validate(row) for row in part]), {})
+        outcomes = Outcomes.of(batch, form.propensities(batch.features), 0.26, model)
+        log.add(Answered(batch, outcomes, b"r", time.time() - days_ago * 86_400, 0.001), None)
+        log.write(None)
+
+
+def report(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "propensity.drift_report", str(folder), *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_same_world_has_not_moved(tmp_path: Path, form: CompiledForm, tag: str) -> None:
+    log_of(tmp_path, form, tag, unseen())
+    # Neither of these counts: another model, and long ago.
+    log_of(tmp_path, form, "propensity:other", [poorer(row) for row in unseen()])
+    log_of(tmp_path, form, tag, [poorer(row) for row in unseen()], days_ago=8)
+    done = report(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(
+        f"4,454 predictions of {tag} in the last 7 days, beside its hold-out set.\n"
+    )
+    assert done.stdout.count("the same") == 14
+
+
+def test_a_field_that_has_moved_is_named_first_and_drawn(
+    tmp_path: Path, form: CompiledForm, tag: str
+) -> None:
+    log_of(tmp_path, form, tag, [poorer(row) for row in unseen()])
+    done = report(tmp_path, "--page", str(tmp_path / "drift.html"))
+    assert done.returncode == 1
+    assert done.stderr == "drift: moved: income, propensity\n"
+    first, second, third = done.stdout.splitlines()[2:5]
+    assert (first.split()[0], first.split()[-1]) == ("income", "moved")
+    assert (second.split()[0], second.split()[-1]) == ("propensity", "moved")
+    assert "moved" not in third
+    page = (tmp_path / "drift.html").read_text()
+    assert page.count("<section>") == 14
+    assert page.index("<h2>income") < page.index("<h2>propensity") < page.index("<h2>age")
+
+
+def test_what_the_log_leaves_out_or_hashes_is_not_looked_at(
+    tmp_path: Path, form: CompiledForm, tag: str
+) -> None:
+    log_of(tmp_path, form, tag, unseen(), omitted=["age"], pseudonyms=["income", "job"], key=b"k" * 16)
+    done = report(tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.rstrip().endswith("or has hashes of them: age, income, job")
+
+
+def test_what_keeps_a_report_from_being_made_is_said_in_one_line(
+    tmp_path: Path, form: CompiledForm, tag: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "a.parquet").write_bytes(b"PAR1")
+    log_of(tmp_path, form, "propensity:other", unseen()[:10])
+    for arguments, said in {
+        (str(tmp_path / "empty"),): "no predictions there; PROPENSITY_LOG_FOLDER names",
+        (str(tmp_path / "torn"),): "a.parquet: ",
+        (str(tmp_path / "date=none"), "--model", "propensity:none"): "propensity:none",
+    }.items():
+        done = report(Path(arguments[0]), *arguments[1:])
+        assert done.returncode == 1
+        assert done.stderr.startswith("drift: ")
+        assert said in done.stderr
+        assert done.stderr.count("\n") == 1
+    (tmp_path / "torn" / "a.parquet").unlink()
+    done = report(tmp_path)
+    assert f"no predictions of {tag} since" in done.stderr
