@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import bentoml
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -29,6 +28,7 @@ from propensity.contract import CATEGORIES
 from propensity.drift import MOVED, NOTICED, PROPENSITY, Counts, bins, count, psi
 from propensity.features import COLUMNS
 from propensity.manifest import Distribution
+from propensity.prediction_log import files
 
 
 class DriftReportError(Exception):
@@ -69,13 +69,13 @@ def drifts(log: Path, model: str, since: datetime, reference: Mapping[str, Distr
     Raises:
         DriftReportError: there are no such predictions.
     """
-    files = sorted(log.rglob("*.parquet"))
-    if not files:
+    written = files(log)
+    if not written:
         raise DriftReportError(
             f"{log}: no predictions there; PROPENSITY_LOG_FOLDER names the folder of the log"
         )
     found: dict[str, Counts] = {}
-    for file in files:
+    for file in written:
         for table in _tables(file, model, since):
             for field, of in reference.items():
                 values = _values(field, table)
@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="an HTML file to write")
     given = parser.parse_args()
     try:
-        model = bentoml.models.get(given.model)
+        model = store.ImportedModel(given.model).resolve()
         reference = store.manifest_of(model).reference
         found = drifts(given.log, str(model.tag), datetime.now(UTC) - timedelta(days=given.days), reference)
     except (DriftReportError, BentoMLException) as error:

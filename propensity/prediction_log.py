@@ -32,6 +32,11 @@ _APPROVE, _DECLINE = Decision.__args__  # type: ignore[attr-defined]
 MIN_KEY_BYTES = 16
 
 
+def files(folder: Path) -> list[Path]:
+    """What has been written so far, in the order of time."""
+    return sorted(folder.glob("date=*/*.parquet"))
+
+
 class PredictionLog:
     """The log of one worker; used by one thread."""
 

@@ -149,7 +149,23 @@ def load_scorer(model: bentoml.Model) -> Scorer:
         StoreError: it may not be loaded; the message names model and file.
     """
     content = check(model)
-    manifest = manifest_of(model)
+    try:
+        return scorer_of(content, manifest_of(model), str(model.tag))
+    except GateError as error:
+        raise _refused(model, error) from error
+
+
+def scorer_of(content: bytes, manifest: ServedManifest, tag: str) -> Scorer:
+    """The scorer of a model that has been checked.
+
+    Args:
+        content: what `check` gave.
+        manifest: of the model.
+        tag: model tag.
+
+    Raises:
+        GateError: it is a pickle that may not be loaded.
+    """
     form: Form
     # Either form needs libraries that the other does without.
     if isinstance(manifest.served, CompiledModel):
@@ -159,11 +175,8 @@ def load_scorer(model: bentoml.Model) -> Scorer:
     else:
         from propensity.pipeline import PipelineForm  # noqa: PLC0415
 
-        try:
-            form = PipelineForm(gate.load_pipeline(content))
-        except GateError as error:
-            raise _refused(model, error) from error
-    return Scorer(form, manifest.threshold.value, str(model.tag))
+        form = PipelineForm(gate.load_pipeline(content))
+    return Scorer(form, manifest.threshold.value, tag)
 
 
 def _refused(model: bentoml.Model, error: Exception) -> StoreError:

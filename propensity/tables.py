@@ -50,7 +50,7 @@ def from_stream(body: bytes) -> pa.Table:
                     Kind.UNSUPPORTED_FORMAT, "send the Arrow stream without compressing its buffers"
                 )
         with pa.ipc.open_stream(body) as reader:
-            _check_schema(reader.schema)
+            check_schema(reader.schema)
             table = reader.read_all()
         _check_rows(table.num_rows)
         # A stream states offsets and lengths, and pyarrow believes them until told to look.
@@ -71,7 +71,7 @@ def from_parquet(body: bytes) -> pa.Table:
                 Kind.UNSUPPORTED_FORMAT, "send the Parquet file compressed with snappy, or uncompressed"
             )
         file = pq.ParquetFile(pa.BufferReader(body))
-        _check_schema(file.schema_arrow)
+        check_schema(file.schema_arrow)
         _check_rows(file.metadata.num_rows)
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
         if sum(group.total_byte_size for group in groups) > MAX_TABLE_BYTES:
@@ -127,7 +127,12 @@ def _is_compressed(metadata: bytes) -> bool:
     return batch is not None and field(batch, 3) is not None
 
 
-def _check_schema(schema: pa.Schema) -> None:
+def check_schema(schema: pa.Schema) -> None:
+    """See that the columns of a table are the fields of an application.
+
+    Raises:
+        ProblemError: 422, one is not, is missing, or is of another type.
+    """
     errors = [
         FieldError(pointer=f"/{name}", field=name, detail=detail)
         for name in dict.fromkeys([*FEATURES, *schema.names])

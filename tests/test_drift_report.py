@@ -89,19 +89,18 @@ def test_what_keeps_a_report_from_being_made_is_said_in_one_line(
     tmp_path: Path, form: CompiledForm, tag: str
 ) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "torn").mkdir()
-    (tmp_path / "torn" / "a.parquet").write_bytes(b"PAR1")
+    (tmp_path / "torn" / "date=2026-01-01").mkdir(parents=True)
+    (tmp_path / "torn" / "date=2026-01-01" / "a.parquet").write_bytes(b"PAR1")
     log_of(tmp_path, form, "propensity:other", unseen()[:10])
     for arguments, said in {
         (str(tmp_path / "empty"),): "no predictions there; PROPENSITY_LOG_FOLDER names",
         (str(tmp_path / "torn"),): "a.parquet: ",
-        (str(tmp_path / "date=none"), "--model", "propensity:none"): "propensity:none",
+        (str(tmp_path), "--model", "propensity:none"): "propensity:none",
     }.items():
         done = report(Path(arguments[0]), *arguments[1:])
         assert done.returncode == 1
         assert done.stderr.startswith("drift: ")
         assert said in done.stderr
         assert done.stderr.count("\n") == 1
-    (tmp_path / "torn" / "a.parquet").unlink()
     done = report(tmp_path)
     assert f"no predictions of {tag} since" in done.stderr

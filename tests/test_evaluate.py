@@ -11,11 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 from conftest import ARTIFACTS, PREDICT_TOKEN, ROOT
 
 from load_tests.compare.server import free_port
-from propensity.evaluate import Api, EvaluationError, Known, evaluate, intervals, metrics
+from propensity.batch import Answered, Batch, Outcomes
+from propensity.client import Api, EvaluationError
+from propensity.contract import Application
+from propensity.evaluate import Known, asked, evaluate, intervals, metrics, notebooks
+from propensity.features import encode
+from propensity.manifest import ModelCard
+from propensity.outcomes import answered
+from propensity.pipeline import PipelineForm
+from propensity.prediction_log import PredictionLog
 
 HOLDOUT = ROOT / "load_tests/data/applications.json"
 
@@ -53,7 +64,15 @@ def test_the_deployed_model_is_what_the_notebook_promised(
         low, high = map(float, spread.split(" to "))
         assert low < float(deployed) < high
         assert abs(float(difference)) < 1e-9
-    assert "615 good approved, 185 good declined, 79 default approved, 235 default declined" in report
+    for name, count in manifest["metrics"]["confusion"].items():
+        assert f"| {name.replace('_', ' ')} | {count} | {count} |" in report
+    tenths = manifest["metrics"]["calibration"]
+    for place in range(10):
+        cells = f"{tenths['mean_propensity'][place]:.4f} | {tenths['default_rate'][place]:.4f}"
+        assert f"| {place + 1} | {cells} | {cells} |" in report
+    figures = json.loads((tmp_path / "evaluation.json").read_bytes())
+    assert figures["max_difference"] < 1e-12
+    assert figures["metrics"]["auc"] == pytest.approx(manifest["metrics"]["auc"], abs=1e-12)
     assert (tmp_path / "evaluation.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -66,7 +85,10 @@ def test_other_outcomes_than_promised_are_a_fault_and_an_exit_code(server: str, 
     arguments = ["--url", server, "--token", PREDICT_TOKEN, "--known", str(tmp_path / "other.json")]
     done = run(*arguments, folder=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith("evaluate: NOT as promised:\n  auc is 0.1461 (0.1")
+    progress, verdict, first = done.stderr.splitlines()[:3]
+    assert progress == "predicting: 1,114 of 1,114 (100%)"
+    assert verdict == "evaluate: NOT as promised:"
+    assert first.startswith("  auc is 0.1461 (0.1")
     assert "**Not** as promised" in (tmp_path / "evaluation.md").read_text()
 
 
@@ -76,7 +98,7 @@ def test_fewer_outcomes_of_the_same_world_are_as_promised(
     (tmp_path / "some.json").write_text(json.dumps(holdout[::2]))
     arguments = ["--url", server, "--token", PREDICT_TOKEN, "--known", str(tmp_path / "some.json")]
     done = run(*arguments, folder=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "predicting: 557 of 557 (100%)\n")
     assert "not the notebook's hold-out set" in done.stdout
     assert "no pickle was given" in done.stdout
 
@@ -116,7 +138,15 @@ class Changed(Api):
     ("change", "said"),
     [
         ("batch", ["1 predictions differ between /v1/predict and the batch, first 3"]),
-        ("propensity", ["1 propensities differ from the notebook's pickle", "auc is", "gini is"]),
+        (
+            "propensity",
+            [
+                "1 propensities differ from the notebook's pickle, by up to",
+                "auc is",
+                "gini is",
+                "calibration is {",
+            ],
+        ),
         ("model", ["application 7 is answered"]),
         ("decision", ["application 7 is answered"]),
     ],
@@ -124,7 +154,10 @@ class Changed(Api):
 def test_one_answer_that_is_not_as_promised_is_found(
     api: Api, known: Known, change: str, said: list[str]
 ) -> None:
-    found = evaluate(Changed(api, change), known, ARTIFACTS / "propensity.pkl").faults
+    card = api.model_card()
+    found = evaluate(
+        asked(Changed(api, change), card, known), notebooks(ARTIFACTS / "propensity.pkl", card)
+    ).faults
     for start in said:
         assert [fault for fault in found if fault.startswith(start)], (start, found)
     if change != "propensity":
@@ -152,6 +185,87 @@ def test_intervals_are_narrower_with_more_outcomes() -> None:
     assert 0.5 < (higher - lower) / (high - low) / 10**0.5 < 2
 
 
+def logged(folder: Path, card: ModelCard, known: Known, form: PipelineForm, **options: Any) -> None:
+    """The hold-out set as a log has it: request by request, and one other model's prediction."""
+    log = PredictionLog(folder, **options)
+    for place, application in enumerate(known.applications):
+        batch = Batch.of([Application.model_validate(application)])
+        propensities = form.propensities(batch.features)
+        model = "propensity:other" if place == 5 else card.tag
+        outcomes = Outcomes.of(batch, propensities, card.threshold.value, model)
+        log.add(Answered(batch, outcomes, b"loan-%d" % place, 1_800_000_000.0, 0.001), None)
+    log.write(None)
+
+
+def write_outcomes(path: Path, outcomes: dict[str, Any]) -> Path:
+    table = pa.table(outcomes)
+    if path.suffix == ".parquet":
+        pq.write_table(table, path)
+    else:
+        pyarrow.csv.write_csv(table, path)
+    return path
+
+
+@pytest.mark.parametrize(("suffix", "hashed"), [(".csv", False), (".parquet", True)])
+def test_outcomes_that_arrive_later_are_held_against_what_was_answered_then(
+    server: str, api: Api, known: Known, tmp_path: Path, suffix: str, hashed: bool
+) -> None:
+    card = api.model_card()
+    form = notebooks(ARTIFACTS / "propensity.pkl", card)
+    options = {"pseudonyms": ["income"], "key": b"k" * 16} if hashed else {}
+    logged(tmp_path, card, known, form, **options)
+    # Some outcomes only, in another order, and one of which nothing is known.
+    ids = [f"loan-{place}" for place in reversed(range(1_000))]
+    defaults = known.defaults[:1_000][::-1].tolist()
+    path = write_outcomes(
+        tmp_path / f"outcomes{suffix}", {"request_id": [*ids, "stranger"], "default": [*defaults, True]}
+    )
+    arguments = ["--url", server, "--token", PREDICT_TOKEN, "--outcomes", str(path), "--log", str(tmp_path)]
+    done = run(*arguments, "--pickle", str(ARTIFACTS / "propensity.pkl"), folder=tmp_path / "report")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert f"Model {card.tag}, on 999 applications, " in done.stdout
+    assert "of 1,001 outcomes that arrived later" in done.stdout
+    assert ("no pickle was given, or not all fields" in done.stdout) == hashed
+    figures = json.loads((tmp_path / "report" / "evaluation.json").read_bytes())
+    kept = [place for place in range(1_000) if place != 5]
+    features = encode([Application.model_validate(known.applications[place]) for place in kept])
+    expected = metrics(known.defaults[kept], form.propensities(features), card.threshold.value)
+    assert figures["metrics"] == pytest.approx(expected, abs=1e-12)
+    assert figures["max_difference"] == (None if hashed else 0)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "said"),
+    [
+        (
+            {"request_id": ["loan-1"]},
+            "needs the columns request_id and default; it has ['request_id', 'row']",
+        ),
+        ({"request_id": ["a", "a"], "default": [True, False]}, "names an application twice"),
+        (
+            {"request_id": ["a", None], "default": [True, False]},
+            "each outcome needs a request_id and a default",
+        ),
+        ({"request_id": ["a"], "default": ["perhaps"]}, "CSV conversion error to bool"),
+        (
+            {"request_id": ["a", "b"], "default": [True, False]},
+            "0 of its 2 outcomes belong to predictions of",
+        ),
+    ],
+)
+def test_outcomes_that_can_not_be_used_are_named(
+    server: str, api: Api, known: Known, tmp_path: Path, outcomes: dict[str, Any], said: str
+) -> None:
+    card = api.model_card()
+    few = Known(known.applications[:6], known.defaults[:6], "")
+    logged(tmp_path, card, few, notebooks(ARTIFACTS / "propensity.pkl", card))
+    path = write_outcomes(tmp_path / "outcomes.csv", outcomes)
+    with pytest.raises(EvaluationError) as error:
+        answered(card, path, tmp_path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert said in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -175,6 +289,7 @@ def test_what_keeps_an_evaluation_from_being_made_is_said_in_one_line(server: st
     for arguments, said in {
         ("--url", nobody, "--token", "x"): f"{nobody} does not answer",
         ("--url", server, "--token", "x"): "answers 401: this token is not valid",
+        ("--url", server, "--token", "x", "--outcomes", "o.csv"): "--outcomes and --log belong together",
         ("--url", server): "no token; give one with --token",
         ("--url", "service", "--token", "x"): "'service' is not the URL of a service",
         ("--url", server, "--token", PREDICT_TOKEN, "--known", "none.json"): "none.json: No such file",

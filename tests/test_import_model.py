@@ -95,7 +95,8 @@ def test_a_good_pickle_is_stored_with_its_manifest(
     assert model.info.labels == {"algorithm": "gradient-boosting", "framework": "tables"}
     metadata: dict[str, Any] = dict(model.info.metadata)
     served = metadata["served"]
-    assert {**metadata, "trained_at": manifest["trained_at"]} == {**manifest, "served": served}
+    of_ours = {"served": served, "reference": metadata["reference"]}
+    assert {**metadata, "trained_at": manifest["trained_at"]} == {**manifest, **of_ours}
     stored = Path(model.path_of("propensity.npz"))
     assert {path.name for path in Path(model.path).iterdir()} == {"model.yaml", stored.name, "signature"}
     assert hashlib.sha256(stored.read_bytes()).hexdigest() == served["sha256"]

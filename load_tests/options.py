@@ -1,0 +1,94 @@
+"""Measures what explanations, the prediction log and a challenger cost, beside plain single predictions.
+
+    python -m load_tests.options     # some minutes; writes load_tests/options.json
+
+Each variant is a server of its own, one worker; they are called in turn, round by round, so the ratios are
+worth more than the digits. Client and worker share the machine's cores.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import bentoml
+
+from load_tests.compare.client import complete_rows, load, machine, prepare, require_wrk, write_bodies
+from load_tests.compare.contenders import CONTENDERS, THIS
+from load_tests.compare.server import HOME, ROOT, CompareError, serve
+
+CONNECTIONS = [1, 32]
+SECONDS = 4
+ROUNDS = 3
+WARM_UP_SECONDS = 1
+
+
+def main() -> None:
+    """The command."""
+    require_wrk()
+    (contender,) = [each for each in CONTENDERS if each.name == THIS]
+    request = contender.single
+    assert request is not None  # noqa: S101 — for mypy
+    environments, token = prepare()
+    folder = write_bodies(contender, request, 1, complete_rows())
+    tag = str(bentoml.models.get("propensity:latest").tag)
+    measured: dict[str, list[dict[str, Any]]] = {}
+    with tempfile.TemporaryDirectory(dir=HOME) as log:
+        settings = {
+            "plain": {},
+            "explained": {},
+            "logged": {"PROPENSITY_LOG_FOLDER": log},
+            # Itself: a challenger of the same size.
+            "challenged": {"PROPENSITY_CHALLENGER": tag},
+            "logged and challenged": {"PROPENSITY_LOG_FOLDER": log, "PROPENSITY_CHALLENGER": tag},
+        }
+        for number in range(ROUNDS):
+            for variant, environment in settings.items():
+                own = replace(contender, environment=environment)
+                asked = (
+                    replace(request, path=f"{request.path}?explain=true")
+                    if variant == "explained"
+                    else request
+                )
+                with serve(own, environments["compiled"]) as server:
+                    load(server, asked, token, folder, 8, WARM_UP_SECONDS)
+                    for connections in CONNECTIONS:
+                        found = load(server, asked, token, folder, connections, SECONDS)
+                        cell = {"round": number, "connections": connections, **found}
+                        measured.setdefault(variant, []).append(cell)
+                        rate = found["requests"] / found["seconds"]
+                        print(
+                            f"options: round {number + 1} of {ROUNDS}: {variant}, {connections} connections:"
+                            f" {rate:,.0f}/s",
+                            flush=True,
+                        )
+    report = {"machine": machine(), "summary": summary(measured), "cells": measured}
+    path = ROOT / "load_tests/options.json"
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(f"options: wrote {path.relative_to(Path(ROOT))}")
+
+
+def summary(measured: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, float]]:
+    """By variant and connections: the median over the rounds of its rate beside that of plain predictions."""
+    found: dict[str, dict[str, float]] = {}
+    for variant, cells in measured.items():
+        for connections in CONNECTIONS:
+            ratios = [
+                (cell["requests"] / cell["seconds"]) / (plain["requests"] / plain["seconds"])
+                for cell, plain in zip(cells, measured["plain"], strict=True)
+                if cell["connections"] == connections
+            ]
+            found.setdefault(variant, {})[str(connections)] = round(statistics.median(ratios), 2)
+    return found
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except CompareError as error:
+        sys.exit(f"options: {error}")

@@ -1,0 +1,131 @@
+"""Outcomes that arrive later: how credits ended that were predicted long ago, by the prediction log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from propensity.client import EvaluationError
+from propensity.contract import CATEGORIES
+from propensity.evaluate import Deployed
+from propensity.features import COLUMNS, Features
+from propensity.manifest import ModelCard
+from propensity.prediction_log import files
+
+_NAMES = {"request_id", "row", "default"}
+
+
+def answered(card: ModelCard, outcomes: Path, log: Path) -> Deployed:
+    """What the model answered to the applications whose outcomes are known by now.
+
+    Args:
+        card: of the model; what others have answered is passed over.
+        outcomes: CSV or Parquet with the columns `request_id` and `default`, and `row` where a request was a
+            batch.
+        log: folder of the prediction log.
+
+    Raises:
+        EvaluationError: one of them can't be read, or they have nothing in common.
+    """
+    known = _read(outcomes)
+    written = files(log)
+    if not written:
+        raise EvaluationError(
+            f"{log}: no predictions there; PROPENSITY_LOG_FOLDER names the folder of the log"
+        )
+    wanted = (pc.field("model") == card.tag) & pc.field("request_id").isin(known["request_id"].unique())
+    try:
+        logged = pa.concat_tables(
+            [pq.read_table(file, filters=wanted, partitioning=None) for file in written],
+            promote_options="permissive",
+        )
+    except (pa.ArrowException, OSError) as error:
+        raise EvaluationError(f"{log}: {str(error).splitlines()[0]}") from error
+    joined = logged.filter(pc.field("propensity").is_valid()).join(
+        known, ["request_id", "row"], join_type="inner"
+    )
+    defaults = joined["default"].to_numpy()
+    if len({*defaults.tolist()}) != 2:  # noqa: PLR2004
+        raise EvaluationError(
+            f"{outcomes}: {len(joined):,} of its {len(known):,} outcomes belong to predictions of {card.tag}"
+            f" in {log}; some must be defaults, and some not"
+        )
+    return Deployed(
+        card,
+        defaults,
+        joined["propensity"].to_numpy(),
+        _features(joined),
+        f"of {len(known):,} outcomes that arrived later",
+        is_holdout=False,
+        faults=[*_threshold_faults(joined, card)],
+    )
+
+
+def _read(path: Path) -> pa.Table:
+    """The outcomes: request id, row and default, none of them twice."""
+    try:
+        table = (
+            pq.read_table(path)
+            if path.suffix == ".parquet"
+            else pyarrow.csv.read_csv(
+                path,
+                convert_options=pyarrow.csv.ConvertOptions(
+                    strings_can_be_null=True,
+                    column_types={"request_id": pa.string(), "row": pa.int32(), "default": pa.bool_()},
+                ),
+            )
+        )
+    except (pa.ArrowException, OSError) as error:
+        raise EvaluationError(f"{path}: {str(error).splitlines()[0]}") from error
+    if "row" not in table.column_names:
+        table = table.append_column("row", pa.array(np.zeros(len(table), np.int32)))
+    if not set(table.column_names) >= _NAMES:
+        raise EvaluationError(
+            f"{path}: needs the columns request_id and default; it has {table.column_names}"
+        )
+    try:
+        table = pa.table(
+            {
+                "request_id": table["request_id"].cast(pa.string()),
+                "row": table["row"].cast(pa.int32()),
+                "default": table["default"].cast(pa.bool_()),
+            }
+        )
+    except pa.ArrowException as error:
+        raise EvaluationError(f"{path}: {str(error).splitlines()[0]}") from error
+    if any(column.null_count for column in table.columns):
+        raise EvaluationError(f"{path}: each outcome needs a request_id and a default that is true or false")
+    if len(table.group_by(["request_id", "row"]).aggregate([])) < len(table):
+        raise EvaluationError(f"{path}: names an application twice; say its outcome once")
+    return table
+
+
+def _features(logged: pa.Table) -> Features | None:
+    """The applications; None where the log leaves a field out, or has hashes of it."""
+    found = np.empty((len(logged), len(COLUMNS)))
+    for place, name in enumerate(COLUMNS):
+        if name not in logged.column_names:
+            return None
+        column: Any = logged[name].combine_chunks()
+        if name in CATEGORIES:
+            places = pc.index_in(column.cast(pa.string()), pa.array(CATEGORIES[name]))
+            if places.null_count > column.null_count:
+                return None
+            column = places
+        elif not pa.types.is_floating(column.type):
+            return None
+        found[:, place] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _threshold_faults(logged: pa.Table, card: ModelCard) -> list[str]:
+    declined = logged["propensity"].to_numpy() >= card.threshold.value
+    said = np.array(logged["decision"].to_pylist()) == "decline"
+    wrong = int((declined != said).sum())
+    return [f"{wrong:,} decisions in the log are not those of the threshold"] if wrong else []
