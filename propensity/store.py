@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import bentoml
+import yaml
 from bentoml.exceptions import BentoMLException, NotFound
 from bentoml.models import BentoModel
 from pydantic import ValidationError
@@ -50,7 +51,14 @@ class ImportedModel(BentoModel):
             object.__setattr__(self, "tag", tag)  # BentoML froze it
 
     def _require(self) -> None:
-        if self.stored is None:
+        try:
+            stored = self.stored
+        except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())
+            raise StoreError(
+                f"model {self.tag}: model.yaml can't be read: {reason}; import it again"
+            ) from error
+        if stored is None:
             raise StoreError(
                 f"no model {self.tag} in the BentoML model store; import one with"
                 " `python import_model.py artifacts/propensity.pkl`, or run `make serve`, which does it all"
