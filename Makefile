@@ -24,7 +24,8 @@ export PROPENSITY_SIGNING_KEY ?= $(CURDIR)/.local/signing-key
 export PROPENSITY_MODEL_KEY ?= $(PROPENSITY_SIGNING_KEY).pub
 
 .PHONY: all serve test lint format token notebook import build applications benchmark load-test compare \
-	scaling report audit lock soak image image-check release up down monitoring evaluate FORCE
+	scaling report audit lock soak image image-check release up down monitoring evaluate \
+	model-card options bulk FORCE
 .DELETE_ON_ERROR:
 
 all: test lint
@@ -59,6 +60,11 @@ import: $(PICKLE) $(PROPENSITY_SIGNING_KEY)
 # The running service beside the notebook: make evaluate URL=https://... TOKEN=...
 evaluate: $(PICKLE) $(LOCAL_TOKEN)
 	@TOKEN=$${TOKEN:-$$(cat .local/token)} $(PY) -m propensity.evaluate --url $(URL) --pickle $(PICKLE)
+
+# Evaluates the running service into docs/evaluation, and writes docs/model_card.md of it and of the manifest.
+model-card: $(PICKLE) $(LOCAL_TOKEN)
+	@TOKEN=$${TOKEN:-$$(cat .local/token)} $(PY) -m propensity.evaluate --url $(URL) --pickle $(PICKLE) --report docs/evaluation
+	@$(PY) -m propensity.model_card
 
 build: import
 	@.venv/bin/bentoml build
@@ -110,6 +116,13 @@ scaling: import
 soak: import
 	@$(PY) -m load_tests.soak $(MINUTES)
 	@$(PY) -m load_tests.report
+
+# What explanations, log and challenger cost; and scoring files of ten million rows (Java 17, 2 GB of disk).
+options: import
+	@$(PY) -m load_tests.options
+
+bulk: import
+	@$(PY) -m load_tests.bulk
 
 report: $(INSTALLED)
 	@$(PY) -m load_tests.report

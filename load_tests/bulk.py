@@ -10,10 +10,12 @@ local mode is also its executor, and of its Python workers.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,24 +70,27 @@ def measure(command: list[str]) -> tuple[float, float]:
     Raises:
         SystemExit: it fails.
     """
+    environment = os.environ | {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": str(ROOT)}
     started = time.perf_counter()
     with tempfile.TemporaryFile() as log:
-        process = psutil.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        process = psutil.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         most = 0.0
-        while process.poll() is None:
+        while True:
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                break
             held = 0
             for each in [process, *process.children(recursive=True)]:
-                try:
+                with suppress(psutil.Error):  # it has just ended
                     held += each.memory_info().rss
-                except psutil.Error:  # it has just ended
-                    continue
             most = max(most, held / 1e6)
             time.sleep(SAMPLE_SECONDS)
         seconds = time.perf_counter() - started
-        if process.returncode:
+        if status:
             log.seek(0)
             sys.exit(f"bulk: {command} failed: {log.read().decode()[-2_000:]}")
-    return seconds, most
+    # Of the process itself the kernel knows it exactly.
+    return seconds, max(most, usage.ru_maxrss * 1024 / 1e6)
 
 
 def main() -> None:

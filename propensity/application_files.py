@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,12 +12,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from propensity import tables
+from propensity import strict_json, tables
 from propensity.batch import Batch
 from propensity.contract import CATEGORIES, Row, read_row
 from propensity.formats import NdJson
 from propensity.limits import MAX_ROWS, MAX_TABLE_ROWS
-from propensity.problem import Kind, Problem
+from propensity.problem import Kind, Problem, ProblemError
 
 
 class FileError(Exception):
@@ -71,7 +70,7 @@ class ParquetSource(Source):
         return int(pq.ParquetFile(self.path).metadata.num_rows)
 
     def pieces(self, skipped: int) -> Iterator[Piece]:
-        """Of so many rows as a request may have."""
+        """Of as many rows as a request may have, within a row group."""
         file = pq.ParquetFile(self.path)
         schema = file.schema_arrow
         if self.id_column is not None:
@@ -79,12 +78,18 @@ class ParquetSource(Source):
         tables.check_schema(schema)
         texts = [name for name in schema.names if name in CATEGORIES]
         file = pq.ParquetFile(self.path, read_dictionary=texts)
-        for batch in islice(file.iter_batches(MAX_TABLE_ROWS, use_threads=False), skipped, None):
+        for batch in islice(self._batches(file), skipped, None):
             table = pa.Table.from_batches([batch])
             ids = None
             if self.id_column is not None:
                 ids, table = table[self.id_column].combine_chunks(), table.drop_columns(self.id_column)
             yield Piece(tables.read(table), ids)
+
+    @staticmethod
+    def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+        # Each row group by itself: the reader of several keeps what it has read.
+        for group in range(file.num_row_groups):
+            yield from file.iter_batches(MAX_TABLE_ROWS, row_groups=[group], use_threads=False)
 
 
 def _without(schema: pa.Schema, name: str, path: Path) -> pa.Schema:
@@ -166,25 +171,26 @@ class NdJsonSource(Source):
                 if skipped:
                     skipped -= 1
                     continue
-                ids = None
-                if self.id_column is not None:
-                    rows, ids = self._named(rows)
-                yield Piece(NdJson().read(b"".join(rows)), ids)
+                if self.id_column is None:
+                    yield Piece(NdJson().read(b"".join(rows)), None)
+                else:
+                    yield self._named(rows)
 
-    def _named(self, lines: list[bytes]) -> tuple[list[bytes], pa.Array]:
-        """The lines without their ids, and the ids."""
-        bare: list[bytes] = []
+    def _named(self, lines: list[bytes]) -> Piece:
+        """A piece of lines that each have an id."""
+        rows: list[Row] = []
         ids: list[str | None] = []
-        for line in lines:
+        for number, line in enumerate(lines):
+            name = None
             try:
-                row = json.loads(line)
-                ids.append(str(row.pop(self.id_column)))
-                bare.append(json.dumps(row).encode() + b"\n")
-            except (ValueError, KeyError, AttributeError):
-                # It has no id; what else is wrong with it, the contract says.
-                ids.append(None)
-                bare.append(line)
-        return bare, pa.array(ids, pa.string())
+                row = strict_json.parse(line, f"application {number}")
+                if isinstance(row, dict):
+                    name = row.pop(self.id_column, None)
+                rows.append(read_row(row, number))
+            except ProblemError as error:
+                rows.append(error.problem)
+            ids.append(None if name is None else str(name))
+        return Piece(Batch.of(rows), pa.array(ids, pa.string()))
 
 
 SOURCES: dict[str, type[Source]] = {".parquet": ParquetSource, ".csv": CsvSource, ".ndjson": NdJsonSource}

@@ -36,7 +36,7 @@ class ParquetTarget(Target):
         """The row groups, one after the other."""
         with pq.ParquetWriter(path, pq.read_schema(parts[0]), compression="snappy") as writer:
             for part in parts:
-                writer.write_table(pq.read_table(part))
+                writer.write_table(pq.read_table(part, use_threads=False))
 
 
 class CsvTarget(Target):

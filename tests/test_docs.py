@@ -139,3 +139,23 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
+
+
+def test_the_figures_of_scoring_files_are_the_measured_ones() -> None:
+    page = (ROOT / "docs/trust.md").read_text()
+    cells = json.loads((ROOT / "load_tests/bulk.json").read_bytes())["cells"]
+    assert max(cell["rows"] for cell in cells if cell["kind"] == "parquet") == 10_000_000
+    for cell in cells:
+        figures = f"{cell['rows']:,} | {cell['rows_per_second']:,} | {cell['memory_mb']:,} MB"
+        assert f"| {BULK[cell['kind']]} | {figures} |" in page
+
+
+BULK = {"parquet": "Parquet", "csv": "CSV", "ndjson": "NDJSON", "spark": "Parquet on Spark, `local[2]`"}
+
+
+def test_the_costs_of_options_are_the_measured_ones() -> None:
+    page = (ROOT / "docs/trust.md").read_text()
+    summary = json.loads((ROOT / "load_tests/options.json").read_bytes())["summary"]
+    assert [*summary] == ["plain", "explained", "logged", "challenged", "logged and challenged"]
+    for variant, ratios in summary.items():
+        assert f"| {variant} | {ratios['1']:.2f} | {ratios['32']:.2f} |" in page

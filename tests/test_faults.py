@@ -167,7 +167,8 @@ def test_a_store_entry_that_was_changed_keeps_the_service_from_starting_and_is_n
     done = subprocess.run(
         # BentoML itself reads model.yaml of a Bento, and tells of what is no YAML in its own way.
         [BENTOML, "serve", str(ROOT if b"\x0b" in changed_to else bento), "--port", "0"],
-        env=os.environ | {"BENTOML_HOME": str(home)}, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+        env=os.environ | {"BENTOML_HOME": str(home)}, cwd=tmp_path, capture_output=True, text=True,
+        check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode != 0
     assert "Traceback" not in done.stderr

@@ -186,6 +186,21 @@ def test_what_was_interrupted_goes_on_where_it_was(
     assert not (tmp_path / "out.parquet.work").exists()
 
 
+def test_what_is_held_does_not_grow_with_the_file(tmp_path: Path, rows: Rows) -> None:
+    table = pa.Table.from_pylist([{name: row[name] for name in EXAMPLE} for row in rows] * 20)
+    path = tmp_path / "in.parquet"
+    with pq.ParquetWriter(path, table.schema) as writer:
+        for _ in range(40):
+            writer.write_table(table)
+    del table
+    held = []
+    for piece in ParquetSource(path, None).pieces(0):
+        assert piece.batch.rows == 10_000
+        held.append(pa.total_allocated_bytes())
+    assert len(held) == 40
+    assert max(held[20:]) < 1.2 * max(held[:5])
+
+
 def test_work_on_another_input_is_not_gone_on_with(
     tmp_path: Path, rows: Rows, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
