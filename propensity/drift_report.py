@@ -17,18 +17,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from bentoml.exceptions import BentoMLException
 
 from propensity import store
-from propensity.contract import CATEGORIES
 from propensity.drift import MOVED, NOTICED, PROPENSITY, Counts, bins, count, psi
 from propensity.features import COLUMNS
 from propensity.manifest import Distribution
-from propensity.prediction_log import files
+from propensity.past_predictions import files, values
 
 
 class DriftReportError(Exception):
@@ -78,9 +76,11 @@ def drifts(log: Path, model: str, since: datetime, reference: Mapping[str, Distr
     for file in written:
         for table in _tables(file, model, since):
             for field, of in reference.items():
-                values = _values(field, table)
-                if values is not None:
-                    found[field] = found.get(field, 0) + count(field, of, values)
+                logged = values(field, table)
+                if logged is not None:
+                    if field == PROPENSITY:  # there is none where the model failed
+                        logged = logged[~np.isnan(logged)]
+                    found[field] = found.get(field, 0) + count(field, of, logged)
     if not found or not found[PROPENSITY].sum():
         raise DriftReportError(f"{log}: no predictions of {model} since {since:%Y-%m-%d %H:%M}")
     return {
@@ -99,22 +99,6 @@ def _tables(file: Path, model: str, since: datetime) -> Iterator[pa.Table]:
             yield pa.Table.from_batches([batch])
     except (pa.ArrowException, OSError) as error:
         raise DriftReportError(f"{file}: {str(error).splitlines()[0]}; move it out of the log") from error
-
-
-def _values(field: str, table: pa.Table) -> npt.NDArray[np.float64] | None:
-    """The values of a field; None where the log leaves it out, or has hashes of it."""
-    if field not in table.column_names:
-        return None
-    column = table[field].combine_chunks()
-    if field in CATEGORIES:
-        places = pc.index_in(column.cast(pa.string()), pa.array(CATEGORIES[field]))
-        if places.null_count > column.null_count:
-            return None
-        column = places
-    elif not pa.types.is_floating(column.type):
-        return None
-    found: npt.NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return found[~np.isnan(found)] if field == PROPENSITY else found
 
 
 def lines(found: Mapping[str, Drift]) -> list[str]:

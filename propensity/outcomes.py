@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,11 +11,10 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from propensity.client import EvaluationError
-from propensity.contract import CATEGORIES
 from propensity.evaluate import Deployed
 from propensity.features import COLUMNS, Features
 from propensity.manifest import ModelCard
-from propensity.prediction_log import files
+from propensity.past_predictions import files, values
 
 _NAMES = {"request_id", "row", "default"}
 
@@ -107,21 +105,9 @@ def _read(path: Path) -> pa.Table:
 
 
 def _features(logged: pa.Table) -> Features | None:
-    """The applications; None where the log leaves a field out, or has hashes of it."""
-    found = np.empty((len(logged), len(COLUMNS)))
-    for place, name in enumerate(COLUMNS):
-        if name not in logged.column_names:
-            return None
-        column: Any = logged[name].combine_chunks()
-        if name in CATEGORIES:
-            places = pc.index_in(column.cast(pa.string()), pa.array(CATEGORIES[name]))
-            if places.null_count > column.null_count:
-                return None
-            column = places
-        elif not pa.types.is_floating(column.type):
-            return None
-        found[:, place] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return found
+    """The applications; None where the log does not have all their fields."""
+    columns = [column for name in COLUMNS if (column := values(name, logged)) is not None]
+    return np.column_stack(columns) if len(columns) == len(COLUMNS) else None
 
 
 def _threshold_faults(logged: pa.Table, card: ModelCard) -> list[str]:

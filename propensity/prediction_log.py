@@ -13,7 +13,7 @@ import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -28,13 +28,7 @@ if TYPE_CHECKING:
     from propensity.scorer import Scorer
 
 REQUEST_ID = "request_id"
-_APPROVE, _DECLINE = Decision.__args__  # type: ignore[attr-defined]
 MIN_KEY_BYTES = 16
-
-
-def files(folder: Path) -> list[Path]:
-    """What has been written so far, in the order of time."""
-    return sorted(folder.glob("date=*/*.parquet"))
 
 
 class PredictionLog:
@@ -191,7 +185,7 @@ def _decisions(propensities: Propensities, thresholds: Any) -> pa.Array:
     import pyarrow as pa  # noqa: PLC0415
 
     codes = pa.array((propensities >= thresholds).astype(np.int8), mask=np.isnan(propensities))
-    return pa.DictionaryArray.from_arrays(codes, pa.array([_APPROVE, _DECLINE]))
+    return pa.DictionaryArray.from_arrays(codes, pa.array(get_args(Decision)))
 
 
 def _fields(setting: str, known: Sequence[str]) -> list[str]:

@@ -52,21 +52,20 @@ class Work:
         self.folder = output.with_name(f"{output.name}.work")
         self._suffix = output.suffix
         about = source.path.stat()
-        of = {
-            "input": str(source.path.resolve()),
-            "bytes": about.st_size,
-            "modified": about.st_mtime_ns,
-            "id": source.id_column,
-            "model": model,
-        }
-        note = self.folder / "of.json"
-        if note.exists() and note.read_text(encoding="utf-8") != json.dumps(of):
+        self._note = self.folder / "of.json"
+        self._of = json.dumps(
+            {
+                "input": str(source.path.resolve()),
+                "bytes": about.st_size,
+                "modified": about.st_mtime_ns,
+                "id": source.id_column,
+                "model": model,
+            }
+        )
+        if self._note.exists() and self._note.read_text(encoding="utf-8") != self._of:
             raise FileError(
                 f"{self.folder}: holds interrupted work on another input or model; delete it to begin anew"
             )
-        self.folder.mkdir(exist_ok=True)
-        if not note.exists():
-            note.write_text(json.dumps(of), encoding="utf-8")
 
     def done(self) -> int:
         """How many pieces are done: those before the first that is not whole."""
@@ -85,6 +84,9 @@ class Work:
 
     def keep(self, number: int, predictions: pa.Table, target: Target, problems: list[str]) -> None:
         """Keep a piece."""
+        if not self._note.exists():
+            self.folder.mkdir(exist_ok=True)
+            self._note.write_text(self._of, encoding="utf-8")
         self.problems(number).write_text("".join(problems), encoding="utf-8")
         (self.folder / f"{number:08}.rows").write_text(str(predictions.num_rows))
         # Last, and whole: it says that the piece is done.
