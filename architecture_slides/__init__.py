@@ -1,0 +1,1 @@
+"""The decks: LimpiApp's data architecture, kept as data and checked by rules."""

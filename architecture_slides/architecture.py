@@ -1,0 +1,238 @@
+"""LimpiApp's data architecture: the schema of limpiapp.yaml, in both languages, and its loader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+LIMPIAPP = Path(__file__).with_name("limpiapp.yaml")
+
+
+class Part(BaseModel):
+    """A part of the architecture; what it does not know is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Text(Part):
+    """Words in Spanish and in English."""
+
+    es: str = Field(min_length=1)
+    en: str = Field(min_length=1)
+
+
+Name = Annotated[
+    Text, BeforeValidator(lambda given: {"es": given, "en": given} if isinstance(given, str) else given)
+]
+"""A text; of a product, a name that is not translated."""
+
+
+class Requirement(Text):
+    """What the brief asks for."""
+
+    id: str = Field(pattern=r"^R\d[a-c]$")
+    quote: str = Field(description="The brief's own words.")
+
+
+class Source(Part):
+    """Where data come from, and may go back to."""
+
+    id: str
+    name: Name
+    owner: Literal["production", "external"]
+    default_path: Text = Field(description="How data come by default.")
+    path: Text = Field(description="How they come here.")
+
+
+class Implementation(Part):
+    """A product that can be the element."""
+
+    name: str
+    kind: Literal["managed", "open_source"]
+
+
+class Element(Part):
+    """A part of the platform."""
+
+    id: str
+    name: Name
+    purpose: Text
+    implementations: list[Implementation]
+    launch: str = Field(description="The implementation to launch with.")
+    why: Text
+    trigger: Text = Field(description="When to switch.")
+    answers: list[str] = Field(min_length=1)
+
+
+class Connection(Part):
+    """What flows from one to another."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    source: str = Field(alias="from")
+    target: str = Field(alias="to")
+    what: Text
+    often: Text
+
+
+class Stage(Part):
+    """A step of a flow, with its share of the time."""
+
+    element: str
+    what: Text
+    kind: Literal["lag", "interval", "work"] = Field(alias="is")
+    budget: float = Field(gt=0, description="In the unit of the flow.")
+
+
+class Flow(Part):
+    """How data get from one end to the other, and by when."""
+
+    id: str
+    name: Name
+    kind: Literal["polled", "stream"]
+    unit: Literal["min", "ms"]
+    sla: float = Field(gt=0)
+    answers: list[str] = Field(min_length=1)
+    stages: list[Stage] = Field(min_length=1)
+
+    @property
+    def worst(self) -> float:
+        """Of a polled flow, its worst case: lag of the source, whole intervals of waiting, and work, added.
+
+        Of a stream, the budgets added: if each stage holds its own at `quantile`, then the whole holds its
+        SLA at p99, by the union bound, however the stages depend on each other. Percentiles themselves do
+        not add.
+        """
+        return sum(stage.budget for stage in self.stages)
+
+    @property
+    def quantile(self) -> float:
+        """At which each stage of a stream must hold its budget."""
+        return 1 - 0.01 / len(self.stages)
+
+
+class Model(Part):
+    """A churn model: the way from event to action, and from event to a new model that serves."""
+
+    id: str
+    name: Name
+    answers: str
+    scoring: list[str]
+    training: list[str]
+
+
+class Diagram(Part):
+    """What is drawn together."""
+
+    id: str
+    title: Text
+    nodes: list[str]
+
+
+class Stack(Part):
+    """One coherent choice of implementations."""
+
+    id: str
+    name: Name
+    elements: dict[str, str]
+
+
+class Assumption(Text):
+    """What was taken for granted."""
+
+    id: str
+    if_false: Text
+
+
+class Failure(Text):
+    """What can go wrong, and what answers it."""
+
+    id: str
+    element: str
+    response: Text
+
+
+class Risk(Text):
+    """What may not turn out."""
+
+    id: str
+    response: Text
+
+
+class Phase(Text):
+    """A stretch of the roadmap."""
+
+    id: str
+    weeks: str
+
+
+class Decision(Text):
+    """A choice that is costly to reverse."""
+
+    id: str
+    consequence: Text
+
+
+class Capacity(Part):
+    """What volumes and costs are computed from; see capacity.py."""
+
+    services_per_day: list[int]
+    events_per_service: dict[str, int]
+    bytes_per_event: int
+    compression: float
+    peak: float
+    service_hours: float
+    open_hours: float
+    window_seconds: float
+    scores_per_window: float
+    storage_usd_gb_month: float
+    query_usd_tb: float
+    scans_per_month: float
+    fixed_usd_month: float
+    features: int
+    events_per_feature: tuple[int, int]
+    cancel_rate: float
+
+
+class Architecture(Part):
+    """All of it."""
+
+    requirements: list[Requirement]
+    sources: list[Source]
+    elements: list[Element]
+    connections: list[Connection]
+    flows: list[Flow]
+    models: list[Model]
+    diagrams: list[Diagram]
+    stacks: list[Stack]
+    assumptions: list[Assumption]
+    failures: list[Failure]
+    risks: list[Risk]
+    roadmap: list[Phase]
+    adrs: list[Decision]
+    capacity: Capacity
+
+
+class ArchitectureError(Exception):
+    """An architecture that can't be read; the message says where."""
+
+
+def read(path: Path = LIMPIAPP) -> Architecture:
+    """Read an architecture.
+
+    Raises:
+        ArchitectureError: it is not there, is no YAML, or lacks something, such as a translation.
+    """
+    try:
+        return Architecture.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ArchitectureError(f"{path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ArchitectureError(f"{path}: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ArchitectureError(f"{path}: {where}: {first['msg']}") from error
