@@ -49,6 +49,9 @@ from propensity.tokens import FILE_VARIABLE, Tokens
 WARM_UP_CALLS = 16
 """Predictions of the example before the first connection is taken: ready means warm."""
 
+GC_THRESHOLDS = (10_000, 20, 50)
+"""Of the garbage collector, in the place of 700, 10, 10."""
+
 _DOCUMENTATION = frozenset({"/", "/docs.json", "/schema.json"})
 """Paths of routes that BentoML adds last."""
 
@@ -227,6 +230,8 @@ class PredictionApp(ServiceAppFactory):
         # the latency.
         gc.collect()
         gc.freeze()
+        # A tenth of a second of requests is kept to be counted: that is no garbage to look for.
+        gc.set_threshold(*GC_THRESHOLDS)
 
     def _dispatcher(self, name: str) -> Dispatcher:
         """In the place of BentoML's, which waits in steps of a millisecond; the histogram is the same."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -35,13 +36,15 @@ class Challenger:
         self._by_model = predicted.labels(challenger=scorer.model, by="model")
         self._by_challenger = predicted.labels(challenger=scorer.model, by="challenger")
 
-    def predict(self, answered: Answered) -> Propensities:
-        """Predict the valid rows of a request that was answered; NaN where the challenger fails."""
-        found = self.scorer.predict(answered.batch.features)
-        served = answered.outcomes.propensities[answered.places]
+    def predict(self, answered: Sequence[Answered]) -> list[Propensities]:
+        """Predict the valid rows of requests that were answered, together; NaN where it fails."""
+        found = self.scorer.predict(np.concatenate([each.batch.features for each in answered]))
+        served = np.concatenate([each.outcomes.propensities[each.places] for each in answered])
+        rows = [len(each.batch.features) for each in answered]
+        thresholds = np.repeat([each.outcomes.threshold for each in answered], rows)
         both = ~(np.isnan(found) | np.isnan(served))
         self._rows["failed"].inc(int(np.isnan(found).sum()))
-        declines = served[both] >= answered.outcomes.threshold
+        declines = served[both] >= thresholds[both]
         challenges = found[both] >= self.scorer.threshold
         for (by_model, by_challenger), outcome in OUTCOMES.items():
             count = int(((declines == by_model) & (challenges == by_challenger)).sum())
@@ -49,7 +52,7 @@ class Challenger:
                 self._rows[outcome].inc(count)
         observe(self._by_model, served[both])
         observe(self._by_challenger, found[both])
-        return found
+        return np.split(found, np.cumsum(rows)[:-1])
 
 
 @cache

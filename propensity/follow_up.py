@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -18,10 +19,14 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from propensity import prediction_log
 from propensity.batch import Answered
 from propensity.challenger import Challenger
+from propensity.features import Propensities
 from propensity.limits import MAX_FOLLOWED_ROWS
 from propensity.prediction_log import PredictionLog
 
 PAUSE_SECONDS = 0.1
+
+MERGED_ROWS = 512
+"""Which a challenger predicts at once; a call with many more would keep the worker from its answers."""
 
 logger = logging.getLogger("bentoml.propensity")
 
@@ -60,8 +65,8 @@ class FollowUp:
         write_at = time.monotonic() + prediction_log.SECONDS
         while True:
             is_last = self._stopped.wait(PAUSE_SECONDS)
-            while self._waiting:
-                self._follow(self._waiting.popleft())
+            while taken := self._take():
+                self._follow(taken)
                 if self._log is not None and self._log.rows >= prediction_log.ROWS and not self._is_failing:
                     self._write()
             if is_last or time.monotonic() >= write_at:
@@ -70,17 +75,27 @@ class FollowUp:
             if is_last:
                 return
 
-    def _follow(self, answered: Answered) -> None:
-        challenged = None
+    def _take(self) -> list[Answered]:
+        """Some of the requests that wait, to be followed together."""
+        taken: list[Answered] = []
+        rows = 0
+        while self._waiting and rows < MERGED_ROWS:
+            taken.append(self._waiting.popleft())
+            rows += len(taken[-1].batch.features)
+        return taken
+
+    def _follow(self, answered: list[Answered]) -> None:
+        challenged: Sequence[Propensities | None] = [None] * len(answered)
         try:
             if self._challenger is not None:
                 challenged = self._challenger.predict(answered)
         except Exception:
             logger.exception("the challenger failed")
-        if self._log is None:
-            self._done += len(answered.batch.features)
-        else:
-            self._log.add(answered, challenged)
+        for each, by_challenger in zip(answered, challenged, strict=True):
+            if self._log is None:
+                self._done += len(each.batch.features)
+            else:
+                self._log.add(each, by_challenger)
 
     def _write(self) -> None:
         if self._log is None:

@@ -148,19 +148,21 @@ class PredictionLog:
             "decision": _decisions(propensities, thresholds),
             "ms": of_each([answered.seconds * 1_000 for answered in kept], pa.float32()),
         }
-        if challenger is not None:
-            challenged = np.concatenate(
-                [
-                    np.full(len(answered.batch.features), np.nan) if by is None else by
-                    for answered, by in self._answered
-                ]
-            )
-            tags = pa.DictionaryArray.from_arrays(np.zeros(len(features), np.int8), [challenger.model])
-            columns |= {
-                "challenger": tags,
-                "challenger_propensity": pa.array(challenged, from_pandas=True),
-                "challenger_decision": _decisions(challenged, challenger.threshold),
-            }
+        challenged = np.concatenate(
+            [
+                np.full(len(answered.batch.features), np.nan) if by is None else by
+                for answered, by in self._answered
+            ]
+        )
+        # There in any case: a query need not know whether there was a challenger.
+        tags = [None if challenger is None else challenger.model] * len(features)
+        columns |= {
+            "challenger": pa.array(tags, pa.string()).dictionary_encode(),
+            "challenger_propensity": pa.array(challenged, from_pandas=True),
+            "challenger_decision": _decisions(
+                challenged, np.nan if challenger is None else challenger.threshold
+            ),
+        }
         return pa.table(columns)
 
     def _column(self, field: str, values: Any) -> pa.Array:

@@ -59,16 +59,10 @@ def test_a_prediction_is_logged_with_all_that_it_rests_on(tmp_path: Path) -> Non
     log.write(None)
     first, second, failed = logged(tmp_path)
     assert {name: first[name] for name in EXAMPLE} == EXAMPLE
-    assert [*first] == [
-        "request_id",
-        "row",
-        "predicted_at",
-        "model",
-        *COLUMNS,
-        "propensity",
-        "decision",
-        "ms",
-    ]
+    challenger = ["challenger", "challenger_propensity", "challenger_decision"]
+    predicted = ["propensity", "decision", "ms"]
+    assert [*first] == ["request_id", "row", "predicted_at", "model", *COLUMNS, *predicted, *challenger]
+    assert {first[name] for name in challenger} == {None}
     assert (first["request_id"], first["row"], first["model"]) == ("r1", 0, "m:1")
     assert first["predicted_at"] == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=1_800_000_000.25)
     assert (first["propensity"], first["decision"], first["ms"]) == (0.1, "approve", 1.5)

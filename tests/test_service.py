@@ -252,6 +252,7 @@ def test_an_unexpected_error_tells_the_caller_nothing(
 def test_what_is_loaded_is_kept_out_of_garbage_collections(client: TestClient) -> None:
     assert client.get("/readyz").status_code == 200
     assert gc.get_freeze_count() > 100_000
+    assert gc.get_threshold() == app_module.GC_THRESHOLDS
 
 
 def test_without_an_exporter_no_spans_are_made(app: Starlette) -> None:
