@@ -19,7 +19,7 @@ from propensity.batch import Answered
 from propensity.contract import FEATURES, Decision
 from propensity.dispatcher import Dispatcher
 from propensity.drift_metrics import DriftMetrics
-from propensity.features import Features, Propensities
+from propensity.features import Propensities
 from propensity.manifest import ServedManifest
 from propensity.metrics import OTHER
 from propensity.problem import Kind, Problem
@@ -97,10 +97,11 @@ class PredictionMetrics:
         """Count a request, and what was predicted for it."""
         self._noted.append(answered)
 
-    def refuse(self, problem: Problem) -> None:
-        """Count the fields that a problem refuses."""
-        for error in problem.errors or ():
-            self._invalid.labels(field=error.field if error.field in FEATURES else OTHER).inc()
+    def refuse(self, *problems: Problem) -> None:
+        """Count the fields that problems refuse."""
+        fields = [error.field for problem in problems for error in problem.errors or ()]
+        for field, times in Counter(field if field in FEATURES else OTHER for field in fields).items():
+            self._invalid.labels(field=field).inc(times)
 
     def stop(self) -> None:
         """Write what has been noted, and no more."""
@@ -120,25 +121,23 @@ class PredictionMetrics:
         noted, self._noted = self._noted, []
         if not noted:
             return
-        features = np.concatenate([each.batch.features for each in noted])
-        if len(features) <= INSTANT_ROWS:
-            self._count(noted, features)
+        if sum(each.batch.rows for each in noted) <= INSTANT_ROWS:
+            self._count(noted)
         else:
-            self._threads.submit(self._count, noted, features)
+            self._threads.submit(self._count, noted)
 
-    def _count(self, noted: Sequence[Answered], features: Features) -> None:
+    def _count(self, noted: Sequence[Answered]) -> None:
+        features = np.concatenate([each.batch.features for each in noted])
         outcomes = [each.outcomes for each in noted]
         propensities = np.concatenate([each.propensities for each in outcomes])
         propensities = propensities[~np.isnan(propensities)]
         declined = sum(int(each.declined.sum()) for each in outcomes)
         self._rows[DECLINE].inc(declined)
         self._rows[APPROVE].inc(len(propensities) - declined)
-        problems = Counter(problem.anchor for each in outcomes for problem in each.problems.values())
-        for anchor, rows in problems.items():
+        problems = [problem for each in outcomes for problem in each.problems.values()]
+        for anchor, rows in Counter(problem.anchor for problem in problems).items():
             self._rows[anchor].inc(rows)
-        for each in outcomes:
-            for problem in each.problems.values():
-                self.refuse(problem)
+        self.refuse(*problems)
         observe(self._predicted, propensities)
         self.drift.count(features, propensities)
 

@@ -111,6 +111,18 @@ def test_requests_answered_with_a_problem_are_counted_by_its_kind(
     assert counted == ({named("propensity_problems_total", kind=kind): 1} if kind else {})
 
 
+def test_refused_fields_are_counted_alone_and_in_batches(client: TestClient) -> None:
+    batch = {"applications": [EXAMPLE, EXAMPLE | {"age": 7}, EXAMPLE | {"age": 7, "job": "x", "wage": 1}]}
+    with rising(client) as risen:
+        client.post("/v1/predict", json=EXAMPLE | {"job": "astronaut"}, headers=AUTHORIZED)
+        client.post("/v1/predict_batch", json=batch, headers=AUTHORIZED)
+    counted = {name: by for name, by in risen.items() if name.startswith("propensity_invalid_fields_total")}
+    expected = {"age": 2, "job": 2, "other": 1}
+    assert counted == {
+        named("propensity_invalid_fields_total", field=field): by for field, by in expected.items()
+    }
+
+
 def test_the_model_is_described_and_nothing_waits_or_is_stale(
     client: TestClient, tag: str, manifest: dict[str, Any]
 ) -> None:
