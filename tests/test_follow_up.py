@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from conftest import AUTHORIZED, METRICS_AUTHORIZED, ROOT, other_model
 from serving import BENTOML, Callers, serving
 from starlette.testclient import TestClient
 
+from deploy import image
+from deploy.image import models_of
 from propensity import follow_up, prediction_log
 from propensity.batch import Answered, Batch, Outcomes
 from propensity.challenger import Challenger
@@ -247,32 +250,47 @@ def test_the_query_of_the_docs_runs_on_what_is_logged_until_the_end(bento: Path,
     assert found.fetchall() == [(datetime.now(UTC).date(), answer["predictions"][0]["model"], 2, 0.5, 1)]
 
 
-def test_a_bento_holds_its_challenger_and_promotion_is_a_change_of_tags(tag: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def challenged_bento(tag: str) -> Iterator[bentoml.Bento]:
+    """Built with a challenger."""
     challenger = str(other_model())
     built = subprocess.run(
         [BENTOML, "build", "--output", "tag", str(ROOT)], capture_output=True, text=True, check=True,
         env=os.environ | {"PROPENSITY_MODEL": tag, "PROPENSITY_CHALLENGER": challenger},
     )  # fmt: skip
-    name, version = built.stdout.strip().splitlines()[-1].removeprefix("__tag__:").split(":")
-    bento = Path(os.environ["BENTOML_HOME"]) / "bentos" / name / version
-    try:
-        for number, settings in enumerate(
-            (
-                {"PROPENSITY_CHALLENGER": challenger},
-                {"PROPENSITY_MODEL": challenger, "PROPENSITY_CHALLENGER": tag},
-            )
-        ):
-            (tmp_path / str(number)).mkdir()
-            with serving(bento, tmp_path / str(number), settings) as served:
-                card = httpx2.get(f"{served.url}/v1/model", headers=AUTHORIZED).json()
-                httpx2.post(f"{served.url}/v1/predict", json=EXAMPLE, headers=AUTHORIZED)
-                time.sleep(3 * follow_up.PAUSE_SECONDS)
-                other = settings["PROPENSITY_CHALLENGER"]
-                pattern = (
-                    rf'propensity_challenger_rows_total\{{challenger="{other}",outcome="both-approve"\}}'
-                )
-                assert served.metric(pattern, METRICS_AUTHORIZED) == 1
-            assert (card["tag"], card["threshold"]["value"]) == ((tag, 0.26), (challenger, 0.9))[number]
-    finally:
-        bentoml.models.delete(challenger)
-        bentoml.bentos.delete(f"{name}:{version}")
+    name = built.stdout.strip().splitlines()[-1].removeprefix("__tag__:")
+    yield bentoml.get(name)
+    bentoml.models.delete(challenger)
+    bentoml.bentos.delete(name)
+
+
+def test_a_bento_holds_its_challenger_and_promotion_is_a_change_of_tags(
+    tag: str, challenged_bento: bentoml.Bento, tmp_path: Path
+) -> None:
+    challenger, _ = (str(model.tag) for model in models_of(challenged_bento))
+    for number, settings in enumerate(
+        (
+            {"PROPENSITY_CHALLENGER": challenger},
+            {"PROPENSITY_MODEL": challenger, "PROPENSITY_CHALLENGER": tag},
+        )
+    ):
+        (tmp_path / str(number)).mkdir()
+        with serving(Path(challenged_bento.path), tmp_path / str(number), settings) as served:
+            card = httpx2.get(f"{served.url}/v1/model", headers=AUTHORIZED).json()
+            httpx2.post(f"{served.url}/v1/predict", json=EXAMPLE, headers=AUTHORIZED)
+            time.sleep(3 * follow_up.PAUSE_SECONDS)
+            other = settings["PROPENSITY_CHALLENGER"]
+            pattern = rf'propensity_challenger_rows_total\{{challenger="{other}",outcome="both-approve"\}}'
+            assert served.metric(pattern, METRICS_AUTHORIZED) == 1
+        assert (card["tag"], card["threshold"]["value"]) == ((tag, 0.26), (challenger, 0.9))[number]
+
+
+def test_an_image_holds_the_challenger_and_is_labelled_with_what_it_serves(
+    tag: str, challenged_bento: bentoml.Bento
+) -> None:
+    models = models_of(challenged_bento)
+    assert str(models[-1].tag) == tag != str(models[0].tag)
+    assert image.labels(challenged_bento)["propensity.model"] == tag
+    with image.context(challenged_bento) as folder:
+        found = {path.name for path in (folder / "models" / "propensity").iterdir() if path.is_dir()}
+    assert found == {model.tag.version for model in models}

@@ -41,19 +41,19 @@ def latest_bento() -> bentoml.Bento:
         raise ImageError("no Bento in the store; `make build` builds one, `make image` does both") from error
 
 
-def model_of(bento: bentoml.Bento) -> bentoml.Model:
-    """The model that a Bento was built with."""
-    (model,) = bento.info.all_models
-    return bentoml.models.get(model.tag)
+def models_of(bento: bentoml.Bento) -> list[bentoml.Model]:
+    """The models that a Bento was built with: the one that it serves is the last, behind a challenger."""
+    (service,) = bento.info.services
+    return [bentoml.models.get(model.tag) for model in service.models]
 
 
 @contextmanager
 def context(bento: bentoml.Bento) -> Iterator[Path]:
-    """The Bento's folder with its model in it, where a served Bento looks for it first."""
-    model = model_of(bento)
+    """The Bento's folder with its models in it, where a served Bento looks for them first."""
     with TemporaryDirectory(prefix="propensity-image-") as folder:
         shutil.copytree(bento.path, folder, dirs_exist_ok=True)
-        shutil.copytree(model.path, Path(folder, "models", model.tag.path()))
+        for model in models_of(bento):
+            shutil.copytree(model.path, Path(folder, "models", model.tag.path()))
         # Stores are their owner's; in the image another user reads them, and nobody writes.
         for path in [Path(folder), *Path(folder).rglob("*")]:
             path.chmod(0o755 if path.is_dir() else 0o644)
@@ -62,7 +62,7 @@ def context(bento: bentoml.Bento) -> Iterator[Path]:
 
 def labels(bento: bentoml.Bento) -> dict[str, str]:
     """What the image says of itself, in the words of the OCI."""
-    model = model_of(bento)
+    model = models_of(bento)[-1]
     return {
         "org.opencontainers.image.title": "propensity-bento",
         "org.opencontainers.image.description": "Propensity to default of consumer credits, as an API",

@@ -27,7 +27,7 @@ from typing import Any
 
 import psutil
 
-from deploy.image import DOCKERFILE, HERE, ImageError, build, context, latest_bento, model_of
+from deploy.image import DOCKERFILE, HERE, ImageError, build, context, latest_bento, models_of
 from load_tests.compare.server import free_port
 from propensity import store
 from propensity.contract import EXAMPLE, Application
@@ -222,7 +222,7 @@ def check(record: bool) -> None:
         with mounted(name) as (root, configuration), TemporaryDirectory() as secrets:
             found["image_mb"] = round(_megabytes(root))
             token = new_token(Path(secrets, "tokens"), "check", ["predict"])
-            model = model_of(bento)
+            model = models_of(bento)[-1]
             features = encode([Application.model_validate(EXAMPLE)])
             expected = float(store.load_scorer(model).predict(features)[0])
             port = free_port()
