@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
-from conftest import ROOT
 from test_drift import poorer, unseen
 
+from propensity import drift_report
 from propensity.batch import Answered, Batch, Outcomes
 from propensity.compiled import CompiledForm
 from propensity.compiler import compile_pipeline
@@ -43,8 +43,7 @@ def log_of(
 
 
 def report(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "propensity.drift_report", str(folder), *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return commands.run(drift_report.main, folder, *options)
 
 
 def test_the_same_world_has_not_moved(tmp_path: Path, form: CompiledForm, tag: str) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import commands
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -18,6 +17,7 @@ import pytest
 from conftest import ARTIFACTS, PREDICT_TOKEN, ROOT
 
 from load_tests.compare.server import free_port
+from propensity import evaluate as evaluation
 from propensity.batch import Answered, Batch, Outcomes
 from propensity.client import Api, EvaluationError
 from propensity.contract import Application
@@ -31,10 +31,14 @@ from propensity.prediction_log import PredictionLog
 HOLDOUT = ROOT / "load_tests/data/applications.json"
 
 
+@pytest.fixture(autouse=True)
+def nobodys_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TOKEN", raising=False)
+    monkeypatch.chdir(ROOT)
+
+
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "propensity.evaluate", "--report", str(folder), *arguments]
-    environment = {name: value for name, value in os.environ.items() if name != "TOKEN"}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return commands.run(evaluation.main, "--report", folder, *arguments)
 
 
 @pytest.fixture
@@ -188,11 +192,13 @@ def test_intervals_are_narrower_with_more_outcomes() -> None:
 def logged(folder: Path, card: ModelCard, known: Known, form: PipelineForm, **options: Any) -> None:
     """The hold-out set as a log has it: request by request, and one other model's prediction."""
     log = PredictionLog(folder, **options)
-    for place, application in enumerate(known.applications):
-        batch = Batch.of([Application.model_validate(application)])
-        propensities = form.propensities(batch.features)
+    features = encode([Application.model_validate(application) for application in known.applications])
+    propensities = form.propensities(features)
+    for place in range(len(features)):
+        row = slice(place, place + 1)
         model = "propensity:other" if place == 5 else card.tag
-        outcomes = Outcomes.of(batch, propensities, card.threshold.value, model)
+        batch = Batch(features[row], {})
+        outcomes = Outcomes.of(batch, propensities[row], card.threshold.value, model)
         log.add(Answered(batch, outcomes, b"loan-%d" % place, 1_800_000_000.0, 0.001), None)
     log.write(None)
 

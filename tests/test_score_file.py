@@ -8,9 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import commands
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,6 +20,7 @@ from conftest import AUTHORIZED, ROOT
 from starlette.testclient import TestClient
 
 from propensity import application_files, score_file, store
+from propensity.access_log import WRITE_SECONDS
 from propensity.application_files import CsvSource, FileError, ParquetSource
 from propensity.contract import EXAMPLE
 from propensity.prediction_files import ParquetTarget
@@ -43,6 +46,8 @@ def answers(client: TestClient, rows: Rows) -> Rows:
     found: Rows = client.post(
         "/v1/predict_batch", json={"applications": applications}, headers=AUTHORIZED
     ).json()["predictions"]
+    # Until the service in process has written its log, which would stand between what commands print.
+    time.sleep(3 * WRITE_SECONDS)
     return found
 
 
@@ -75,8 +80,7 @@ def read(path: Path) -> Rows:
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "propensity.score_file", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return commands.run(score_file.main, *arguments)
 
 
 @pytest.mark.parametrize("given", FORMATS)
