@@ -1,0 +1,265 @@
+"""LimpiApp's real-time churn path, small: events, windows, rules behind a Bento's batch API, decisions.
+
+Kafka's protocol is real, between its clients and a broker that librdkafka simulates; the scorer is a BentoML
+service, called as over HTTP. Shown: duplicates and crashes act once, and a scorer that does not answer holds
+nobody up. Not shown: latency in production, throughput, and a broker that fails; those need a cluster.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import bentoml
+import httpx2
+import pytest
+from bentoml.validators import ContentType
+from confluent_kafka import OFFSET_STORED, Consumer, Producer, TopicPartition
+from pydantic import BaseModel
+from starlette.testclient import TestClient
+
+from load_tests.compare.server import free_port
+
+# BentoML's, in its own code.
+pytestmark = pytest.mark.filterwarnings("ignore:Accessing the 'model_fields' attribute:DeprecationWarning")
+
+EVENTS, DECISIONS = "service-events", "churn-decisions"
+WINDOW_SECONDS, THRESHOLD = 300, 0.5
+COLD = {"earlier_cancellations": 0, "is_cold": True}
+Event = dict[str, Any]
+
+
+class Features(BaseModel):
+    """What is known of a service in course."""
+
+    minutes_late: float
+    contacts: int
+    earlier_cancellations: int
+    is_cold: bool
+
+
+class Score(BaseModel):
+    """The propensity to cancel, by rules as by a model later."""
+
+    propensity: float
+    model: str
+
+
+def by_rules(row: Features) -> float:
+    return min(1, 0.05 + 0.02 * row.minutes_late + 0.15 * row.contacts + 0.1 * row.earlier_cancellations)
+
+
+@bentoml.service(metrics={"enabled": False})
+class Churn:
+    """Rules in the shape of a model: many rows in, as many out, in order."""
+
+    @bentoml.api(route="/v1/predict_batch")  # type: ignore[untyped-decorator]
+    def predict_batch(
+        self, applications: list[Features]
+    ) -> Annotated[list[Score], ContentType("application/json")]:
+        return [Score(propensity=by_rules(row), model="churn-rules:1") for row in applications]
+
+
+class Broker:
+    """A simulated one, and its clients."""
+
+    def __init__(self) -> None:
+        self._simulated = Producer(
+            {"bootstrap.servers": "simulated", "test.mock.num.brokers": 1, "log_level": 0}
+        )
+        self._partitions = {
+            topic: [*self._simulated.list_topics(topic, timeout=10).topics[topic].partitions]
+            for topic in (EVENTS, DECISIONS)
+        }
+        (found,) = self._simulated.list_topics(timeout=10).brokers.values()
+        self._common = {"bootstrap.servers": f"{found.host}:{found.port}", "log_level": 0}
+        self._consumers: list[Consumer] = []
+
+    def send(self, topic: str, messages: dict[str, list[Event]]) -> None:
+        producer = Producer({**self._common, "enable.idempotence": True})
+        for key, values in messages.items():
+            for value in values:
+                producer.produce(topic, json.dumps(value), key=key)
+        assert producer.flush(10) == 0
+
+    def consumer(self, group: str, topic: str) -> Consumer:
+        wanted = {"group.id": group, "auto.offset.reset": "earliest", "enable.auto.commit": False}
+        made = Consumer({**self._common, **wanted})
+        made.assign([TopicPartition(topic, each, OFFSET_STORED) for each in self._partitions[topic]])
+        self._consumers.append(made)
+        return made
+
+    def close(self) -> None:
+        for each in self._consumers:
+            each.close()
+
+
+def received(of: Consumer) -> Iterator[Event]:
+    """What has come, until nothing comes for a while."""
+    wait = 5.0
+    while (message := of.poll(wait)) is not None:
+        assert message.error() is None
+        wait = 0.5
+        yield json.loads(message.value() or b"")
+
+
+class Path:
+    """From events to decisions."""
+
+    def __init__(
+        self, broker: Broker, scorer: httpx2.Client | TestClient, history: dict[str, dict[str, Any]]
+    ) -> None:
+        self._broker, self._scorer, self._history = broker, scorer, history
+        self._consumer = broker.consumer("churn", EVENTS)
+        self._windows: dict[str, dict[str, Event]] = defaultdict(dict)
+
+    def run(self, *, crash: bool = False) -> None:
+        """Decide upon all that has come; a crash loses the commit, after the decisions are out."""
+        last: dict[str, Event] = {}
+        for event in received(self._consumer):
+            # By event id, so that an event that comes again changes nothing.
+            self._windows[event["service"]][event["id"]] = event
+            last[event["service"]] = max(
+                last.get(event["service"], event), event, key=lambda each: each["at"]
+            )
+        rows = [self._features(event) for event in last.values()]
+        decisions = {
+            service: [self._decision(event, row, score)]
+            for (service, event), row, score in zip(last.items(), rows, self._scores(rows), strict=True)
+        }
+        self._broker.send(DECISIONS, decisions)
+        if not crash:
+            self._consumer.commit(asynchronous=False)
+
+    def _features(self, last: Event) -> Features:
+        events = self._windows[last["service"]].values()
+        within = [each for each in events if each["at"] > last["at"] - WINDOW_SECONDS]
+        return Features(
+            minutes_late=max((each["minutes"] for each in within), default=0),
+            contacts=sum(each["kind"] == "contact" for each in within),
+            **self._history.get(last["customer"], COLD),
+        )
+
+    def _scores(self, rows: list[Features]) -> list[dict[str, Any] | None]:
+        try:
+            applications = [row.model_dump() for row in rows]
+            answer = self._scorer.post("/v1/predict_batch", json={"applications": applications})
+            answer.raise_for_status()
+        except httpx2.HTTPError:
+            return [None] * len(rows)
+        scores: list[dict[str, Any] | None] = answer.json()
+        return scores
+
+    @staticmethod
+    def _decision(event: Event, row: Features, score: dict[str, Any] | None) -> Event:
+        """With features and score: joined with the outcome, they train the first model."""
+        helps = score is not None and score["propensity"] >= THRESHOLD
+        return {
+            "key": f"{event['service']}/{event['at'] // WINDOW_SECONDS}",
+            "action": "offer help" if helps else "none",
+            "features": row.model_dump(),
+            "score": score,
+        }
+
+
+class Backend:
+    """LimpiApp's side: acts once upon each key."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._consumer = broker.consumer("backend", DECISIONS)
+        self.seen: dict[str, Event] = {}
+        self.actions: list[str] = []
+        self.received = 0
+
+    def run(self) -> None:
+        for decision in received(self._consumer):
+            self.received += 1
+            is_new = self.seen.setdefault(decision["key"], decision) is decision
+            if is_new and decision["action"] != "none":
+                self.actions.append(decision["key"])
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    made = Broker()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def backend(broker: Broker) -> Backend:
+    return Backend(broker)
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Iterator[TestClient]:
+    with TestClient(Churn.to_asgi()) as client:  # type: ignore[attr-defined]
+        yield client
+
+
+def event(number: int, service: str, kind: str, at: int, minutes: float = 0) -> Event:
+    made = {"service": service, "customer": f"of {service}", "kind": kind, "at": at, "minutes": minutes}
+    return {"id": f"{service}-{number}", **made}
+
+
+KNOWN = {f"of {service}": {"earlier_cancellations": 2, "is_cold": False} for service in ("late", "calm")}
+TROUBLE = {
+    "late": [event(1, "late", "late", 10, minutes=12), event(2, "late", "contact", 20)],
+    "calm": [event(1, "calm", "late", 15, minutes=1)],
+}
+
+
+def test_a_service_in_trouble_gets_help_and_a_calm_one_is_left_alone(
+    broker: Broker, scorer: TestClient, backend: Backend
+) -> None:
+    broker.send(EVENTS, TROUBLE)
+    path = Path(broker, scorer, KNOWN)
+    path.run()
+    backend.run()
+    assert backend.actions == ["late/0"]
+    assert backend.seen["late/0"]["score"] == {"propensity": pytest.approx(0.64), "model": "churn-rules:1"}
+    assert backend.seen["calm/0"]["score"]["propensity"] == pytest.approx(0.27)
+    # What has left the window counts no more.
+    broker.send(EVENTS, {"late": [event(3, "late", "contact", 20 + WINDOW_SECONDS)]})
+    path.run()
+    backend.run()
+    assert backend.seen["late/1"]["features"] == {"minutes_late": 0, "contacts": 1, **KNOWN["of late"]}
+    assert backend.actions == ["late/0"]
+
+
+def test_duplicates_and_a_crash_before_the_commit_act_once(
+    broker: Broker, scorer: TestClient, backend: Backend
+) -> None:
+    broker.send(EVENTS, {service: events * 2 for service, events in TROUBLE.items()})
+    Path(broker, scorer, KNOWN).run(crash=True)
+    Path(broker, scorer, KNOWN).run()
+    backend.run()
+    assert backend.received == 4
+    assert backend.seen["late/0"]["features"]["contacts"] == 1
+    assert backend.actions == ["late/0"]
+    # Once committed, none of the six events comes again.
+    reader = broker.consumer("churn", EVENTS)
+    committed = reader.committed(reader.assignment(), timeout=10)
+    assert sum(max(each.offset, 0) for each in committed) == 6
+
+
+def test_without_a_scorer_the_service_goes_on_without_intervention(broker: Broker, backend: Backend) -> None:
+    broker.send(EVENTS, TROUBLE)
+    with httpx2.Client(base_url=f"http://127.0.0.1:{free_port()}") as nobody:
+        Path(broker, nobody, KNOWN).run()
+    backend.run()
+    assert [(each["action"], each["score"]) for each in backend.seen.values()] == [("none", None)] * 2
+    assert backend.seen["late/0"]["features"]["minutes_late"] == 12
+
+
+def test_a_customer_without_history_is_scored_by_defaults_and_flagged(
+    broker: Broker, scorer: TestClient, backend: Backend
+) -> None:
+    broker.send(EVENTS, TROUBLE)
+    Path(broker, scorer, {}).run()
+    backend.run()
+    assert backend.seen["late/0"]["features"] == {"minutes_late": 12, "contacts": 1, **COLD}
+    assert backend.seen["late/0"]["score"]["propensity"] == pytest.approx(0.44)
+    assert backend.actions == []
