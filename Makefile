@@ -25,7 +25,7 @@ export PROPENSITY_MODEL_KEY ?= $(PROPENSITY_SIGNING_KEY).pub
 
 .PHONY: all serve test lint format token notebook import build applications benchmark load-test compare \
 	scaling report audit lock soak image image-check release up down monitoring evaluate \
-	model-card options bulk FORCE
+	model-card options bulk slides FORCE
 .DELETE_ON_ERROR:
 
 all: test lint
@@ -123,6 +123,10 @@ options: import
 
 bulk: import
 	@$(PY) -m load_tests.bulk
+
+# LimpiApp's deck and the implementation's, PDF and PPTX, Spanish and English.
+slides: $(INSTALLED)
+	@$(PY) -m architecture_slides
 
 report: $(INSTALLED)
 	@$(PY) -m load_tests.report

@@ -1,33 +1,15 @@
-"""LimpiApp's data architecture: the schema of limpiapp.yaml, in both languages, and its loader."""
+"""LimpiApp's data architecture: the schema of limpiapp.yaml."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
+
+from architecture_slides.content import Name, Page, Part, Text, load
 
 LIMPIAPP = Path(__file__).with_name("limpiapp.yaml")
-
-
-class Part(BaseModel):
-    """A part of the architecture; what it does not know is refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Text(Part):
-    """Words in Spanish and in English."""
-
-    es: str = Field(min_length=1)
-    en: str = Field(min_length=1)
-
-
-Name = Annotated[
-    Text, BeforeValidator(lambda given: {"es": given, "en": given} if isinstance(given, str) else given)
-]
-"""A text; of a product, a name that is not translated."""
 
 
 class Requirement(Text):
@@ -43,6 +25,7 @@ class Source(Part):
     id: str
     name: Name
     owner: Literal["production", "external"]
+    flow: str = Field(description="That they come in by.")
     default_path: Text = Field(description="How data come by default.")
     path: Text = Field(description="How they come here.")
 
@@ -128,8 +111,20 @@ class Diagram(Part):
     """What is drawn together."""
 
     id: str
-    title: Text
-    nodes: list[str]
+    alt: Text = Field(description="What it shows, for those who can't see it.")
+    columns: list[list[str]] = Field(description="From left to right, each from top to bottom.")
+    over: list[tuple[str, str]] = Field([], description="Connections drawn around the top.")
+    under: list[tuple[str, str]] = Field([], description="Connections drawn around the bottom.")
+
+    @property
+    def places(self) -> dict[str, tuple[int, int]]:
+        """Column and row of each that is drawn."""
+        return {
+            name: (column, row)
+            for column, names in enumerate(self.columns)
+            for row, name in enumerate(names)
+            if name
+        }
 
 
 class Stack(Part):
@@ -166,7 +161,8 @@ class Phase(Text):
     """A stretch of the roadmap."""
 
     id: str
-    weeks: str
+    weeks: Name
+    done_when: Text
 
 
 class Decision(Text):
@@ -174,6 +170,23 @@ class Decision(Text):
 
     id: str
     consequence: Text
+
+
+class User(Part):
+    """Who uses the platform, and for what."""
+
+    id: str
+    name: Name
+    what: Text
+
+
+class Postponed(Part):
+    """What is not built yet, what stands in for it, and when it is built."""
+
+    id: str
+    name: Name
+    instead: Text
+    trigger: Text
 
 
 class Capacity(Part):
@@ -213,26 +226,17 @@ class Architecture(Part):
     risks: list[Risk]
     roadmap: list[Phase]
     adrs: list[Decision]
+    users: list[User]
+    not_yet: list[Postponed]
+    pages: list[Page]
+    words: dict[str, Text]
     capacity: Capacity
-
-
-class ArchitectureError(Exception):
-    """An architecture that can't be read; the message says where."""
 
 
 def read(path: Path = LIMPIAPP) -> Architecture:
     """Read an architecture.
 
     Raises:
-        ArchitectureError: it is not there, is no YAML, or lacks something, such as a translation.
+        ContentError: it can't be read, or lacks something, such as a translation.
     """
-    try:
-        return Architecture.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ArchitectureError(f"{path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ArchitectureError(f"{path}: {' '.join(str(error).split())}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ArchitectureError(f"{path}: {where}: {first['msg']}") from error
+    return load(path, Architecture)

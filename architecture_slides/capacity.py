@@ -12,20 +12,21 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from architecture_slides.architecture import ArchitectureError, Capacity, read
+from architecture_slides.architecture import Architecture, Capacity, read
+from architecture_slides.content import ContentError
 
 GB, TB = 1e9, 1e12
 DAY_SECONDS = 86_400
 MONTHS = 12
-VARIED = {
-    "services_per_day": "services a day",
-    "events": "events a service",
-    "bytes_per_event": "bytes an event",
-    "compression": "compression",
-    "scans_per_month": "scans a month",
-    "fixed_usd_month": "fixed cost",
-}
-"""Assumptions that the plot halves and doubles."""
+VARIED = (
+    "services_per_day",
+    "events_per_service",
+    "bytes_per_event",
+    "compression",
+    "scans_per_month",
+    "fixed_usd_month",
+)
+"""Assumptions that are halved and doubled."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,14 @@ class Plan:
     days_to_first_model: tuple[float, float]
 
     @property
+    def volume_usd_month(self) -> float:
+        """What grows with the services."""
+        return self.storage_usd_month + self.query_usd_month
+
+    @property
     def usd_month(self) -> float:
         """After a year of keeping everything."""
-        return self.storage_usd_month + self.query_usd_month + self.fixed_usd_month
+        return self.volume_usd_month + self.fixed_usd_month
 
 
 def plan(of: Capacity, services_per_day: float) -> Plan:
@@ -84,15 +90,27 @@ def varied(of: Capacity, services_per_day: float, name: str, factor: float) -> P
     """
     if name == "services_per_day":
         return plan(of, services_per_day * factor)
-    if name == "events":
+    if name == "events_per_service":
         changed = {kind: round(count * factor) for kind, count in of.events_per_service.items()}
         return plan(of.model_copy(update={"events_per_service": changed}), services_per_day)
     return plan(of.model_copy(update={name: getattr(of, name) * factor}), services_per_day)
 
 
+def sensitivity(of: Capacity, services_per_day: float) -> dict[str, tuple[float, float]]:
+    """Cost a month with each of `VARIED` halved and doubled, what moves it most last."""
+    spans = {
+        name: (
+            varied(of, services_per_day, name, 0.5).usd_month,
+            varied(of, services_per_day, name, 2.0).usd_month,
+        )
+        for name in VARIED
+    }
+    return dict(sorted(spans.items(), key=lambda each: abs(each[1][1] - each[1][0])))
+
+
 def lines(of: Capacity, found: Plan) -> list[str]:
     """The plan and what it assumes."""
-    kinds = ", ".join(f"{count} {kind}" for kind, count in of.events_per_service.items())
+    kinds = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in of.events_per_service.items())
     fewest, most = found.days_to_first_model
     return [
         f"{found.services_per_day:,.0f} services a day:",
@@ -118,7 +136,7 @@ def lines(of: Capacity, found: Plan) -> list[str]:
     ]
 
 
-def draw(of: Capacity, services_per_day: float, path: Path) -> None:
+def draw(architecture: Architecture, services_per_day: float, path: Path) -> None:
     """Draw how the cost a month answers to each assumption, halved and doubled."""
     # Only for those who want a picture.
     import matplotlib as mpl  # noqa: PLC0415
@@ -126,18 +144,14 @@ def draw(of: Capacity, services_per_day: float, path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
-    base = plan(of, services_per_day).usd_month
-    spans = {
-        words: [varied(of, services_per_day, name, factor).usd_month for factor in (0.5, 2.0)]
-        for name, words in VARIED.items()
-    }
-    ranked = sorted(spans.items(), key=lambda each: abs(each[1][1] - each[1][0]))
+    base = plan(architecture.capacity, services_per_day).usd_month
+    spans = sensitivity(architecture.capacity, services_per_day)
     with plt.rc_context({"font.size": 11, "axes.spines.top": False, "axes.spines.right": False}):
         figure, axis = plt.subplots(figsize=(8, 3.6), dpi=150)
-        for place, (_, (halved, doubled)) in enumerate(ranked):
+        for place, (halved, doubled) in enumerate(spans.values()):
             axis.barh(place, halved - base, left=base, color="#9ecae1")
             axis.barh(place, doubled - base, left=base, color="#1f4e79")
-        axis.set_yticks(range(len(ranked)), [words for words, _ in ranked])
+        axis.set_yticks(range(len(spans)), [architecture.words[name].en for name in spans])
         axis.axvline(base, color="black", linewidth=0.8)
         axis.set(
             xlabel="USD a month; light: halved, dark: doubled",
@@ -160,12 +174,13 @@ def main() -> None:
     if not given.services_per_day > 0:
         sys.exit("capacity: --services-per-day must be more than 0")
     try:
-        of = read().capacity
-    except ArchitectureError as error:
+        architecture = read()
+    except ContentError as error:
         sys.exit(f"capacity: {error}")
+    of = architecture.capacity
     print("\n".join(lines(of, plan(of, given.services_per_day))))
     if given.plot:
-        draw(of, given.services_per_day, given.plot)
+        draw(architecture, given.services_per_day, given.plot)
         print(f"capacity: wrote {given.plot}")
 
 

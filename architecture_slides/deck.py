@@ -1,24 +1,16 @@
-"""Slides of boxes, arrows, tables and pictures at fixed places, written as a PDF and as an editable PPTX.
+"""Slides of boxes, arrows, lines and tables at fixed places, on pages of 960 by 540 points.
 
-A page is 960 by 540 points. Small letters, weak contrast and text that does not fit end the build.
+pdf.py and presentation.py write them. Small letters, weak contrast and text that does not fit end that.
 """
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
-from importlib.resources import files
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-Language = Literal["es", "en"]
+from architecture_slides.content import Language, Note, Page, Words
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent
 WIDTH, HEIGHT = 960, 540
 LEFT, TOP, RIGHT, BOTTOM = 36, 92, 924, 500
 """Of what stands on a page below its title."""
@@ -71,6 +63,16 @@ class Arrow:
 
 
 @dataclass(frozen=True)
+class Line:
+    """A line through points."""
+
+    points: tuple[tuple[float, float], ...]
+    colour: str
+    width: float
+    kind: str = "line"
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows of cells, the first of them the heads; `widths` add up to the table's width."""
 
@@ -86,28 +88,15 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A PNG, by its path from the root of the project, and what it shows in words."""
-
-    x: float
-    y: float
-    w: float
-    h: float
-    path: str
-    alt: str
-    kind: str = "picture"
-
-
-@dataclass(frozen=True)
 class Drawing:
-    """Boxes and arrows that are one diagram, and what it shows in words."""
+    """What is one diagram, and what it shows in words."""
 
     alt: str
-    items: tuple[Box | Arrow, ...]
+    items: tuple[Box | Arrow | Line, ...]
     kind: str = "drawing"
 
 
-Item = Box | Table | Picture | Drawing
+Item = Box | Table | Drawing
 
 
 @dataclass(frozen=True)
@@ -136,9 +125,64 @@ def table(
     return Table(LEFT, y, BOTTOM - y, widths, tuple(tuple(row) for row in rows), size)
 
 
-def points(lines: Iterable[str]) -> str:
-    """Lines as a list."""
-    return "\n".join(f"• {line}" for line in lines)
+def chain(
+    steps: Sequence[tuple[str, str]], *, y: float, h: float, size: float, gap: float = 22
+) -> tuple[Box | Arrow, ...]:
+    """Steps from left to right, each a bold line and text, with an arrow to the next."""
+    width = (RIGHT - LEFT - gap * (len(steps) - 1)) / len(steps)
+    items: list[Box | Arrow] = []
+    for place, (head, text) in enumerate(steps):
+        x = LEFT + place * (width + gap)
+        items.append(Box(x, y, width, h, head, text, size, DARK, PAPER, align="center"))
+        if place:
+            items.append(Arrow(((x - gap, y + h / 2), (x, y + h / 2))))
+    return tuple(items)
+
+
+def notes(of: Iterable[Note], words: Words, *, y: float, h: float, size: float = 13) -> tuple[Box, ...]:
+    """Notes side by side, `h` high."""
+    given = list(of)
+    gap = 14
+    width = (RIGHT - LEFT - gap * (len(given) - 1)) / len(given)
+    return tuple(
+        Box(
+            LEFT + place * (width + gap),
+            y,
+            width,
+            h,
+            head=words.of(note.head),
+            text="\n".join(f"• {words.of(point)}" for point in note.points),
+            size=size,
+            fill=PALE,
+        )
+        for place, note in enumerate(given)
+    )
+
+
+def slides(
+    page: Page,
+    parts: Sequence[Sequence[Item]],
+    words: Words,
+    *,
+    source: str,
+    place: tuple[float, float, float],
+) -> list[Slide]:
+    """A page as one slide for each of its parts.
+
+    Args:
+        page: title and notes.
+        parts: what is shown; notes stand on each of them.
+        words: the language.
+        source: where the figures come from.
+        place: of the notes: top, height, size of letters.
+    """
+    y, high, size = place
+    beside = notes(page.notes, words, y=y, h=high, size=size) if page.notes else ()
+    title = words.of(page.title)
+    return [
+        Slide(title + (f" ({number}/{len(parts)})" if len(parts) > 1 else ""), (*items, *beside), source)
+        for number, items in enumerate(parts, 1)
+    ]
 
 
 def check(deck: Deck) -> None:
@@ -150,142 +194,10 @@ def check(deck: Deck) -> None:
     for number, slide in enumerate(deck.slides, 1):
         for item in slide.items:
             for part in item.items if isinstance(item, Drawing) else (item,):
-                if not isinstance(part, Box | Table):
+                if isinstance(part, Arrow | Line) or (isinstance(part, Box) and not part.head + part.text):
                     continue
                 where = f"slide {number} ({slide.title!r})"
                 if part.size < SMALLEST:
                     raise DeckError(f"{where}: {part.size:g} pt is smaller than {SMALLEST} pt")
                 if (found := contrast(part.fill, part.ink)) < CONTRAST:
                     raise DeckError(f"{where}: {part.ink} on {part.fill} has a contrast of {found:.1f} only")
-
-
-def pdf(deck: Deck) -> bytes:
-    """The deck as PDF/UA-1, the same bytes each time.
-
-    Raises:
-        DeckError: as `check`, or a text does not fit its place; the slide and the text are named.
-    """
-    import typst  # noqa: PLC0415 - both writers are wanted by those who build decks alone
-
-    check(deck)
-    try:
-        return bytes(
-            typst.compile(
-                HERE / "deck.typ",
-                root=ROOT,
-                font_paths=[Path(str(files("font_lato"))) / "files"],
-                ignore_system_fonts=True,
-                timestamp=0,
-                pdf_standards=["ua-1"],
-                sys_inputs={"deck": json.dumps(asdict(deck), ensure_ascii=False)},
-            )
-        )
-    except typst.TypstError as error:
-        raise DeckError(str(error)) from error
-
-
-def pptx(deck: Deck) -> bytes:
-    """The deck as an editable presentation, the same bytes each time.
-
-    Raises:
-        DeckError: as `check`.
-    """
-    import pptx as library  # noqa: PLC0415
-    from pptx.util import Pt  # noqa: PLC0415
-
-    check(deck)
-    presentation = library.Presentation()
-    presentation.slide_width, presentation.slide_height = Pt(WIDTH), Pt(HEIGHT)
-    about = presentation.core_properties
-    about.title, about.language, about.author = deck.title, deck.language, ""
-    about.created = about.modified = datetime(2026, 1, 1)
-    layout = presentation.slide_layouts[5]
-    for number, slide in enumerate(deck.slides, 1):
-        page = presentation.slides.add_slide(layout)
-        title = page.shapes.title
-        title.left, title.top, title.width, title.height = Pt(LEFT), Pt(22), Pt(RIGHT - LEFT), Pt(62)
-        _words(title.text_frame, Box(0, 0, 0, 0, head=slide.title, size=24, ink=DARK))
-        for item in (*slide.items, Box(LEFT, 508, RIGHT - LEFT, 22, text=_footer(slide, number), size=10)):
-            _add(page.shapes, item)
-    packed = io.BytesIO()
-    presentation.save(packed)
-    return _undated(packed.getvalue())
-
-
-def _footer(slide: Slide, number: int) -> str:
-    return f"{number}   {slide.source}".rstrip()
-
-
-def _words(frame: Any, box: Box) -> None:
-    from pptx.dml.color import RGBColor  # noqa: PLC0415
-    from pptx.enum.text import MSO_ANCHOR, PP_ALIGN  # noqa: PLC0415
-    from pptx.util import Pt  # noqa: PLC0415
-
-    frame.word_wrap = True
-    frame.vertical_anchor = MSO_ANCHOR.MIDDLE if box.align == "center" else MSO_ANCHOR.TOP
-    frame.margin_left = frame.margin_right = Pt(5)
-    frame.margin_top = frame.margin_bottom = Pt(3)
-    lines = [(box.head, True)] * bool(box.head) + [(line, False) for line in box.text.split("\n") if line]
-    for place, (line, bold) in enumerate(lines):
-        paragraph = frame.paragraphs[0] if place == 0 else frame.add_paragraph()
-        paragraph.alignment = PP_ALIGN.CENTER if box.align == "center" else PP_ALIGN.LEFT
-        run = paragraph.add_run()
-        run.text, run.font.size, run.font.bold, run.font.name = line, Pt(box.size), bold, "Lato"
-        run.font.color.rgb = RGBColor(*bytes.fromhex(box.ink[1:]))
-
-
-def _add(shapes: Any, item: Item | Arrow) -> None:
-    from pptx.dml.color import RGBColor  # noqa: PLC0415
-    from pptx.enum.shapes import MSO_CONNECTOR, MSO_SHAPE  # noqa: PLC0415
-    from pptx.oxml.ns import qn  # noqa: PLC0415
-    from pptx.util import Pt  # noqa: PLC0415
-
-    if isinstance(item, Box):
-        shape = shapes.add_shape(MSO_SHAPE.RECTANGLE, Pt(item.x), Pt(item.y), Pt(item.w), Pt(item.h))
-        shape.shadow.inherit = False
-        shape.line.fill.background()
-        shape.fill.solid()
-        shape.fill.fore_color.rgb = RGBColor(*bytes.fromhex(item.fill[1:]))
-        _words(shape.text_frame, item)
-    elif isinstance(item, Arrow):
-        for place, ((x1, y1), (x2, y2)) in enumerate(zip(item.points, item.points[1:], strict=False)):
-            line = shapes.add_connector(MSO_CONNECTOR.STRAIGHT, Pt(x1), Pt(y1), Pt(x2), Pt(y2))
-            line.line.color.rgb = RGBColor(*bytes.fromhex(LINE[1:]))
-            line.line.width = Pt(1.2)
-            if place == len(item.points) - 2:
-                end = line.line._get_or_add_ln().makeelement(qn("a:tailEnd"), {"type": "triangle"})
-                line.line._get_or_add_ln().append(end)
-    elif isinstance(item, Picture):
-        picture = shapes.add_picture(str(ROOT / item.path), Pt(item.x), Pt(item.y), Pt(item.w), Pt(item.h))
-        picture._element.nvPicPr.cNvPr.set("descr", item.alt)
-    elif isinstance(item, Drawing):
-        group = shapes.add_group_shape()
-        for part in item.items:
-            _add(group.shapes, part)
-        group._element.nvGrpSpPr.cNvPr.set("descr", item.alt)
-    else:
-        rows, columns = len(item.rows), len(item.widths)
-        frame = shapes.add_table(rows, columns, Pt(item.x), Pt(item.y), Pt(sum(item.widths)), Pt(16 * rows))
-        for place, width in enumerate(item.widths):
-            frame.table.columns[place].width = Pt(width)
-        for row, cells in enumerate(item.rows):
-            for column, words in enumerate(cells):
-                cell = frame.table.cell(row, column)
-                cell.fill.solid()
-                fill = DARK if row == 0 else PALE if row % 2 == 0 else PAPER
-                cell.fill.fore_color.rgb = RGBColor(*bytes.fromhex(fill[1:]))
-                ink = PAPER if row == 0 else INK
-                head, text = (words, "") if row == 0 or column == 0 else ("", words)
-                _words(cell.text_frame, Box(0, 0, 0, 0, head, text, item.size, fill, ink))
-
-
-def _undated(packed: bytes) -> bytes:
-    """The same archive with no time of day in it."""
-    written = io.BytesIO()
-    with (
-        zipfile.ZipFile(io.BytesIO(packed)) as read,
-        zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as out,
-    ):
-        for name in read.namelist():
-            out.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), read.read(name), zipfile.ZIP_DEFLATED)
-    return written.getvalue()

@@ -26,7 +26,7 @@ def nothing_dangles(a: Architecture) -> Iterator[str]:
     """Every id that is named exists, and stands for one thing."""
     groups: tuple[Sequence[Any], ...] = (
         a.requirements, (*a.sources, *a.elements), a.flows, a.models, a.diagrams, a.stacks, a.assumptions,
-        a.failures, a.risks, a.roadmap, a.adrs,
+        a.failures, a.risks, a.roadmap, a.adrs, a.users, a.not_yet, a.pages,
     )  # fmt: skip
     for group in groups:
         for name, times in Counter(each.id for each in group).items():
@@ -41,7 +41,8 @@ def nothing_dangles(a: Architecture) -> Iterator[str]:
         *((each.id, each.answers, requirements) for each in a.models),
         *((each.id, stage.element, elements) for each in a.flows for stage in each.stages),
         *((each.id, node, nodes) for each in a.models for node in (*each.scoring, *each.training)),
-        *((each.id, node, nodes) for each in a.diagrams for node in each.nodes),
+        *((each.id, node, nodes) for each in a.diagrams for node in each.places),
+        *((each.id, each.flow, {flow.id for flow in a.flows}) for each in a.sources),
         *(("connections", node, nodes) for each in a.connections for node in (each.source, each.target)),
         *((each.id, name, elements) for each in a.stacks for name in each.elements),
         *((each.id, each.element, elements) for each in a.failures),
@@ -63,7 +64,7 @@ def every_requirement_is_answered(a: Architecture) -> Iterator[str]:
 
 
 def every_element_can_be_had(a: Architecture) -> Iterator[str]:
-    """Two implementations at least, one managed and one open source; the launch choice is one of them."""
+    """Two implementations, one managed and one open; launch and each stack choose one of them."""
     for element in a.elements:
         names = [each.name for each in element.implementations]
         if {each.kind for each in element.implementations} != {"managed", "open_source"}:
@@ -72,6 +73,8 @@ def every_element_can_be_had(a: Architecture) -> Iterator[str]:
             yield f"{element.id}: launches with {element.launch!r}, which is none of its implementations"
     known = {element.id: {each.name for each in element.implementations} for element in a.elements}
     for stack in a.stacks:
+        for missing in sorted(known.keys() - stack.elements.keys()):
+            yield f"{stack.id}: chooses nothing for {missing}"
         for element_id, name in stack.elements.items():
             if name not in known.get(element_id, {name}):
                 yield f"{stack.id}: {element_id} is {name!r}, which is none of its implementations"
@@ -79,7 +82,7 @@ def every_element_can_be_had(a: Architecture) -> Iterator[str]:
 
 def every_element_is_shown_and_used(a: Architecture) -> Iterator[str]:
     """In a diagram, and in a flow."""
-    drawn = {node for diagram in a.diagrams for node in diagram.nodes}
+    drawn = {node for diagram in a.diagrams for node in diagram.places}
     used = {stage.element for flow in a.flows for stage in flow.stages}
     for element in a.elements:
         if element.id not in drawn:
@@ -101,6 +104,11 @@ def every_source_comes_in_and_goes_back(a: Architecture) -> Iterator[str]:
 
 def every_sla_fits(a: Architecture) -> Iterator[str]:
     """The worst case of each flow is within its SLA, and a polled one counts its waiting."""
+    by_id = {flow.id: flow for flow in a.flows}
+    for source in a.sources:
+        flow = by_id.get(source.flow)
+        if flow and "R3a" not in flow.answers:
+            yield f"{source.id}: comes in by {flow.id}, which keeps no SLA of ingestion"
     for flow in a.flows:
         if flow.worst > flow.sla:
             yield f"{flow.id}: takes up to {flow.worst:g} {flow.unit}, its SLA is {flow.sla:g}"
@@ -113,6 +121,10 @@ def every_sla_fits(a: Architecture) -> Iterator[str]:
 def every_step_is_a_connection(a: Architecture) -> Iterator[str]:
     """What follows in a flow or in the way of a model is connected."""
     connected = {(each.source, each.target) for each in a.connections}
+    for diagram in a.diagrams:
+        for one, other in (*diagram.over, *diagram.under):
+            if (one, other) not in connected or not {one, other} <= diagram.places.keys():
+                yield f"{diagram.id}: draws from {one} to {other}, where nothing flows"
     ways = [(flow.id, [stage.element for stage in flow.stages]) for flow in a.flows]
     ways += [(f"{model.id} scoring", model.scoring) for model in a.models]
     ways += [(f"{model.id} training", model.training) for model in a.models]

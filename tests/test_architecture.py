@@ -14,8 +14,9 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from architecture_slides.architecture import LIMPIAPP, Architecture, ArchitectureError, read
+from architecture_slides.architecture import LIMPIAPP, Architecture, read
 from architecture_slides.capacity import plan, varied
+from architecture_slides.content import ContentError
 from architecture_slides.rules import RULES, SOURCES, faults
 
 DATA: dict[str, Any] = yaml.safe_load(LIMPIAPP.read_text(encoding="utf-8"))
@@ -81,8 +82,20 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda data: data["stacks"][0]["elements"].update(bi="Excel"),
         "gcp: bi is 'Excel', which is none of its implementations",
     ),
+    "a stack that leaves something out": (
+        lambda data: data["stacks"][1]["elements"].pop("iac"),
+        "aws: chooses nothing for iac",
+    ),
+    "a source that comes in by no ingestion": (
+        lambda data: one(data, "sources", "ga").update(flow="F10"),
+        "ga: comes in by F10, which keeps no SLA of ingestion",
+    ),
+    "a line where nothing flows": (
+        lambda data: one(data, "diagrams", "batch").update(over=[["sql", "cdc"]]),
+        "batch: draws from sql to cdc, where nothing flows",
+    ),
     "an element that is not drawn": (
-        lambda data: data["diagrams"][0]["nodes"].remove("iac"),
+        lambda data: data["diagrams"][0]["columns"][4].remove("iac"),
         "iac: is in no diagram",
     ),
     "an element that nothing uses": (
@@ -160,16 +173,16 @@ def test_what_is_missing_such_as_a_translation_is_named(
     data = copy.deepcopy(DATA)
     change(data)
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
-    with pytest.raises(ArchitectureError) as error:
+    with pytest.raises(ContentError) as error:
         read(tmp_path / "a.yaml")
     assert str(error.value).startswith(f"{tmp_path / 'a.yaml'}: {said}")
 
 
 def test_what_is_no_yaml_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("a: [")
-    with pytest.raises(ArchitectureError, match=r"a\.yaml: while parsing"):
+    with pytest.raises(ContentError, match=r"a\.yaml: while parsing"):
         read(tmp_path / "a.yaml")
-    with pytest.raises(ArchitectureError, match=r"none\.yaml: No such file"):
+    with pytest.raises(ContentError, match=r"none\.yaml: No such file"):
         read(tmp_path / "none.yaml")
 
 
@@ -196,7 +209,10 @@ def test_the_arithmetic_is_that_of_the_assumptions(limpiapp: Architecture) -> No
     # The platform's own size hardly matters beside what stands there anyway.
     assert varied(limpiapp.capacity, 20_000, "services_per_day", 2).usd_month < 1.1 * large.usd_month
     assert varied(limpiapp.capacity, 20_000, "fixed_usd_month", 2).usd_month > 1.9 * large.usd_month
-    assert varied(limpiapp.capacity, 20_000, "events", 0.5).events_per_day < 0.51 * large.events_per_day
+    assert (
+        varied(limpiapp.capacity, 20_000, "events_per_service", 0.5).events_per_day
+        < 0.51 * large.events_per_day
+    )
 
 
 def test_the_calculator_prints_what_it_assumes_and_draws(tmp_path: Path) -> None:

@@ -6,7 +6,10 @@ import re
 
 import pytest
 
-from architecture_slides.deck import DARK, PAPER, Box, Deck, DeckError, Drawing, Slide, pdf, pptx
+from architecture_slides.chart import COLOURS, Axis
+from architecture_slides.deck import DARK, PAPER, Box, Deck, DeckError, Drawing, Slide, contrast
+from architecture_slides.pdf import pdf
+from architecture_slides.presentation import presentation
 
 
 def deck(box: Box) -> Deck:
@@ -17,7 +20,7 @@ def test_a_deck_is_the_same_bytes_each_time() -> None:
     given = deck(Box(40, 100, 200, 60, "head", "text", fill=DARK, ink=PAPER))
     assert pdf(given).startswith(b"%PDF-")
     assert pdf(given) == pdf(given)
-    assert pptx(given) == pptx(given)
+    assert presentation(given) == presentation(given)
 
 
 @pytest.mark.parametrize(
@@ -33,3 +36,16 @@ def test_a_deck_is_the_same_bytes_each_time() -> None:
 def test_what_can_not_be_read_ends_the_build(box: Box, said: str) -> None:
     with pytest.raises(DeckError, match=re.escape(said)):
         pdf(deck(box))
+
+
+def test_a_point_beyond_an_axis_is_refused() -> None:
+    axis = Axis("rows", {1: "1", 100: "100"}, log=True)
+    assert [axis.share(each) for each in (1, 10, 100)] == [0, 0.5, 1]
+    with pytest.raises(DeckError, match="rows: 101 is beyond the axis, 1 to 100"):
+        axis.share(101)
+
+
+def test_contrast_is_that_of_wcag() -> None:
+    assert contrast("#ffffff", "#000000") == pytest.approx(21)
+    assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.01)
+    assert min(contrast(colour, PAPER) for colour in COLOURS) > 3

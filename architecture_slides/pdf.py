@@ -1,0 +1,36 @@
+"""A deck as PDF/UA-1, set by Typst."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+
+import typst
+
+from architecture_slides.deck import Deck, DeckError, check
+
+HERE = Path(__file__).parent
+
+
+def pdf(deck: Deck) -> bytes:
+    """The deck, the same bytes each time.
+
+    Raises:
+        DeckError: as `check`, or a text does not fit its place; the slide and the text are named.
+    """
+    check(deck)
+    try:
+        return bytes(
+            typst.compile(
+                HERE / "deck.typ",
+                font_paths=[Path(str(files("font_lato"))) / "files"],
+                ignore_system_fonts=True,
+                timestamp=0,
+                pdf_standards=["ua-1"],
+                sys_inputs={"deck": json.dumps(asdict(deck), ensure_ascii=False)},
+            )
+        )
+    except typst.TypstError as error:
+        raise DeckError(str(error)) from error

@@ -1,0 +1,174 @@
+"""The decks: what is committed is what their data make, in both languages, and nothing is left unsaid."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+from pptx import Presentation
+
+from architecture_slides import architecture, implementation
+from architecture_slides.__main__ import HERE, decks
+from architecture_slides.content import ContentError, Language, Text, Words, number
+from architecture_slides.deck import Box, Deck, Drawing, Table
+from architecture_slides.implementation import IMPLEMENTATION, Implementation, left_out
+from architecture_slides.limpiapp import LimpiApp
+from architecture_slides.pdf import pdf
+from architecture_slides.presentation import presentation
+
+NAMES = ["limpiapp", "limpiapp.en", "implementation", "implementation.en"]
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[str, Deck]:
+    return decks()
+
+
+def told(deck: Deck) -> Iterator[str]:
+    """Every text of a deck."""
+    for slide in deck.slides:
+        yield slide.title
+        for item in slide.items:
+            for part in item.items if isinstance(item, Drawing) else (item,):
+                if isinstance(part, Box):
+                    yield f"{part.head}\n{part.text}"
+                elif isinstance(part, Table):
+                    yield from (cell for row in part.rows for cell in row)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_committed_files_are_what_is_built(made: dict[str, Deck], name: str) -> None:
+    assert pdf(made[name]) == (HERE / f"{name}.pdf").read_bytes()
+    assert presentation(made[name]) == (HERE / f"{name}.pptx").read_bytes()
+
+
+def test_nothing_else_is_built(made: dict[str, Deck]) -> None:
+    assert list(made) == NAMES
+    files = {path.name for path in HERE.iterdir() if path.suffix in {".pdf", ".pptx"}}
+    assert files == {f"{name}.{kind}" for name in NAMES for kind in ("pdf", "pptx")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_presentation_has_every_slide_its_text_and_words_for_each_diagram(
+    made: dict[str, Deck], name: str
+) -> None:
+    opened = Presentation(io.BytesIO((HERE / f"{name}.pptx").read_bytes()))
+    assert [page.shapes.title.text for page in opened.slides] == [slide.title for slide in made[name].slides]
+    for page, slide in zip(opened.slides, made[name].slides, strict=True):
+        described = [
+            shape._element.nvGrpSpPr.cNvPr.get("descr") for shape in page.shapes if shape.shape_type == 6
+        ]
+        assert described == [item.alt for item in slide.items if isinstance(item, Drawing)]
+        assert all(described)
+        tables = [shape.table for shape in page.shapes if shape.has_table]
+        wanted = [item for item in slide.items if isinstance(item, Table)]
+        assert [[cell.text for cell in table.rows[0].cells] for table in tables] == [
+            list(table.rows[0]) for table in wanted
+        ]
+
+
+@pytest.mark.parametrize("name", ["limpiapp", "implementation"])
+def test_both_languages_have_the_same_slides(made: dict[str, Deck], name: str) -> None:
+    spanish, english = made[name], made[f"{name}.en"]
+    assert len(spanish.slides) == len(english.slides)
+    assert not {slide.title for slide in spanish.slides} & {slide.title for slide in english.slides}
+
+
+def test_everything_of_the_architecture_is_shown(made: dict[str, Deck]) -> None:
+    limpiapp = architecture.read()
+    shown = "\n".join(told(made["limpiapp"]))
+    for each in limpiapp.elements:
+        for text in (each.name.es, each.why.es, each.trigger.es, each.launch):
+            assert text in shown
+        for implemented in each.implementations:
+            assert implemented.name in shown
+    for group in (limpiapp.assumptions, limpiapp.failures, limpiapp.risks, limpiapp.roadmap, limpiapp.adrs):
+        for part in group:
+            assert part.es in shown
+    for requirement in limpiapp.requirements:
+        assert f"«{requirement.quote}»" in shown
+    for connection in limpiapp.connections:
+        assert connection.what.es in shown
+
+
+def test_every_word_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: set[str] = set()
+    look_up = Words.__getitem__
+
+    def noting(self: Words, name: str) -> str:
+        used.add(name)
+        return look_up(self, name)
+
+    monkeypatch.setattr(Words, "__getitem__", noting)
+    limpiapp, of = architecture.read(), implementation.read()
+    LimpiApp(limpiapp, "en").deck()
+    Implementation(of, "en").deck()
+    assert {*limpiapp.words, *of.words} - used == set()
+
+
+def test_a_missing_word_and_a_name_that_nothing_computes_are_told() -> None:
+    words = Words("es", {"a": Text(es="vale {much}", en="worth {much}")}, {"more": 1})
+    with pytest.raises(ContentError, match=r"words\.b: is used and not there"):
+        words["b"]
+    with pytest.raises(ContentError, match=r"'vale \{much\}': 'much' is not computed"):
+        words["a"]
+
+
+def test_a_page_of_which_nothing_is_known_is_refused() -> None:
+    limpiapp = architecture.read()
+    page = limpiapp.pages[0].model_copy(update={"id": "nowhere", "notes": []})
+    with pytest.raises(ContentError, match="pages: nowhere has no notes"):
+        LimpiApp(limpiapp.model_copy(update={"pages": [page]}), "es").deck()
+
+
+def test_a_missing_translation_of_the_implementation_is_refused(tmp_path: Path) -> None:
+    data = yaml.safe_load(IMPLEMENTATION.read_text(encoding="utf-8"))
+    del data["pages"][0]["notes"][1]["points"][0]["en"]
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    with pytest.raises(ContentError, match=r"pages\.0\.notes\.1\.points\.0\.en: Field required"):
+        implementation.read(tmp_path / "a.yaml")
+
+
+def test_what_is_not_measured_yet_is_left_out_and_named(tmp_path: Path) -> None:
+    of = implementation.read()
+    for name in {need for page in of.pages for need in page.needs} - {"load_tests/soak.json"}:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    assert left_out(of) == {}
+    assert left_out(of, tmp_path) == {"summary": "load_tests/soak.json", "soak": "load_tests/soak.json"}
+    assert len(Implementation(of, "es", tmp_path).deck().slides) == len(of.pages) - 2
+
+
+@pytest.mark.parametrize(
+    ("language", "written"), [("en", "1,234.5"), ("es", "1.234,5")], ids=["English", "Spanish"]
+)
+def test_numbers_are_written_as_the_language_does(language: Language, written: str) -> None:
+    assert number(1234.5, language, 1) == written
+
+
+def test_the_command_says_what_it_wrote(tmp_path: Path) -> None:
+    for folder in ("architecture_slides", "load_tests", "propensity", "docs", "deploy/image"):
+        shutil.copytree(
+            ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("*.pptx", "__pycache__")
+        )
+    shutil.copy(ROOT / "README.md", tmp_path)
+    (tmp_path / "load_tests/bulk.json").unlink()
+    done = subprocess.run(
+        [sys.executable, "-m", "architecture_slides"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "slides: wrote limpiapp.pptx, " in done.stdout
+    assert done.stderr == "slides: leaves out options: load_tests/bulk.json is not there yet\n"
+    assert (tmp_path / "architecture_slides/limpiapp.pdf").read_bytes() == (
+        HERE / "limpiapp.pdf"
+    ).read_bytes()
