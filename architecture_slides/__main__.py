@@ -12,6 +12,7 @@ from architecture_slides.implementation import Implementation
 from architecture_slides.limpiapp import LimpiApp
 from architecture_slides.pdf import pdf
 from architecture_slides.presentation import presentation
+from architecture_slides.rules import faults
 
 HERE = Path(__file__).parent
 
@@ -20,14 +21,17 @@ def decks() -> dict[str, Deck]:
     """Each deck by the name of its files.
 
     Raises:
-        ContentError: what it is made of can't be read.
+        ContentError: what it is made of can't be read, or LimpiApp's architecture does not hold.
     """
     limpiapp, of = architecture.read(), implementation.read()
+    if found := faults(limpiapp):
+        raise ContentError(f"{architecture.LIMPIAPP}: {found[0]}")
+    out = implementation.left_out(of)
     return {
         "limpiapp": LimpiApp(limpiapp, "es").deck(),
         "limpiapp.en": LimpiApp(limpiapp, "en").deck(),
-        "implementation": Implementation(of, "es").deck(),
-        "implementation.en": Implementation(of, "en").deck(),
+        "implementation": Implementation(of, "es", out).deck(),
+        "implementation.en": Implementation(of, "en", out).deck(),
     }
 
 

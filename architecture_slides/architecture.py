@@ -26,6 +26,7 @@ class Source(Part):
     name: Name
     owner: Literal["production", "external"]
     flow: str = Field(description="That they come in by.")
+    default_fits: bool = Field(description="Whether the default path keeps the SLA of ingestion.")
     default_path: Text = Field(description="How data come by default.")
     path: Text = Field(description="How they come here.")
 
@@ -59,6 +60,7 @@ class Connection(Part):
     target: str = Field(alias="to")
     what: Text
     often: Text
+    minutes: float | None = Field(None, gt=0, description="Between two times, where it waits for its turn.")
 
 
 class Stage(Part):

@@ -5,6 +5,7 @@ pdf.py and presentation.py write them. Small letters, weak contrast and text tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -17,7 +18,10 @@ LEFT, TOP, RIGHT, BOTTOM = 36, 92, 924, 500
 
 INK, PAPER, DARK, PALE, LINE = "#1b2733", "#ffffff", "#12466b", "#e6eef5", "#5b6b7a"
 GREEN, AMBER = "#dff0e3", "#fdeccb"
+QUIET = "#eeeeee"
 SMALLEST, CONTRAST = 10, 4.5
+LETTER = 0.52
+"""Mean width of a letter, of its size."""
 
 
 class DeckError(Exception):
@@ -125,6 +129,12 @@ def table(
     return Table(LEFT, y, BOTTOM - y, widths, tuple(tuple(row) for row in rows), size)
 
 
+def lines(text: str, size: float, width: float) -> int:
+    """How many lines a text takes, about, and rather too many: the PDF measures, a presentation can't."""
+    letters = (width - 10) / (size * LETTER)
+    return sum(max(1, math.ceil(len(line) / letters)) for line in text.split("\n")) if text else 0
+
+
 def chain(
     steps: Sequence[tuple[str, str]], *, y: float, h: float, size: float, gap: float = 22
 ) -> tuple[Box | Arrow, ...]:
@@ -140,22 +150,18 @@ def chain(
 
 
 def notes(of: Iterable[Note], words: Words, *, y: float, h: float, size: float = 13) -> tuple[Box, ...]:
-    """Notes side by side, `h` high."""
-    given = list(of)
+    """Notes side by side, as high as the longest of them, and `h` at most."""
+    told = [(words.of(note.head), "\n".join(f"• {words.of(point)}" for point in note.points)) for note in of]
     gap = 14
-    width = (RIGHT - LEFT - gap * (len(given) - 1)) / len(given)
+    width = (RIGHT - LEFT - gap * (len(told) - 1)) / len(told)
+    longest = max(
+        lines(head, size, width) * 1.2 + lines(text, size, width) * 1.2 + 0.75 * text.count("•")
+        for head, text in told
+    )
+    high = min(h, longest * size + 16)
     return tuple(
-        Box(
-            LEFT + place * (width + gap),
-            y,
-            width,
-            h,
-            head=words.of(note.head),
-            text="\n".join(f"• {words.of(point)}" for point in note.points),
-            size=size,
-            fill=PALE,
-        )
-        for place, note in enumerate(given)
+        Box(LEFT + place * (width + gap), y, width, high, head, text, size, PALE)
+        for place, (head, text) in enumerate(told)
     )
 
 

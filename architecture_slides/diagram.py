@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from architecture_slides.architecture import Architecture, Diagram
 from architecture_slides.content import Words
 from architecture_slides.deck import AMBER, GREEN, LEFT, PALE, RIGHT, Arrow, Box, Drawing
 
 Place = tuple[int, int]
+FILLS = {"production": GREEN, "external": AMBER, "element": PALE}
 AROUND = 16
 """How far above or below the grid a line goes around, in points."""
+
+BEFORE = 15
+"""How far before its end a line that passes columns turns."""
 
 
 def diagram(
@@ -39,14 +45,19 @@ def diagram(
     for name, (column, row) in of.places.items():
         x, y = LEFT + column * (wide + gap[0]), top + row * (high + gap[1])
         if name in sources:
-            fill = GREEN if sources[name].owner == "production" else AMBER
+            fill = FILLS[sources[name].owner]
             head, text = words.of(sources[name].name), ""
         else:
-            fill, head, text = PALE, words.of(elements[name].name), elements[name].launch
+            fill, head, text = FILLS["element"], words.of(elements[name].name), elements[name].launch
         boxes[name] = Box(x, y, wide, high, head, text, size=10, fill=fill, align="center")
+
+    def shift(source: str) -> float:
+        """Lines from each row turn at a place of their own, so that no two seem to be one."""
+        return gap[0] * 0.7 * ((of.places[source][1] + 0.5) / rows - 0.5)
+
     around = {*of.over, *of.under}
     arrows = [
-        _arrow(boxes[each.source], boxes[each.target])
+        _arrow(boxes[each.source], boxes[each.target], shift(each.source))
         for each in architecture.connections
         if (each.source, each.target) not in around and _free(of.places, each.source, each.target)
     ]
@@ -58,12 +69,11 @@ def diagram(
     return Drawing(words.of(of.alt), (*arrows, *boxes.values()))
 
 
-def legend(words: Words, y: float) -> tuple[Box, ...]:
+def legend(words: Words, y: float, names: Iterable[str] = tuple(FILLS)) -> tuple[Box, ...]:
     """What the colours stand for."""
-    kinds = (("production", GREEN), ("external", AMBER), ("element", PALE))
     return tuple(
-        Box(LEFT + 130 * place, y, 120, 19, text=words[name], size=10, fill=fill, align="center")
-        for place, (name, fill) in enumerate(kinds)
+        Box(LEFT + 130 * place, y, 120, 19, text=words[name], size=10, fill=FILLS[name], align="center")
+        for place, name in enumerate(names)
     )
 
 
@@ -78,7 +88,7 @@ def _free(places: dict[str, Place], source: str, target: str) -> bool:
     return column < to and not any((each, row) in taken for each in range(column + 1, to))
 
 
-def _arrow(one: Box, other: Box) -> Arrow:
+def _arrow(one: Box, other: Box, shift: float) -> Arrow:
     if one.x == other.x:
         middle = one.x + one.w / 2
         down = one.y < other.y
@@ -88,9 +98,8 @@ def _arrow(one: Box, other: Box) -> Arrow:
     start, end = (one.x + one.w, one.y + one.h / 2), (other.x, other.y + other.h / 2)
     if start[1] == end[1]:
         return Arrow((start, end))
-    turn = end[0] - (end[0] - start[0] if other.x - one.x < 2 * one.w else 0) / 2
-    if turn == end[0]:
-        turn = end[0] - 15
+    is_next = other.x - one.x < 2 * one.w
+    turn = shift + ((start[0] + end[0]) / 2 if is_next else end[0] - BEFORE)
     return Arrow((start, (turn, start[1]), (turn, end[1]), end))
 
 

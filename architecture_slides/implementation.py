@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,9 @@ from load_tests.figures import (
     cell,
 )
 from load_tests.report import EXAMPLES, fastest
+from propensity.compiler import GENERATED_ROWS
 from propensity.contract import EXAMPLE
+from propensity.limits import MAX_ROWS, MAX_TABLE_ROWS
 
 IMPLEMENTATION = Path(__file__).with_name("implementation.yaml")
 ROOT = IMPLEMENTATION.parents[1]
@@ -59,7 +62,7 @@ PEERS = [SAME_MODEL, NAIVE, *MODEL_SERVERS]
 NOTES = {
     "design": (370, 130, 15),
     "performance": (416, 84, 15),
-    "batches": (416, 84, 16),
+    "batches": (410, 90, 14),
     "complexity": (404, 96, 15),
     "scaling": (386, 114, 15),
     "options": (366, 134, 16),
@@ -121,8 +124,8 @@ def left_out(of: Told, root: Path = ROOT) -> dict[str, str]:
 class Implementation:
     """The implementation's pages in one language."""
 
-    def __init__(self, of: Told, language: Language, root: Path = ROOT) -> None:
-        self._of, self._language, self._root = of, language, root
+    def __init__(self, of: Told, language: Language, out: Collection[str] = ()) -> None:
+        self._of, self._language, self._out = of, language, out
         self._facts: dict[str, Callable[[], dict[str, str]]] = {
             "summary": self._summary_facts,
             "performance": self._comparison_facts,
@@ -132,6 +135,9 @@ class Implementation:
             "quality": self._quality_facts,
             "soak": self._soak_facts,
             "deployment": self._image_facts,
+            "design": self._design_facts,
+            "api": self._api_facts,
+            "options": self._option_facts,
         }
         self._exhibits: dict[str, Callable[[Words], Sequence[Item]]] = {
             "api": self._api,
@@ -148,15 +154,14 @@ class Implementation:
         }
 
     def deck(self) -> Deck:
-        """All pages whose measurements are there.
+        """All pages but those that are left out.
 
         Raises:
             ContentError: a word is missing, or names what is not computed.
         """
-        out = left_out(self._of, self._root)
         shown = []
         for page in self._of.pages:
-            if page.id in out:
+            if page.id in self._out:
                 continue
             computed = self._facts[page.id]() if page.id in self._facts else {}
             words = Words(self._language, self._of.words, computed)
@@ -165,8 +170,9 @@ class Implementation:
             shown += slides(page, [items], words, source=source, place=NOTES.get(page.id, ALONE))
         return Deck("propensity-bento", self._language, tuple(shown))
 
-    def _json(self, name: str) -> Any:
-        return json.loads((self._root / name).read_bytes())
+    @staticmethod
+    def _json(name: str) -> Any:
+        return json.loads((ROOT / name).read_bytes())
 
     def _number(self, value: float, digits: int = 0) -> str:
         return number(value, self._language, digits)
@@ -197,6 +203,10 @@ class Implementation:
     def _batch_facts(self) -> dict[str, str]:
         measured = Comparison()
         return {
+            "batch_fastest": self._ratio(
+                measured.ratio(THIS, fastest(measured, MODEL_SERVERS, BATCH), BATCH)
+            ),
+            "merged_alone": self._ratio(measured.ratio(THIS, DIRECT, cell(1, 1))),
             "arrow": self._ratio(measured.ratio(ARROW, THIS, BATCH)),
             "merged": self._ratio(measured.ratio(PIPELINE, PIPELINE_DIRECT, C32)),
             "merged_compiled": self._ratio(measured.ratio(THIS, DIRECT, C32)),
@@ -213,6 +223,7 @@ class Implementation:
     def _scaling_facts(self) -> dict[str, str]:
         measured = Scaling()
         return {
+            "loaded_mb": self._number(Comparison().rss_mb(THIS, "loaded", "largest")),
             "worker_mb": self._number(measured.worker_mb()),
             "base_mb": self._number(measured.base_mb()),
             "kappa": self._number(measured.usl(1)[2], 4),
@@ -220,7 +231,8 @@ class Implementation:
 
     def _quality_facts(self) -> dict[str, str]:
         found = self._json("docs/evaluation/evaluation.json")
-        return {"difference": f"{found['max_difference']:.0e}"}
+        largest = found["max_difference"]
+        return {"difference": f"1e{math.ceil(math.log10(largest))}" if largest else "0"}
 
     def _soak_facts(self) -> dict[str, str]:
         soak = self._json("load_tests/soak.json")
@@ -232,20 +244,29 @@ class Implementation:
             "failed_without_a_kill": self._number(soak["failed_without_a_kill"]),
         }
 
+    def _design_facts(self) -> dict[str, str]:
+        return {"generated": self._number(GENERATED_ROWS)}
+
+    def _api_facts(self) -> dict[str, str]:
+        return {"rows": self._number(MAX_ROWS), "table_rows": self._number(MAX_TABLE_ROWS)}
+
+    def _option_facts(self) -> dict[str, str]:
+        summary = self._json("load_tests/options.json")["summary"]
+        return {name: self._number(summary[name]["32"], 2) for name in ("explained", "logged", "challenged")}
+
     def _image_facts(self) -> dict[str, str]:
         image = self._json("deploy/image/image.json")
         return {"image": self._number(image["image_mb"]), "default": self._number(image["default_mb"])}
 
     def _api(self, words: Words) -> Sequence[Item]:
-        readme = (self._root / "README.md").read_text(encoding="utf-8")
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
         answer = re.search(r"```json\n(.*?)\n```", readme, re.DOTALL)
         assert answer  # noqa: S101 - a test compares README and service
-        fields = ", ".join(f'"{name}": {json.dumps(value)}' for name, value in EXAMPLE.items())
-        given = answer[1].replace(",", ", ").replace(":", ": ").replace("propensity: ", "propensity:")
+        given = json.dumps(json.loads(answer[1]))
         paths = [name for name in self._of.words if name.startswith(("GET", "POST"))]
         rows = [(words["endpoint"], words["does"]), *((path, words[path]) for path in paths)]
         return (
-            Box(LEFT, TOP, 500, 112, words["request"], f"{{{fields}}}", 14, PALE),
+            Box(LEFT, TOP, 500, 112, words["request"], json.dumps(EXAMPLE), 14, PALE),
             Box(LEFT + 514, TOP, RIGHT - LEFT - 514, 112, words["answer"], given, 14, PALE),
             table(rows, (1, 3), y=TOP + 130, size=15),
         )
@@ -330,7 +351,7 @@ class Implementation:
             rows.append(
                 (
                     words[form],
-                    f"{self._number(call * 1e6)} µs",
+                    f"{self._number(call * 1e6, 1)} µs",
                     f"{self._number(row * 1e6, 2)} µs",
                     f"{self._number(unit * 1e9, 2)} ns",
                     f"{self._number(100 * residual)} %",
@@ -356,7 +377,7 @@ class Implementation:
         return (shown, drawn)
 
     def _scaling(self, words: Words) -> Sequence[Item]:
-        rows = [(words["load"], words["p99"], words["worker"], words["pods"], words["memory"])]
+        rows = [(words["load"], words["p99"], words["worker"], words["pods"], words["network"])]
         for rps, size, p99_ms in EXAMPLES:
             needed = capacity.plan(rps, p99_ms, size)
             rows.append(
@@ -365,10 +386,10 @@ class Implementation:
                     self._number(p99_ms),
                     f"{self._number(needed.worker.rps)}/s",
                     self._number(needed.pods),
-                    f"{self._number(needed.memory_gb, 1)} GB",
+                    self._number(needed.network_mbit),
                 )
             )
-        shown = Table(LEFT, TOP, 240, (140, 66, 110, 50, 74), tuple(rows), 13)
+        shown = Table(LEFT, TOP, 240, (130, 60, 104, 46, 100), tuple(rows), 13)
         measured = Scaling()
         drawn = chart(
             {
@@ -403,16 +424,16 @@ class Implementation:
         shown = Table(LEFT, TOP, 200, ((RIGHT - LEFT) / 5,) * 5, tuple(rows), 13)
         tenths = found["calibration"]
         calibration = {
-            words["deployed"]: list(zip(tenths["mean_propensity"], tenths["default_rate"], strict=True)),
             words["perfect"]: [(0.0, 0.0), (1.0, 1.0)],
+            words["deployed"]: list(zip(tenths["mean_propensity"], tenths["default_rate"], strict=True)),
         }
         share = (0, 0.25, 0.5, 0.75, 1)
         drawn = chart(
             calibration,
             self._axis(words["mean_propensity"], share, digits=2),
             self._axis(words["default_rate"], share, digits=2),
-            at=(170, TOP + 206),
-            size=(620, 202),
+            at=(270, TOP + 206),
+            size=(420, 202),
             alt=words["evaluation"],
         )
         return (shown, drawn)
@@ -428,7 +449,7 @@ class Implementation:
         files = [(words["file"], words["rows"], words["rows_a_second"], words["memory"])]
         files += [
             (
-                each["kind"].upper() if each["kind"] != "spark" else "Spark",
+                words[each["kind"]],
                 self._number(each["rows"]),
                 self._number(each["rows_per_second"]),
                 f"{self._number(each['memory_mb'])} MB",
@@ -442,8 +463,10 @@ class Implementation:
 
     def _soak(self, words: Words) -> Sequence[Item]:
         found = self._json("load_tests/soak.json")
-        samples = [(each["seconds"] / 60, each) for each in found["samples"]]
-        minutes = self._axis(words["minutes"], range(0, found["seconds"] // 60 + 3, 2))
+        samples = [
+            (each["seconds"] / 60, each) for each in found["samples"] if each["seconds"] <= found["seconds"]
+        ]
+        minutes = self._axis(words["minutes"], range(0, found["seconds"] // 60 + 1, 2))
         rate = chart(
             {words["this bundle"]: [(at, each["requests_per_second"]) for at, each in samples]},
             minutes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
-from architecture_slides.architecture import LIMPIAPP, Architecture, Diagram, Element, Flow, Source
+from architecture_slides.architecture import LIMPIAPP, Architecture, Diagram, Element, Flow
 from architecture_slides.capacity import Plan, plan, sensitivity
 from architecture_slides.content import ContentError, Language, Page, Words, number
 from architecture_slides.deck import (
@@ -17,6 +17,7 @@ from architecture_slides.deck import (
     LINE,
     PALE,
     PAPER,
+    QUIET,
     RIGHT,
     TOP,
     Arrow,
@@ -30,11 +31,11 @@ from architecture_slides.deck import (
     slides,
     table,
 )
-from architecture_slides.diagram import diagram, legend
+from architecture_slides.diagram import FILLS, diagram, legend
 from load_tests.figures import Scaling
 
 SOURCES = {
-    "volume": "python -m architecture_slides.capacity --services-per-day 20000",
+    "volume": "python -m architecture_slides.capacity --services-per-day {large}",
     "latency": "limpiapp.yaml; load_tests/scaling.json (make scaling)",
 }
 """Where the figures of a page come from, if not from limpiapp.yaml alone."""
@@ -79,6 +80,7 @@ class LimpiApp:
             "latency": self._latency,
             "volume": self._volume,
             "traceability": self._traceability,
+            "elements": self._elements_told,
             "implementations": self._implementations,
             "stacks": self._stacks,
             "not_yet": self._not_yet,
@@ -97,9 +99,21 @@ class LimpiApp:
         batch = self._flows["F6"]
         serving = sum(each.budget for each in stream.stages if each.element == "serving")
         return {
-            "requirements": str(len(of.requirements)),
-            "elements": str(len(of.elements)),
-            "connections": str(len(of.connections)),
+            **{
+                name: str(len(getattr(of, name)))
+                for name in (
+                    "requirements",
+                    "sources",
+                    "elements",
+                    "connections",
+                    "not_yet",
+                    "failures",
+                    "adrs",
+                    "risks",
+                    "users",
+                )
+            },
+            "returns": str(len({each.target for each in of.connections} & self._sources.keys())),
             "worst": self._number(max(flow.worst for flow in of.flows if "R3a" in flow.answers)),
             "stream": self._number(stream.worst),
             "stream_sla": self._number(stream.sla),
@@ -108,6 +122,10 @@ class LimpiApp:
             "batch": self._number(batch.worst),
             "batch_sla": self._number(batch.sla),
             "alert": self._number(self._flows["F8"].worst),
+            "stream_alert": self._number(self._flows["F13"].worst),
+            "trapped": str(sum(not each.default_fits for each in of.sources)),
+            "sla": self._number(self._flows["F1"].sla),
+            "fixed": self._number(of.capacity.fixed_usd_month),
             "serving": self._number(serving),
             "measured": self._number(Scaling().median(*MEASURED, "p999_ms"), 1),
             "large": self._number(large.services_per_day),
@@ -129,7 +147,7 @@ class LimpiApp:
         if page.id not in self._exhibits and not page.notes:
             raise ContentError(f"pages: {page.id} has no notes, and nothing is known to be shown there")
         parts = self._exhibits[page.id]() if page.id in self._exhibits else [()]
-        source = SOURCES.get(page.id, LIMPIAPP.name)
+        source = SOURCES.get(page.id, LIMPIAPP.name).format(large=f"{self._large.services_per_day:.0f}")
         return slides(page, parts, self._words, source=source, place=NOTES.get(page.id, ALONE))
 
     def _context(self) -> list[Sequence[Item]]:
@@ -148,21 +166,22 @@ class LimpiApp:
                 words.of(source.name),
                 text,
                 12,
-                self._fill(source),
+                FILLS[source.owner],
                 align="center",
             )
             items += [box, self._level(box, middle)]
         for place, user in enumerate(self._of.users):
             box = Box(
-                704, TOP + 8 + place * 97, 220, 70, words.of(user.name), words.of(user.what), 13, PALE,
+                704, TOP + 2 + place * 77, 220, 62, words.of(user.name), words.of(user.what), 13, QUIET,
                 align="center",
             )  # fmt: skip
             items += [box, self._level(middle, box)]
-        return [(Drawing(words["platform_alt"], (*items, middle)), *legend(words, 482))]
-
-    @staticmethod
-    def _fill(source: Source) -> str:
-        return GREEN if source.owner == "production" else AMBER
+        return [
+            (
+                Drawing(words["platform_alt"], (*items, middle)),
+                *legend(words, 482, ("production", "external")),
+            )
+        ]
 
     @staticmethod
     def _level(one: Box, other: Box) -> Arrow:
@@ -209,7 +228,8 @@ class LimpiApp:
             rows.append(
                 (
                     words.of(source.name),
-                    words.of(source.default_path),
+                    words.of(source.default_path)
+                    + ("" if source.default_fits else f" ({words['too_late']})"),
                     words.of(source.path),
                     words.of(flow.name),
                     f"{self._number(flow.worst)} / {self._number(flow.sla)} min",
@@ -222,7 +242,7 @@ class LimpiApp:
         shown = [flow for flow in self._of.flows if flow.unit == "min" and flow.sla < 1_440]  # noqa: PLR2004
         longest = max(flow.sla for flow in shown)
         fills = {"lag": LIGHT, "interval": AMBER, "work": GREEN}
-        x, wide, pitch = 300, 480, 33
+        x, wide, pitch = 300, 480, 32
         items: list[Box | Arrow] = []
         for place, flow in enumerate(shown):
             y = TOP + place * pitch
@@ -327,6 +347,15 @@ class LimpiApp:
             rows.append((f"{each.id}  {words.of(each)}", f"«{each.quote}»", names, ", ".join(flows)))
         return [(table(rows, (4, 4, 5, 2), size=11),)]
 
+    def _elements_told(self) -> list[Sequence[Item]]:
+        words = self._words
+        rows = [(words["element"], words["does"], words["answers"])]
+        rows += [
+            (words.of(each.name), words.of(each.purpose), ", ".join(each.answers))
+            for each in self._of.elements
+        ]
+        return [(table(rows, (3, 5, 2), size=11),)]
+
     def _implementations(self) -> list[Sequence[Item]]:
         words = self._words
         heads = [words[name] for name in ("element", "managed", "open_source", "launch", "why", "trigger")]
@@ -414,18 +443,18 @@ class LimpiApp:
     def _quantities(self) -> list[Sequence[Item]]:
         words, of = self._words, self._of.capacity
 
-        def shown(value: object) -> str:
+        def shown(name: str, value: object) -> str:
             if isinstance(value, dict):
                 return " + ".join(f"{self._number(count)} {words[kind]}" for kind, count in value.items())
             if isinstance(value, tuple):
                 return f" {words['until']} ".join(map(self._number, value))
             assert isinstance(value, int | float)  # noqa: S101 - the schema has no other kind
-            if value == of.cancel_rate:
+            if name == "cancel_rate":
                 return f"{self._number(100 * value)} %"
             return self._number(value, 0 if value == int(value) else 2)
 
         rows = [[words["quantity"], words["value"]]]
-        rows += [[words[name], shown(value)] for name, value in of if name != "services_per_day"]
+        rows += [[words[name], shown(name, value)] for name, value in of if name != "services_per_day"]
         return [(table(rows, (3, 4), size=14),)]
 
     def _decisions(self) -> list[Sequence[Item]]:
@@ -454,7 +483,7 @@ class LimpiApp:
             return [f"{flow.id}  {words.of(flow.name)}", stages, total]
 
         heads = [words["flow"], words["stages"], f"{words['worst']} / SLA"]
-        return self._tables(heads, [row(flow) for flow in self._of.flows], (2, 6, 1.6), each=6, size=12)
+        return self._tables(heads, [row(flow) for flow in self._of.flows], (2, 6, 1.6), each=7, size=11)
 
     def _connections(self) -> list[Sequence[Item]]:
         words = self._words
@@ -464,7 +493,7 @@ class LimpiApp:
             for each in self._of.connections
         ]
         heads = [words["from"], words["to"], words["what"], words["often"]]
-        return self._tables(heads, rows, (3, 3, 3, 2), each=22)
+        return self._tables(heads, rows, (3, 3, 3, 2), each=23)
 
     def _number(self, value: float, digits: int = 0) -> str:
         return number(value, self._language, digits)

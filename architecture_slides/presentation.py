@@ -33,6 +33,7 @@ from architecture_slides.deck import (
     Line,
     Slide,
     check,
+    lines,
 )
 
 
@@ -66,13 +67,14 @@ def _footer(slide: Slide, number: int) -> str:
 
 
 def _words(frame: Any, box: Box, room: float = 3) -> None:
-
     frame.word_wrap = True
     frame.vertical_anchor = MSO_ANCHOR.MIDDLE if box.align == "center" else MSO_ANCHOR.TOP
     frame.margin_left = frame.margin_right = Pt(5)
     frame.margin_top = frame.margin_bottom = Pt(room)
-    lines = [(box.head, True)] * bool(box.head) + [(line, False) for line in box.text.split("\n") if line]
-    for place, (line, bold) in enumerate(lines):
+    paragraphs = [(box.head, True)] * bool(box.head) + [
+        (line, False) for line in box.text.split("\n") if line
+    ]
+    for place, (line, bold) in enumerate(paragraphs):
         paragraph = frame.paragraphs[0] if place == 0 else frame.add_paragraph()
         paragraph.alignment = PP_ALIGN.CENTER if box.align == "center" else PP_ALIGN.LEFT
         if box.align == "left":
@@ -83,7 +85,6 @@ def _words(frame: Any, box: Box, room: float = 3) -> None:
 
 
 def _add(shapes: Any, item: Item | Arrow | Line) -> None:
-
     if isinstance(item, Box):
         shape = shapes.add_shape(MSO_SHAPE.RECTANGLE, Pt(item.x), Pt(item.y), Pt(item.w), Pt(item.h))
         _plain(shape)
@@ -116,10 +117,20 @@ def _add(shapes: Any, item: Item | Arrow | Line) -> None:
             _add(group.shapes, part)
         group._element.nvGrpSpPr.cNvPr.set("descr", item.alt)
     else:
-        rows, columns = len(item.rows), len(item.widths)
+        natural = [
+            item.size
+            * 1.2
+            * max(lines(words, item.size, width) for words, width in zip(row, item.widths, strict=True))
+            + 4
+            for row in item.rows
+        ]
+        # What is left of the height goes between the rows, as in the PDF.
+        spare = max(0, min(14, (item.h - sum(natural)) / len(natural)))
         frame = shapes.add_table(
-            rows, columns, Pt(item.x), Pt(item.y), Pt(sum(item.widths)), Pt(min(item.h, 32 * rows))
+            len(natural), len(item.widths), Pt(item.x), Pt(item.y), Pt(sum(item.widths)), Pt(item.h)
         )
+        for place, height in enumerate(natural):
+            frame.table.rows[place].height = Pt(height + spare)
         for place, width in enumerate(item.widths):
             frame.table.columns[place].width = Pt(width)
         for row, cells in enumerate(item.rows):
@@ -130,7 +141,9 @@ def _add(shapes: Any, item: Item | Arrow | Line) -> None:
                 cell.fill.fore_color.rgb = _colour(fill)
                 ink = PAPER if row == 0 else INK
                 head, text = (words, "") if row == 0 or column == 0 else ("", words)
-                _words(cell.text_frame, Box(0, 0, 0, 0, head, text, item.size, fill, ink), room=1.5)
+                _words(cell.text_frame, Box(0, 0, 0, 0, head, text, item.size, fill, ink), room=1)
+                cell.vertical_anchor = MSO_ANCHOR.MIDDLE
+                cell.text_frame.paragraphs[0].space_after = Pt(0)
 
 
 def _colour(written: str) -> RGBColor:

@@ -72,6 +72,10 @@ def every_element_can_be_had(a: Architecture) -> Iterator[str]:
         if element.launch not in names:
             yield f"{element.id}: launches with {element.launch!r}, which is none of its implementations"
     known = {element.id: {each.name for each in element.implementations} for element in a.elements}
+    chosen = {(element_id, name) for stack in a.stacks for element_id, name in stack.elements.items()}
+    for element in a.elements:
+        if (element.id, element.launch) not in chosen:
+            yield f"{element.id}: launches with {element.launch!r}, which is in no stack"
     for stack in a.stacks:
         for missing in sorted(known.keys() - stack.elements.keys()):
             yield f"{stack.id}: chooses nothing for {missing}"
@@ -134,6 +138,15 @@ def every_step_is_a_connection(a: Architecture) -> Iterator[str]:
                 yield f"{name}: nothing flows from {one} to {other}"
 
 
+def every_wait_is_that_of_a_connection(a: Architecture) -> Iterator[str]:
+    """A flow waits as long as a connection of its element takes between two times."""
+    for flow in a.flows:
+        for stage in flow.stages:
+            waits = {each.minutes for each in a.connections if stage.element in {each.source, each.target}}
+            if stage.kind == "interval" and stage.budget not in waits:
+                yield f"{flow.id}: waits {stage.budget:g} min at {stage.element}, where no connection does"
+
+
 def both_models_are_complete(a: Architecture) -> Iterator[str]:
     """From an event to an action by way of serving, and from an event to serving by way of the registry."""
     answered = {model.answers for model in a.models}
@@ -160,5 +173,6 @@ RULES = (
     every_source_comes_in_and_goes_back,
     every_sla_fits,
     every_step_is_a_connection,
+    every_wait_is_that_of_a_connection,
     both_models_are_complete,
 )

@@ -8,6 +8,7 @@ nobody up. Not shown: latency in production, throughput, and a broker that fails
 from __future__ import annotations
 
 import json
+import socket
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -20,13 +21,11 @@ from confluent_kafka import OFFSET_STORED, Consumer, Producer, TopicPartition
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
-from load_tests.compare.server import free_port
-
 # BentoML's, in its own code.
 pytestmark = pytest.mark.filterwarnings("ignore:Accessing the 'model_fields' attribute:DeprecationWarning")
 
 EVENTS, DECISIONS = "service-events", "churn-decisions"
-WINDOW_SECONDS, THRESHOLD = 300, 0.5
+WINDOW_SECONDS, THRESHOLD, SCORING_SECONDS = 300, 0.5, 0.12
 COLD = {"earlier_cancellations": 0, "is_cold": True}
 Event = dict[str, Any]
 
@@ -57,9 +56,9 @@ class Churn:
 
     @bentoml.api(route="/v1/predict_batch")  # type: ignore[untyped-decorator]
     def predict_batch(
-        self, applications: list[Features]
+        self, services: list[Features]
     ) -> Annotated[list[Score], ContentType("application/json")]:
-        return [Score(propensity=by_rules(row), model="churn-rules:1") for row in applications]
+        return [Score(propensity=by_rules(row), model="churn-rules:1") for row in services]
 
 
 class Broker:
@@ -105,7 +104,7 @@ def received(of: Consumer) -> Iterator[Event]:
         yield json.loads(message.value() or b"")
 
 
-class Path:
+class ChurnPath:
     """From events to decisions."""
 
     def __init__(
@@ -144,8 +143,8 @@ class Path:
 
     def _scores(self, rows: list[Features]) -> list[dict[str, Any] | None]:
         try:
-            applications = [row.model_dump() for row in rows]
-            answer = self._scorer.post("/v1/predict_batch", json={"applications": applications})
+            services = [row.model_dump() for row in rows]
+            answer = self._scorer.post("/v1/predict_batch", json={"services": services})
             answer.raise_for_status()
         except httpx2.HTTPError:
             return [None] * len(rows)
@@ -165,19 +164,19 @@ class Path:
 
 
 class Backend:
-    """LimpiApp's side: acts once upon each key."""
+    """LimpiApp's side: acts once for a key, whatever was decided to leave alone before."""
 
     def __init__(self, broker: Broker) -> None:
         self._consumer = broker.consumer("backend", DECISIONS)
-        self.seen: dict[str, Event] = {}
+        self.last: dict[str, Event] = {}
         self.actions: list[str] = []
         self.received = 0
 
     def run(self) -> None:
         for decision in received(self._consumer):
             self.received += 1
-            is_new = self.seen.setdefault(decision["key"], decision) is decision
-            if is_new and decision["action"] != "none":
+            self.last[decision["key"]] = decision
+            if decision["action"] != "none" and decision["key"] not in self.actions:
                 self.actions.append(decision["key"])
 
 
@@ -215,29 +214,34 @@ def test_a_service_in_trouble_gets_help_and_a_calm_one_is_left_alone(
     broker: Broker, scorer: TestClient, backend: Backend
 ) -> None:
     broker.send(EVENTS, TROUBLE)
-    path = Path(broker, scorer, KNOWN)
+    path = ChurnPath(broker, scorer, KNOWN)
     path.run()
     backend.run()
     assert backend.actions == ["late/0"]
-    assert backend.seen["late/0"]["score"] == {"propensity": pytest.approx(0.64), "model": "churn-rules:1"}
-    assert backend.seen["calm/0"]["score"]["propensity"] == pytest.approx(0.27)
+    assert backend.last["late/0"]["score"] == {"propensity": pytest.approx(0.64), "model": "churn-rules:1"}
+    assert backend.last["calm/0"]["score"]["propensity"] == pytest.approx(0.27)
+    # Trouble that comes later in the same window is acted upon, too.
+    broker.send(EVENTS, {"calm": [event(2, "calm", "late", 30, minutes=20)]})
+    path.run()
+    backend.run()
+    assert backend.actions == ["late/0", "calm/0"]
     # What has left the window counts no more.
     broker.send(EVENTS, {"late": [event(3, "late", "contact", 20 + WINDOW_SECONDS)]})
     path.run()
     backend.run()
-    assert backend.seen["late/1"]["features"] == {"minutes_late": 0, "contacts": 1, **KNOWN["of late"]}
-    assert backend.actions == ["late/0"]
+    assert backend.last["late/1"]["features"] == {"minutes_late": 0, "contacts": 1, **KNOWN["of late"]}
+    assert backend.actions == ["late/0", "calm/0"]
 
 
 def test_duplicates_and_a_crash_before_the_commit_act_once(
     broker: Broker, scorer: TestClient, backend: Backend
 ) -> None:
     broker.send(EVENTS, {service: events * 2 for service, events in TROUBLE.items()})
-    Path(broker, scorer, KNOWN).run(crash=True)
-    Path(broker, scorer, KNOWN).run()
+    ChurnPath(broker, scorer, KNOWN).run(crash=True)
+    ChurnPath(broker, scorer, KNOWN).run()
     backend.run()
     assert backend.received == 4
-    assert backend.seen["late/0"]["features"]["contacts"] == 1
+    assert backend.last["late/0"]["features"]["contacts"] == 1
     assert backend.actions == ["late/0"]
     # Once committed, none of the six events comes again.
     reader = broker.consumer("churn", EVENTS)
@@ -245,21 +249,29 @@ def test_duplicates_and_a_crash_before_the_commit_act_once(
     assert sum(max(each.offset, 0) for each in committed) == 6
 
 
-def test_without_a_scorer_the_service_goes_on_without_intervention(broker: Broker, backend: Backend) -> None:
+@pytest.mark.parametrize("is_there", [False, True], ids=["nobody there", "silent"])
+def test_without_a_score_in_time_the_service_goes_on_without_intervention(
+    broker: Broker, backend: Backend, is_there: bool
+) -> None:
     broker.send(EVENTS, TROUBLE)
-    with httpx2.Client(base_url=f"http://127.0.0.1:{free_port()}") as nobody:
-        Path(broker, nobody, KNOWN).run()
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if is_there:
+            server.listen()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with httpx2.Client(base_url=url, timeout=SCORING_SECONDS) as scorer:
+            ChurnPath(broker, scorer, KNOWN).run()
     backend.run()
-    assert [(each["action"], each["score"]) for each in backend.seen.values()] == [("none", None)] * 2
-    assert backend.seen["late/0"]["features"]["minutes_late"] == 12
+    assert [(each["action"], each["score"]) for each in backend.last.values()] == [("none", None)] * 2
+    assert backend.last["late/0"]["features"]["minutes_late"] == 12
 
 
 def test_a_customer_without_history_is_scored_by_defaults_and_flagged(
     broker: Broker, scorer: TestClient, backend: Backend
 ) -> None:
     broker.send(EVENTS, TROUBLE)
-    Path(broker, scorer, {}).run()
+    ChurnPath(broker, scorer, {}).run()
     backend.run()
-    assert backend.seen["late/0"]["features"] == {"minutes_late": 12, "contacts": 1, **COLD}
-    assert backend.seen["late/0"]["score"]["propensity"] == pytest.approx(0.44)
+    assert backend.last["late/0"]["features"] == {"minutes_late": 12, "contacts": 1, **COLD}
+    assert backend.last["late/0"]["score"]["propensity"] == pytest.approx(0.44)
     assert backend.actions == []

@@ -6,8 +6,10 @@ import io
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,7 +19,7 @@ from pptx import Presentation
 from architecture_slides import architecture, implementation
 from architecture_slides.__main__ import HERE, decks
 from architecture_slides.content import ContentError, Language, Text, Words, number
-from architecture_slides.deck import Box, Deck, Drawing, Table
+from architecture_slides.deck import Box, Deck, Drawing, Slide, Table
 from architecture_slides.implementation import IMPLEMENTATION, Implementation, left_out
 from architecture_slides.limpiapp import LimpiApp
 from architecture_slides.pdf import pdf
@@ -31,16 +33,25 @@ def made() -> dict[str, Deck]:
     return decks()
 
 
-def told(deck: Deck) -> Iterator[str]:
-    """Every text of a deck."""
-    for slide in deck.slides:
-        yield slide.title
-        for item in slide.items:
-            for part in item.items if isinstance(item, Drawing) else (item,):
-                if isinstance(part, Box):
-                    yield f"{part.head}\n{part.text}"
-                elif isinstance(part, Table):
-                    yield from (cell for row in part.rows for cell in row)
+def told(slide: Slide) -> Iterator[str]:
+    """Every text of a slide below its title, a box's or a cell's at a time."""
+    for item in slide.items:
+        for part in item.items if isinstance(item, Drawing) else (item,):
+            if isinstance(part, Box):
+                yield "\n".join(filter(None, [part.head, *part.text.split("\n")]))
+            elif isinstance(part, Table):
+                yield from (cell for row in part.rows for cell in row)
+
+
+def written_in(shapes: Any) -> Iterator[str]:
+    """Every text of a presentation's shapes that is not empty."""
+    for shape in shapes:
+        if shape.shape_type == 6:
+            yield from written_in(shape.shapes)
+        elif shape.has_table:
+            yield from (cell.text for row in shape.table.rows for cell in row.cells if cell.text)
+        elif shape.has_text_frame and shape.text_frame.text:
+            yield shape.text_frame.text
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,16 +73,15 @@ def test_a_presentation_has_every_slide_its_text_and_words_for_each_diagram(
     opened = Presentation(io.BytesIO((HERE / f"{name}.pptx").read_bytes()))
     assert [page.shapes.title.text for page in opened.slides] == [slide.title for slide in made[name].slides]
     for page, slide in zip(opened.slides, made[name].slides, strict=True):
-        described = [
-            shape._element.nvGrpSpPr.cNvPr.get("descr") for shape in page.shapes if shape.shape_type == 6
+        groups = [shape for shape in page.shapes if shape.shape_type == 6]
+        assert [group._element.nvGrpSpPr.cNvPr.get("descr") for group in groups] == [
+            item.alt for item in slide.items if isinstance(item, Drawing)
         ]
-        assert described == [item.alt for item in slide.items if isinstance(item, Drawing)]
-        assert all(described)
-        tables = [shape.table for shape in page.shapes if shape.has_table]
-        wanted = [item for item in slide.items if isinstance(item, Table)]
-        assert [[cell.text for cell in table.rows[0].cells] for table in tables] == [
-            list(table.rows[0]) for table in wanted
-        ]
+        written = Counter(written_in(page.shapes)) - Counter([slide.title])
+        wanted = Counter(text for text in told(slide) if text)
+        assert wanted - written == Counter()
+        # The footer is all that stands beside.
+        assert [*(written - wanted)] == [f"{opened.slides.index(page) + 1}   {slide.source}"]
 
 
 @pytest.mark.parametrize("name", ["limpiapp", "implementation"])
@@ -82,20 +92,39 @@ def test_both_languages_have_the_same_slides(made: dict[str, Deck], name: str) -
 
 
 def test_everything_of_the_architecture_is_shown(made: dict[str, Deck]) -> None:
-    limpiapp = architecture.read()
-    shown = "\n".join(told(made["limpiapp"]))
+    limpiapp, slides = architecture.read(), made["limpiapp"].slides
+    shown = {text for slide in slides for text in told(slide)}
+    rows = {row for slide in slides for item in slide.items if isinstance(item, Table) for row in item.rows}
+    names = {each.id: each.name.es for each in limpiapp.sources}
+    names |= {each.id: each.name.es for each in limpiapp.elements}
     for each in limpiapp.elements:
-        for text in (each.name.es, each.why.es, each.trigger.es, each.launch):
-            assert text in shown
-        for implemented in each.implementations:
-            assert implemented.name in shown
-    for group in (limpiapp.assumptions, limpiapp.failures, limpiapp.risks, limpiapp.roadmap, limpiapp.adrs):
-        for part in group:
-            assert part.es in shown
-    for requirement in limpiapp.requirements:
-        assert f"«{requirement.quote}»" in shown
+        assert (each.name.es, each.purpose.es, ", ".join(each.answers)) in rows
+        kinds = (
+            ", ".join(one.name for one in each.implementations if one.kind == kind)
+            for kind in ("managed", "open_source")
+        )
+        assert (each.name.es, *kinds, each.launch, each.why.es, each.trigger.es) in rows
     for connection in limpiapp.connections:
-        assert connection.what.es in shown
+        ends = names[connection.source], names[connection.target]
+        assert (*ends, connection.what.es, connection.often.es) in rows
+    for failure in limpiapp.failures:
+        assert (f"{failure.id}  {failure.es}", names[failure.element], failure.response.es) in rows
+    assert {(f"{each.id}  {each.es}", each.consequence.es) for each in limpiapp.adrs} <= rows
+    assert {(f"{each.id}  {each.es}", each.response.es) for each in limpiapp.risks} <= rows
+    assert {each.if_false.es for each in limpiapp.assumptions} <= shown
+    assert {each.instead.es for each in limpiapp.not_yet} <= shown
+    assert {f"«{each.quote}»" for each in limpiapp.requirements} <= shown
+    for phase in limpiapp.roadmap:
+        assert any(text.endswith(f"\n{phase.done_when.es}") for text in shown)
+
+
+def test_an_architecture_that_does_not_hold_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    limpiapp = architecture.read()
+    (first, *others) = limpiapp.flows
+    slow = limpiapp.model_copy(update={"flows": [first.model_copy(update={"sla": 74}), *others]})
+    monkeypatch.setattr(architecture, "read", lambda: slow)
+    with pytest.raises(ContentError, match="F1: takes up to 75 min, its SLA is 74"):
+        decks()
 
 
 def test_every_word_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +172,7 @@ def test_what_is_not_measured_yet_is_left_out_and_named(tmp_path: Path) -> None:
         shutil.copy(ROOT / name, tmp_path / name)
     assert left_out(of) == {}
     assert left_out(of, tmp_path) == {"summary": "load_tests/soak.json", "soak": "load_tests/soak.json"}
-    assert len(Implementation(of, "es", tmp_path).deck().slides) == len(of.pages) - 2
+    assert len(Implementation(of, "es", left_out(of, tmp_path)).deck().slides) == len(of.pages) - 2
 
 
 @pytest.mark.parametrize(
