@@ -5,10 +5,14 @@ pdf.py and presentation.py write them. Small letters, weak contrast and text tha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
 from typing import Literal
+
+from PIL import ImageFont
 
 from architecture_slides.content import Language, Note, Page, Words
 
@@ -20,8 +24,9 @@ INK, PAPER, DARK, PALE, LINE = "#1b2733", "#ffffff", "#12466b", "#e6eef5", "#5b6
 GREEN, AMBER = "#dff0e3", "#fdeccb"
 QUIET = "#eeeeee"
 SMALLEST, CONTRAST = 10, 4.5
-LETTER = 0.52
-"""Mean width of a letter, of its size."""
+FONTS = Path(str(files("font_lato"))) / "files"
+INSET = 11
+"""What a box and a cell keep free of text, left and right together, and a point of doubt."""
 
 
 class DeckError(Exception):
@@ -129,10 +134,26 @@ def table(
     return Table(LEFT, y, BOTTOM - y, widths, tuple(tuple(row) for row in rows), size)
 
 
+@cache
+def _font(size: float) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(FONTS / "Lato-Bold.ttf", size)
+
+
 def lines(text: str, size: float, width: float) -> int:
-    """How many lines a text takes, about, and rather too many: the PDF measures, a presentation can't."""
-    letters = (width - 10) / (size * LETTER)
-    return sum(max(1, math.ceil(len(line) / letters)) for line in text.split("\n")) if text else 0
+    """How many lines a text takes, at most: as if all of it were bold.
+
+    The PDF measures by itself; boxes and a presentation's tables are as high as this says.
+    """
+    count = 0
+    for line in filter(None, text.split("\n")):
+        told = ""
+        count += 1
+        for word in line.split():
+            longer = f"{told} {word}".strip()
+            if told and _font(size).getlength(longer) > width - INSET:
+                count, longer = count + 1, word
+            told = longer
+    return count
 
 
 def chain(

@@ -354,7 +354,7 @@ class LimpiApp:
             (words.of(each.name), words.of(each.purpose), ", ".join(each.answers))
             for each in self._of.elements
         ]
-        return [(table(rows, (3, 5, 2), size=11),)]
+        return [(table(rows, (3, 5, 2), size=10),)]
 
     def _implementations(self) -> list[Sequence[Item]]:
         words = self._words
@@ -393,7 +393,7 @@ class LimpiApp:
             [words.of(each.name), *(stack.elements[each.id] for stack in stacks), each.launch]
             for each in self._of.elements
         ]
-        return [(table(rows, (3.4, 3, 3.4, 3, 3), size=11),)]
+        return [(table(rows, (3.4, 3, 3.4, 3, 3), size=10),)]
 
     def _not_yet(self) -> list[Sequence[Item]]:
         words = self._words
@@ -493,7 +493,7 @@ class LimpiApp:
             for each in self._of.connections
         ]
         heads = [words["from"], words["to"], words["what"], words["often"]]
-        return self._tables(heads, rows, (3, 3, 3, 2), each=23)
+        return self._tables(heads, rows, (3, 3, 3, 2), each=23, size=10)
 
     def _number(self, value: float, digits: int = 0) -> str:
         return number(value, self._language, digits)

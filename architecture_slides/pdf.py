@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from importlib.resources import files
 from pathlib import Path
 
 import typst
 
-from architecture_slides.deck import Deck, DeckError, check
+from architecture_slides.deck import FONTS, Deck, DeckError, check
 
 HERE = Path(__file__).parent
 
@@ -25,7 +24,7 @@ def pdf(deck: Deck) -> bytes:
         return bytes(
             typst.compile(
                 HERE / "deck.typ",
-                font_paths=[Path(str(files("font_lato"))) / "files"],
+                font_paths=[FONTS],
                 ignore_system_fonts=True,
                 timestamp=0,
                 pdf_standards=["ua-1"],

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from architecture_slides.chart import COLOURS, Axis
-from architecture_slides.deck import DARK, PAPER, Box, Deck, DeckError, Drawing, Slide, contrast
+from architecture_slides.deck import DARK, PAPER, Box, Deck, DeckError, Drawing, Slide, contrast, lines
 from architecture_slides.pdf import pdf
 from architecture_slides.presentation import presentation
 
@@ -49,3 +49,9 @@ def test_contrast_is_that_of_wcag() -> None:
     assert contrast("#ffffff", "#000000") == pytest.approx(21)
     assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.01)
     assert min(contrast(colour, PAPER) for colour in COLOURS) > 3
+
+
+def test_lines_are_counted_as_they_break() -> None:
+    assert [lines(text, 12, 100) for text in ("", "one", "one\ntwo")] == [0, 1, 2]
+    assert lines("several words that take more than one line", 12, 100) == 3
+    assert lines("several words that take more than one line", 12, 800) == 1
