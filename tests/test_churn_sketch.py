@@ -84,7 +84,13 @@ class Broker:
         assert producer.flush(10) == 0
 
     def consumer(self, group: str, topic: str) -> Consumer:
-        wanted = {"group.id": group, "auto.offset.reset": "earliest", "enable.auto.commit": False}
+        wanted = {
+            "group.id": group,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            # A fetch that waits for more holds up what is asked on the same connection.
+            "fetch.wait.max.ms": 20,
+        }
         made = Consumer({**self._common, **wanted})
         made.assign([TopicPartition(topic, each, OFFSET_STORED) for each in self._partitions[topic]])
         self._consumers.append(made)
@@ -96,11 +102,16 @@ class Broker:
 
 
 def received(of: Consumer) -> Iterator[Event]:
-    """What has come, until nothing comes for a while."""
-    wait = 5.0
-    while (message := of.poll(wait)) is not None:
+    """What has come by now and was not received yet."""
+    partitions = of.assignment()
+    begin = zip(of.committed(partitions, timeout=10), of.position(partitions), strict=True)
+    ends = [of.get_watermark_offsets(each, timeout=10)[1] for each in partitions]
+    # An offset below zero says that there is none.
+    done = [max(0, committed.offset, position.offset) for committed, position in begin]
+    for _ in range(sum(ends) - sum(done)):
+        message = of.poll(10)
+        assert message is not None
         assert message.error() is None
-        wait = 0.5
         yield json.loads(message.value() or b"")
 
 
