@@ -30,7 +30,7 @@ checks.negative_data_rejection.enabled = false
 
 @pytest.mark.parametrize(
     ("headers", "examples", "at_least"),
-    [(AUTHORIZED, 1_000, 2_000), (METRICS_AUTHORIZED, 20, 300), ({}, 20, 300)],
+    [(AUTHORIZED, 800, 2_000), (METRICS_AUTHORIZED, 20, 300), ({}, 20, 300)],
     ids=["predict", "metrics", "no token"],
 )
 def test_every_answer_conforms_to_the_document(
