@@ -5,7 +5,7 @@ pdf.py and presentation.py write them. Small letters, weak contrast and text tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -116,6 +116,12 @@ class Slide:
     items: tuple[Item, ...]
     source: str = ""
 
+    @property
+    def parts(self) -> Iterator[Box | Arrow | Line | Table]:
+        """What stands on it, alone or in a drawing."""
+        for item in self.items:
+            yield from item.items if isinstance(item, Drawing) else (item,)
+
 
 @dataclass(frozen=True)
 class Deck:
@@ -219,12 +225,11 @@ def check(deck: Deck) -> None:
         DeckError: letters are too small, or contrast too weak; the slide is named.
     """
     for number, slide in enumerate(deck.slides, 1):
-        for item in slide.items:
-            for part in item.items if isinstance(item, Drawing) else (item,):
-                if isinstance(part, Arrow | Line) or (isinstance(part, Box) and not part.head + part.text):
-                    continue
-                where = f"slide {number} ({slide.title!r})"
-                if part.size < SMALLEST:
-                    raise DeckError(f"{where}: {part.size:g} pt is smaller than {SMALLEST} pt")
-                if (found := contrast(part.fill, part.ink)) < CONTRAST:
-                    raise DeckError(f"{where}: {part.ink} on {part.fill} has a contrast of {found:.1f} only")
+        where = f"slide {number} ({slide.title!r})"
+        for part in slide.parts:
+            if isinstance(part, Arrow | Line) or (isinstance(part, Box) and not part.head + part.text):
+                continue
+            if part.size < SMALLEST:
+                raise DeckError(f"{where}: {part.size:g} pt is smaller than {SMALLEST} pt")
+            if (found := contrast(part.fill, part.ink)) < CONTRAST:
+                raise DeckError(f"{where}: {part.ink} on {part.fill} has a contrast of {found:.1f} only")

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import statistics
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +46,16 @@ from load_tests.figures import (
     Scaling,
     cell,
 )
-from load_tests.report import EXAMPLES, fastest
+from load_tests.report import C32, EXAMPLES, digits, fastest, ranked
 from propensity.compiler import GENERATED_ROWS
 from propensity.contract import EXAMPLE
 from propensity.limits import MAX_ROWS, MAX_TABLE_ROWS
 
 IMPLEMENTATION = Path(__file__).with_name("implementation.yaml")
 ROOT = IMPLEMENTATION.parents[1]
-C32 = cell(32, 1)
 BATCH = cell(8, 1_000)
 MODEL = (150, 3)
 """Trees and depth of the model whose cost is drawn."""
-PEERS = [SAME_MODEL, NAIVE, *MODEL_SERVERS]
 
 NOTES = {
     "design": (370, 130, 15),
@@ -178,8 +176,7 @@ class Implementation:
         return number(value, self._language, digits)
 
     def _ratio(self, value: float) -> str:
-        """To as many digits as it deserves."""
-        return self._number(value, 0 if value >= 20 else 1 if value >= 2 else 2)  # noqa: PLR2004
+        return self._number(value, digits(value))
 
     def _comparison_facts(self) -> dict[str, str]:
         measured = Comparison()
@@ -288,23 +285,41 @@ class Implementation:
         """A contender's name in this language; products keep theirs."""
         return words[name] if name in self._of.words else name
 
+    def _rates(
+        self,
+        words: Words,
+        labels: Mapping[str, str],
+        *,
+        at: tuple[float, float],
+        size: tuple[float, float],
+        alt: str,
+    ) -> Drawing:
+        """Single predictions a second by connections, of contenders by their labels."""
+        measured = Comparison()
+        return chart(
+            {
+                label: [(each, measured.rate(name, cell(each, 1))) for each in CONNECTIONS]
+                for name, label in labels.items()
+            },
+            self._axis(words["connections"], CONNECTIONS, log=True),
+            self._axis(words["rate"], (10, 100, 1_000, 10_000), log=True),
+            at=at,
+            size=size,
+            alt=alt,
+        )
+
     def _performance(self, words: Words) -> Sequence[Item]:
         measured = Comparison()
-        peers = sorted(PEERS, key=lambda name: -measured.rate(name, C32))
         rows = [(words["contender"], words["rate"], words["p99"], words["times"])]
-        for name in [THIS, *peers]:
+        for name in [THIS, *ranked(measured)]:
             ratio = "" if name == THIS else f"{self._ratio(measured.ratio(THIS, name, C32))}×"
             rate, p99 = measured.rate(name, C32), measured.median(name, C32, "p99_ms")
             rows.append((self._told(words, name), self._number(rate), self._number(p99), ratio))
         shown = Table(LEFT, TOP, 310, (160, 86, 60, 94), tuple(rows), 12)
         server = fastest(measured, MODEL_SERVERS, C32)
-        drawn = chart(
-            {
-                self._told(words, name): [(each, measured.rate(name, cell(each, 1))) for each in CONNECTIONS]
-                for name in (THIS, SAME_MODEL, server, NAIVE)
-            },
-            self._axis(words["connections"], CONNECTIONS, log=True),
-            self._axis(words["rate"], (10, 100, 1_000, 10_000), log=True),
+        drawn = self._rates(
+            words,
+            {name: self._told(words, name) for name in (THIS, SAME_MODEL, server, NAIVE)},
             at=(456, TOP),
             size=(468, 310),
             alt=words["throughput"],
@@ -329,13 +344,9 @@ class Implementation:
             size=(434, 310),
             alt=words["batches"],
         )
-        merging = chart(
-            {
-                words[f"form: {name}"]: [(each, measured.rate(name, cell(each, 1))) for each in CONNECTIONS]
-                for name in (THIS, DIRECT, PIPELINE, PIPELINE_DIRECT)
-            },
-            self._axis(words["connections"], CONNECTIONS, log=True),
-            self._axis(words["rate"], (10, 100, 1_000, 10_000), log=True),
+        merging = self._rates(
+            words,
+            {name: words[f"form: {name}"] for name in (THIS, DIRECT, PIPELINE, PIPELINE_DIRECT)},
             at=(490, TOP),
             size=(434, 310),
             alt=words["merging"],

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import typst
 
-from architecture_slides.deck import FONTS, Deck, DeckError, check
+from architecture_slides.deck import DARK, FONTS, INK, LINE, PALE, Deck, DeckError, check
 
 HERE = Path(__file__).parent
+PALETTE = {"ink": INK, "dark": DARK, "pale": PALE, "line": LINE}
 
 
 def pdf(deck: Deck) -> bytes:
@@ -28,7 +29,10 @@ def pdf(deck: Deck) -> bytes:
                 ignore_system_fonts=True,
                 timestamp=0,
                 pdf_standards=["ua-1"],
-                sys_inputs={"deck": json.dumps(asdict(deck), ensure_ascii=False)},
+                sys_inputs={
+                    "deck": json.dumps(asdict(deck), ensure_ascii=False),
+                    "palette": json.dumps(PALETTE),
+                },
             )
         )
     except typst.TypstError as error:

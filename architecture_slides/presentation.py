@@ -32,6 +32,7 @@ from architecture_slides.deck import (
     Item,
     Line,
     Slide,
+    Table,
     check,
     lines,
 )
@@ -99,8 +100,8 @@ def _add(shapes: Any, item: Item | Arrow | Line) -> None:
             line.line.color.rgb = _colour(LINE)
             line.line.width = Pt(1.2)
             if place == len(item.points) - 2:
-                end = line.line._get_or_add_ln().makeelement(qn("a:tailEnd"), {"type": "triangle"})
-                line.line._get_or_add_ln().append(end)
+                stroke = line.line._get_or_add_ln()
+                stroke.append(stroke.makeelement(qn("a:tailEnd"), {"type": "triangle"}))
     elif isinstance(item, Line):
         (x, y), *others = item.points
         # A thousandth of a point is exact enough, and whole numbers are asked for.
@@ -117,33 +118,37 @@ def _add(shapes: Any, item: Item | Arrow | Line) -> None:
             _add(group.shapes, part)
         group._element.nvGrpSpPr.cNvPr.set("descr", item.alt)
     else:
-        natural = [
-            item.size
-            * 1.2
-            * max(lines(words, item.size, width) for words, width in zip(row, item.widths, strict=True))
-            + 4
-            for row in item.rows
-        ]
-        # What is left of the height goes between the rows, as in the PDF.
-        spare = max(0, min(14, (item.h - sum(natural)) / len(natural)))
-        frame = shapes.add_table(
-            len(natural), len(item.widths), Pt(item.x), Pt(item.y), Pt(sum(item.widths)), Pt(item.h)
-        )
-        for place, height in enumerate(natural):
-            frame.table.rows[place].height = Pt(height + spare)
-        for place, width in enumerate(item.widths):
-            frame.table.columns[place].width = Pt(width)
-        for row, cells in enumerate(item.rows):
-            for column, words in enumerate(cells):
-                cell = frame.table.cell(row, column)
-                cell.fill.solid()
-                fill = DARK if row == 0 else PALE if row % 2 == 0 else PAPER
-                cell.fill.fore_color.rgb = _colour(fill)
-                ink = PAPER if row == 0 else INK
-                head, text = (words, "") if row == 0 or column == 0 else ("", words)
-                _words(cell.text_frame, Box(0, 0, 0, 0, head, text, item.size, fill, ink), room=1)
-                cell.vertical_anchor = MSO_ANCHOR.MIDDLE
-                cell.text_frame.paragraphs[0].space_after = Pt(0)
+        _add_table(shapes, item)
+
+
+def _add_table(shapes: Any, item: Table) -> None:
+    natural = [
+        item.size
+        * 1.2
+        * max(lines(words, item.size, width) for words, width in zip(row, item.widths, strict=True))
+        + 4
+        for row in item.rows
+    ]
+    # What is left of the height goes between the rows, as in the PDF.
+    spare = max(0, min(14, (item.h - sum(natural)) / len(natural)))
+    frame = shapes.add_table(
+        len(natural), len(item.widths), Pt(item.x), Pt(item.y), Pt(sum(item.widths)), Pt(item.h)
+    )
+    for place, height in enumerate(natural):
+        frame.table.rows[place].height = Pt(height + spare)
+    for place, width in enumerate(item.widths):
+        frame.table.columns[place].width = Pt(width)
+    for row, cells in enumerate(item.rows):
+        for column, words in enumerate(cells):
+            cell = frame.table.cell(row, column)
+            cell.fill.solid()
+            fill = DARK if row == 0 else PALE if row % 2 == 0 else PAPER
+            cell.fill.fore_color.rgb = _colour(fill)
+            ink = PAPER if row == 0 else INK
+            head, text = (words, "") if row == 0 or column == 0 else ("", words)
+            _words(cell.text_frame, Box(0, 0, 0, 0, head, text, item.size, fill, ink), room=1)
+            cell.vertical_anchor = MSO_ANCHOR.MIDDLE
+            cell.text_frame.paragraphs[0].space_after = Pt(0)
 
 
 def _colour(written: str) -> RGBColor:

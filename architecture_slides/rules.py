@@ -30,9 +30,8 @@ def nothing_dangles(a: Architecture) -> Iterator[str]:
     )  # fmt: skip
     for group in groups:
         for name, times in Counter(each.id for each in group).items():
-            if times < 2:  # noqa: PLR2004
-                continue
-            yield f"{name}: stands for {times} things"
+            if times > 1:
+                yield f"{name}: stands for {times} things"
     requirements, elements = {each.id for each in a.requirements}, {each.id for each in a.elements}
     nodes = elements | {each.id for each in a.sources}
     named = [

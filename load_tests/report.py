@@ -42,14 +42,24 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def digits(ratio: float) -> int:
+    """How many decimals a ratio deserves."""
+    return 0 if ratio >= 20 else 1 if ratio >= 2 else 2
+
+
 def times(ratio: float) -> str:
-    """A ratio, to as many digits as it deserves."""
-    return f"{ratio:,.0f}×" if ratio >= 20 else f"{ratio:.1f}×" if ratio >= 2 else f"{ratio:.2f}×"
+    """A ratio, to as many decimals as it deserves."""
+    return f"{ratio:,.{digits(ratio)}f}×"
 
 
 def fastest(comparison: Comparison, names: list[str], of: str) -> str:
     """The contender with the highest rate."""
     return max(names, key=lambda name: comparison.rate(name, of))
+
+
+def ranked(comparison: Comparison) -> list[str]:
+    """The peers that are services, the fastest first."""
+    return sorted((name for name in PEERS if name != ECHO), key=lambda name: -comparison.rate(name, C32))
 
 
 def side_by_side(comparison: Comparison) -> str:
@@ -75,7 +85,6 @@ def side_by_side(comparison: Comparison) -> str:
 
 def summary(comparison: Comparison) -> str:
     """What the README shows: single predictions at 32 connections, the fastest peer first."""
-    peers = sorted((name for name in PEERS if name != ECHO), key=lambda name: -comparison.rate(name, C32))
     rows = [
         [
             name,
@@ -83,7 +92,7 @@ def summary(comparison: Comparison) -> str:
             f"{comparison.median(name, C32, 'p99_ms'):,.0f} ms",
             "" if name == THIS else times(comparison.ratio(THIS, name, C32)),
         ]
-        for name in [THIS, *peers]
+        for name in [THIS, *ranked(comparison)]
     ]
     return table(["one worker, 32 connections", "single predictions/s", "p99", "this bundle is"], rows)
 

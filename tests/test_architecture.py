@@ -145,21 +145,23 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 }
 
 
+def broken(break_it: Callable[[dict[str, Any]], object]) -> Architecture:
+    data = copy.deepcopy(DATA)
+    break_it(data)
+    return Architecture.model_validate(data)
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_each_rule_fires_on_a_broken_copy(name: str) -> None:
     break_it, said = BROKEN[name]
-    data = copy.deepcopy(DATA)
-    break_it(data)
-    assert said in faults(Architecture.model_validate(data))
+    assert said in faults(broken(break_it))
 
 
 def test_no_rule_is_left_untried() -> None:
     fired = set()
     for break_it, said in BROKEN.values():
-        data = copy.deepcopy(DATA)
-        break_it(data)
-        broken = Architecture.model_validate(data)
-        fired |= {rule.__name__ for rule in RULES if said in [*rule(broken)]}
+        copied = broken(break_it)
+        fired |= {rule.__name__ for rule in RULES if said in [*rule(copied)]}
     assert fired == {rule.__name__ for rule in RULES}
 
 

@@ -32,12 +32,11 @@ def made() -> dict[str, Deck]:
 
 def told(slide: Slide) -> Iterator[str]:
     """Every text of a slide below its title, a box's or a cell's at a time."""
-    for item in slide.items:
-        for part in item.items if isinstance(item, Drawing) else (item,):
-            if isinstance(part, Box):
-                yield "\n".join(filter(None, [part.head, *part.text.split("\n")]))
-            elif isinstance(part, Table):
-                yield from (cell for row in part.rows for cell in row)
+    for part in slide.parts:
+        if isinstance(part, Box):
+            yield "\n".join(filter(None, [part.head, *part.text.split("\n")]))
+        elif isinstance(part, Table):
+            yield from (cell for row in part.rows for cell in row)
 
 
 def written_in(shapes: Any) -> Iterator[str]:
