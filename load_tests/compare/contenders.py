@@ -23,7 +23,7 @@ UVICORN = [
     "--port",
     "{port}",
     "--app-dir",
-    "load_tests/compare/peers",
+    "{peers}",
 ]
 BENTOML = ["{bin}/bentoml", "serve", "--host", "127.0.0.1", "--port", "{port}"]
 
@@ -45,7 +45,7 @@ class Contender:
     Attributes:
         name: as in the report.
         requirements: the file that its environment is made of.
-        command: that serves; {bin}, {port} and {folder} are put in.
+        command: that serves; {bin}, {python}, {port}, {folder} and {peers}, that of their scripts, are put in.
         configured: what the report says of its configuration.
         single: how one application is sent; None where only batches are measured.
         batch: how several are sent; None where only single applications are measured.
@@ -195,7 +195,7 @@ CONTENDERS = [
     Contender(
         "LitServe",
         "load_tests/compare/requirements/litserve_batched.txt",
-        ["{python}", "load_tests/compare/peers/litserve_batched.py", "{port}"],
+        ["{python}", "{peers}/litserve_batched.py", "{port}"],
         "1 API server, 1 worker process, batches of up to 64 requests within 5 ms",
         Request("/predict", _NAMED.body, lambda answer: json.loads(answer)["propensities"]),
         Request("/predict", _NAMED.body, lambda answer: json.loads(answer)["propensities"]),
@@ -203,7 +203,7 @@ CONTENDERS = [
     Contender(
         "MLflow",
         "load_tests/compare/requirements/mlflow_model.txt",
-        ["{python}", "load_tests/compare/peers/mlflow_model.py", "{port}", "{folder}/mlflow"],
+        ["{python}", "{peers}/mlflow_model.py", "{port}", "{folder}/mlflow"],
         "`mlflow models serve`, 1 worker",
         _MLFLOW,
         _MLFLOW,
@@ -211,7 +211,7 @@ CONTENDERS = [
     Contender(
         "MLServer",
         "load_tests/compare/requirements/mlserver_settings.txt",
-        ["{python}", "load_tests/compare/peers/mlserver_settings.py", "{port}", "{folder}/mlserver"],
+        ["{python}", "{peers}/mlserver_settings.py", "{port}", "{folder}/mlserver"],
         "scikit-learn runtime, 1 inference process, adaptive batching of up to 64 requests within 5 ms",
         _MLSERVER,
         _MLSERVER,
@@ -220,7 +220,7 @@ CONTENDERS = [
     Contender(
         "Ray Serve",
         "load_tests/compare/requirements/ray_serve.txt",
-        ["{python}", "load_tests/compare/peers/ray_serve.py", "{port}"],
+        ["{python}", "{peers}/ray_serve.py", "{port}"],
         "1 replica, `serve.batch` of up to 64 requests within 5 ms",
         _NAMED,
         _NAMED,

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -100,17 +101,19 @@ def serve(contender: Contender, environment: dict[str, str]) -> Iterator[Server]
         "python": str(bin_folder / "python"),
         "port": str(port),
         "folder": str(HOME),
+        "peers": str(ROOT / "load_tests/compare/peers"),
     }
     command = [part.format(**places) for part in contender.command]
     own = environment | contender.environment | {"PATH": f"{bin_folder}:{environment['PATH']}"}
     log_path = HOME / "logs" / f"{contender.name.replace(' ', '-')}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
     url = f"http://127.0.0.1:{port}"
-    with log_path.open("w") as log:
+    # Some peers write into the folder that they are started in.
+    with tempfile.TemporaryDirectory() as work, log_path.open("w") as log:
         started = time.perf_counter()
         process = psutil.Popen(
             command,
-            cwd=ROOT,
+            cwd=work if contender.is_peer else ROOT,
             env=own,
             stdout=log,
             stderr=log,
