@@ -24,7 +24,6 @@ from typing import Any
 
 import aiohttp
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from load_tests.compare.client import prepare
 from load_tests.compare.contenders import CONTENDERS, THIS
@@ -109,8 +108,10 @@ def single(token: str, name: str = "single", callers: int = 1) -> Kind:
 def kinds(token: str) -> list[Kind]:
     """Every kind of request; most are predictions."""
     rows = [EXAMPLE | {"age": 20 + number % 60} for number in range(1_000)]
-    parquet = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows), parquet)
+    table = pa.Table.from_pylist(rows)
+    arrow = pa.BufferOutputStream()
+    with pa.ipc.new_stream(arrow, table.schema) as writer:
+        writer.write_table(table)
     batch = json.dumps({"applications": rows[:100]}).encode()
     mixed = json.dumps({"applications": [*rows[:50], EXAMPLE | {"age": 3}, 7]}).encode()
     lines = "\n".join(json.dumps(row) for row in rows[:50]).encode()
@@ -119,17 +120,17 @@ def kinds(token: str) -> list[Kind]:
     # Bursts fill the worker now and then; who is sent away then is told so.
     fine, wrong = good.expected, frozenset({400, 429})
     of_ndjson = authorized | {"Content-Type": "application/x-ndjson"}
-    of_parquet = authorized | {"Content-Type": "application/vnd.apache.parquet"}
+    of_arrow = authorized | {"Content-Type": "application/vnd.apache.arrow.stream"}
     return [
         good,
         Kind("batch of 100", 2, fine, many, batch, authorized),
         Kind("batch with invalid rows", 1, fine, many, mixed, authorized),
         Kind("NDJSON of 50", 1, fine, many, lines, of_ndjson),
-        Kind("Parquet of 1,000", 1, fine, many, parquet.getvalue().to_pybytes(), of_parquet),
+        Kind("Arrow of 1,000", 1, fine, many, arrow.getvalue().to_pybytes(), of_arrow),
         Kind("invalid", 1, frozenset({422, 429}), one, b'{"age": 3}', authorized),
         Kind("not JSON", 1, wrong, one, b"\xff\x00{", authorized),
         Kind("a name twice", 1, wrong, one, b'{"age": 3, "age": 4}', authorized),
-        Kind("no Parquet", 1, wrong, many, b"PAR1" + bytes(range(256)) * 8 + b"PAR1", of_parquet),
+        Kind("no Arrow", 1, wrong, many, b"\xff\xff\xff\xff" + bytes(range(256)) * 8, of_arrow),
         Kind("too large", 1, frozenset({413, 429}), one, b" " * (MAX_APPLICATION_BYTES + 1), authorized),
         Kind("no token", 1, frozenset({401}), one, good.body, {"Content-Type": "application/json"}),
         Kind("wrong token", 1, frozenset({401}), one, good.body, {"Authorization": "Bearer wrong"}),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from propensity.contract import Application, Explanation, Row
+from propensity.contract import FEATURES, Application, Explanation, Row
 from propensity.features import Features, Propensities, encode
-from propensity.problem import Kind, Problem
+from propensity.in_flight import Hold, unbounded
+from propensity.problem import OTHER, Kind, Problem
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,22 @@ class Batch:
         return len(self.features) + len(self.problems)
 
     @classmethod
-    def of(cls, rows: Sequence[Row]) -> Batch:
-        """The batch of these rows."""
-        problems = {place: row for place, row in enumerate(rows) if isinstance(row, Problem)}
-        return cls(encode([row for row in rows if isinstance(row, Application)]), problems)
+    def of(cls, rows: Iterable[Row], hold: Hold = unbounded) -> Batch:
+        """The batch of these rows.
+
+        Args:
+            rows: taken one by one.
+            hold: told what the problems among them take, before the next row is taken.
+        """
+        applications: list[Application] = []
+        problems: dict[int, Problem] = {}
+        for place, row in enumerate(rows):
+            if isinstance(row, Problem):
+                hold(row.bytes)
+                problems[place] = row
+            else:
+                applications.append(row)
+        return cls(encode(applications), problems)
 
     @property
     def places(self) -> npt.NDArray[np.intp]:
@@ -100,17 +114,68 @@ class Outcomes:
 
 
 class Answered(NamedTuple):
-    """A request whose rows were predicted, for whoever takes notes of it."""
+    """A request whose rows were predicted, for whoever takes notes of it after it was answered.
 
-    batch: Batch
-    outcomes: Outcomes
+    It outlives the request, so it holds what notes are made of and no more: neither problems nor
+    explanations.
+    """
+
+    features: Features
+    """Of the valid rows, in order."""
+    propensities: Propensities
+    """Of the valid rows; NaN where the model failed."""
+    valid: npt.NDArray[np.int32] | None
+    """The places of the valid rows; None where all are."""
+    problems: Mapping[str, int]
+    """How many rows have a problem of a kind, by its anchor."""
+    fields: Mapping[str, int]
+    """How often a field was refused, by its name; one that the contract does not know is `OTHER`."""
+    threshold: float
+    """On the propensity."""
+    model: str
+    """Model tag."""
     request_id: bytes
     at: float
     """When, in seconds since 1970."""
     seconds: float
     """From its arrival to its prediction."""
 
+    @classmethod
+    def of(cls, batch: Batch, outcomes: Outcomes, request_id: bytes, at: float, seconds: float) -> Answered:
+        """What is noted of a request.
+
+        Args:
+            batch: its rows.
+            outcomes: of them.
+            request_id: what it is called.
+            at: when it was predicted, in seconds since 1970.
+            seconds: from its arrival to its prediction.
+        """
+        propensities, valid = outcomes.propensities, None
+        if batch.problems:
+            places = batch.places
+            propensities, valid = propensities[places], places.astype(np.int32)
+        problems = outcomes.problems.values()
+        return cls(
+            batch.features,
+            propensities,
+            valid,
+            Counter(problem.anchor for problem in problems) if problems else {},
+            refused_fields(problems) if problems else {},
+            outcomes.threshold,
+            outcomes.model,
+            request_id,
+            at,
+            seconds,
+        )
+
     @property
-    def places(self) -> npt.NDArray[np.intp]:
+    def places(self) -> npt.NDArray[np.int32]:
         """The places of the valid rows."""
-        return self.batch.places
+        return np.arange(len(self.features), dtype=np.int32) if self.valid is None else self.valid
+
+
+def refused_fields(problems: Iterable[Problem]) -> Counter[str]:
+    """How often each field was refused; one that the contract does not know is `OTHER`."""
+    fields = (error.field for problem in problems for error in problem.errors or ())
+    return Counter(field if field in FEATURES else OTHER for field in fields)

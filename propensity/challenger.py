@@ -38,10 +38,10 @@ class Challenger:
 
     def predict(self, answered: Sequence[Answered]) -> list[Propensities]:
         """Predict the valid rows of requests that were answered, together; NaN where it fails."""
-        found = self.scorer.predict(np.concatenate([each.batch.features for each in answered]))
-        served = np.concatenate([each.outcomes.propensities[each.places] for each in answered])
-        rows = [len(each.batch.features) for each in answered]
-        thresholds = np.repeat([each.outcomes.threshold for each in answered], rows)
+        found = self.scorer.predict(np.concatenate([each.features for each in answered]))
+        served = np.concatenate([each.propensities for each in answered])
+        rows = [len(each.features) for each in answered]
+        thresholds = np.repeat([each.threshold for each in answered], rows)
         both = ~(np.isnan(found) | np.isnan(served))
         self._rows["failed"].inc(int(np.isnan(found).sum()))
         declines = served[both] >= thresholds[both]

@@ -150,8 +150,10 @@ class Applications(BaseModel):
     applications: list[Application] = Field(min_length=1, max_length=MAX_ROWS)
 
     @staticmethod
-    def rows(body: bytes) -> list[Row]:
+    def rows(body: bytes) -> Iterator[Row]:
         """The rows of a request body that is a batch, in order; a row that is not valid is its problem.
+
+        They are read one by one, as they are asked for.
 
         Raises:
             ProblemError: 400, the body is not JSON; 422, it is not a batch, is empty, or has too many rows.
@@ -160,7 +162,7 @@ class Applications(BaseModel):
             envelope = _Envelope.model_validate(strict_json.parse(body))
         except ValidationError as error:
             raise ProblemError(unprocessable(error)) from None
-        return [read_row(row, number) for number, row in enumerate(envelope.applications)]
+        return (read_row(row, number) for number, row in enumerate(envelope.applications))
 
 
 class _Envelope(BaseModel):

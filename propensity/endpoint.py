@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from types import TracebackType
 from typing import Protocol, TypeVar, cast
 
@@ -23,13 +24,13 @@ from propensity.limits import (
     ANSWER_PIECE_BYTES,
     ANSWER_SECONDS,
     BODY_SECONDS,
+    EXPLANATION_BYTES,
     MAX_ROWS,
     PRESENCE_SECONDS,
 )
 from propensity.problem import RETRY, Kind, Problem, ProblemError
 from propensity.scorer import Scorer
 
-_Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
 
 logger = logging.getLogger("bentoml.propensity")
@@ -98,33 +99,36 @@ class PredictionEndpoint:
         given, wanted = self._formats_of(scope["headers"])
         body = await _read(receive, given.max_bytes, load)
         with _Presence(receive):
-            is_large = len(body) > given.large_bytes
-            batch = await self._in_thread(given.read, body) if is_large else given.read(body)
+            is_large = given.is_large(body)
+            read = partial(given.read, body, load.grow)
+            batch = await self._in_thread(read) if is_large else read()
             scope[ROWS] = batch.rows
-            outcomes = await self._predict(batch, is_explained)
+            outcomes = await self._predict(batch, is_explained, load)
             seconds = time.perf_counter() - began
-            answered = Answered(batch, outcomes, scope.get(REQUEST_ID, b""), time.time(), seconds)
+            answered = Answered.of(batch, outcomes, scope.get(REQUEST_ID, b""), time.time(), seconds)
             for each in self._notes:
                 each.note(answered)
-            answer = await self._in_thread(wanted.write, outcomes) if is_large else wanted.write(outcomes)
+            load.grow(wanted.prediction_bytes * batch.rows)
+            write = partial(wanted.write, outcomes)
+            answer = await self._in_thread(write) if is_large else write()
         return wanted.media_type.encode(), answer
 
-    def _in_thread(self, work: Callable[[_Given], _Made], of: _Given) -> asyncio.Future[_Made]:
-        return asyncio.get_running_loop().run_in_executor(self._threads, work, of)
+    def _in_thread(self, work: Callable[[], _Made]) -> asyncio.Future[_Made]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    async def _predict(self, batch: Batch, is_explained: bool) -> Outcomes:
+    async def _predict(self, batch: Batch, is_explained: bool, load: Load) -> Outcomes:
         # A batch of nothing but problems has nothing to wait for.
         predicted = await self._dispatcher.predict(batch.features) if len(batch.features) else np.empty(0)
-        explained = await self._explain(batch) if is_explained else ()
+        explained = await self._explain(batch, load) if is_explained else ()
         return Outcomes.of(batch, predicted, self._scorer.threshold, self._scorer.model, explained)
 
-    async def _explain(self, batch: Batch) -> Sequence[Explanation]:
+    async def _explain(self, batch: Batch, load: Load) -> Sequence[Explanation]:
         if len(batch.features) > MAX_ROWS:
             detail = f"at most {MAX_ROWS:,} applications are explained at a time; split the batch"
             raise ProblemError.of(Kind.INVALID_APPLICATION, detail)
-        if len(batch.features) == 1:
-            return self._scorer.explain(batch.features)
-        return await self._in_thread(self._scorer.explain, batch.features)
+        load.grow(EXPLANATION_BYTES * len(batch.features))
+        explain = partial(self._scorer.explain, batch.features)
+        return explain() if len(batch.features) == 1 else await self._in_thread(explain)
 
     def _formats_of(self, headers: Iterable[tuple[bytes, bytes]]) -> tuple[Format, Format]:
         """What the body is in, and what the answer is to be in.

@@ -48,8 +48,10 @@ class FollowUp:
         self._thread.start()
 
     def note(self, answered: Answered) -> None:
-        """Follow up the predictions of a request, unless too many wait."""
-        rows = len(answered.batch.features)
+        """Follow up the predictions of a request, unless too many wait or there are none."""
+        rows = len(answered.features)
+        if not rows:
+            return
         if self._taken - self._done + rows > MAX_FOLLOWED_ROWS:
             self._dropped.inc(rows)
             return
@@ -81,7 +83,7 @@ class FollowUp:
         rows = 0
         while self._waiting and rows < MERGED_ROWS:
             taken.append(self._waiting.popleft())
-            rows += len(taken[-1].batch.features)
+            rows += len(taken[-1].features)
         return taken
 
     def _follow(self, answered: list[Answered]) -> None:
@@ -93,7 +95,7 @@ class FollowUp:
             logger.exception("the challenger failed")
         for each, by_challenger in zip(answered, challenged, strict=True):
             if self._log is None:
-                self._done += len(each.batch.features)
+                self._done += len(each.features)
             else:
                 self._log.add(each, by_challenger)
 

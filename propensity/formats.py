@@ -1,4 +1,4 @@
-"""The formats of request and response bodies: JSON, NDJSON, Arrow stream, Parquet. One contract for all."""
+"""The formats of request and response bodies: JSON, NDJSON, Arrow stream. One contract for all."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from itertools import islice
 from propensity import plain_json, strict_json
 from propensity.batch import Batch, Outcomes
 from propensity.contract import Application, Applications, Row, read_row
+from propensity.in_flight import Hold, unbounded
 from propensity.limits import (
     LARGE_BODY_BYTES,
-    LARGE_TABLE_BYTES,
+    LARGE_ROWS,
     MAX_APPLICATION_BYTES,
     MAX_BODY_BYTES,
     MAX_ROWS,
     MAX_TABLE_BYTES,
+    MAX_VALUES,
+    PREDICTION_BYTES,
+    PREDICTION_COLUMN_BYTES,
+    VALUE_BYTES,
 )
 from propensity.problem import Kind, ProblemError
 
@@ -29,11 +34,20 @@ class Format(ABC):
     media_type: str
     name: str
     max_bytes: int = MAX_BODY_BYTES
-    large_bytes: int = LARGE_BODY_BYTES
+    prediction_bytes: int = PREDICTION_BYTES
+    """What a row of the answer takes in memory, about."""
+
+    def is_large(self, body: bytes) -> bool:
+        """Whether a request body should be read and answered beside the event loop."""
+        return len(body) > LARGE_BODY_BYTES or body.count(b"{") > LARGE_ROWS
 
     @abstractmethod
-    def read(self, body: bytes) -> Batch:
+    def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
         """The rows of a request body.
+
+        Args:
+            body: as it came.
+            hold: told what is about to be decoded of it.
 
         Raises:
             ProblemError: 400, it is not of this format; 422, it breaks the contract as a whole.
@@ -55,9 +69,9 @@ class SingleJson(Format):
     name = "JSON"
     max_bytes = MAX_APPLICATION_BYTES
 
-    def read(self, body: bytes) -> Batch:
+    def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
         """The one application."""
-        return Batch.of(Application.rows(body))
+        return Batch.of(Application.rows(body), hold)
 
     def write(self, outcomes: Outcomes) -> bytes:
         """The one prediction."""
@@ -72,10 +86,11 @@ class BatchJson(Format):
     media_type = "application/json"
     name = "JSON"
 
-    def read(self, body: bytes) -> Batch:
+    def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
         """The applications."""
+        hold(_decoded_bytes(body))
         features = plain_json.read_batch(body)
-        return Batch.of(Applications.rows(body)) if features is None else Batch(features, {})
+        return Batch.of(Applications.rows(body), hold) if features is None else Batch(features, {})
 
     def write(self, outcomes: Outcomes) -> bytes:
         """The predictions and problems, and how many are problems."""
@@ -89,8 +104,9 @@ class NdJson(Format):
     media_type = "application/x-ndjson"
     name = "NDJSON"
 
-    def read(self, body: bytes) -> Batch:
+    def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
         """The applications; empty lines are passed over."""
+        hold(_decoded_bytes(body))
         features = plain_json.read_lines(body)
         if features is not None:
             return Batch(features, {})
@@ -102,32 +118,31 @@ class NdJson(Format):
                 Kind.INVALID_APPLICATION,
                 f"the body must hold at most {MAX_ROWS:,} applications; split the batch",
             )
-        return Batch.of([_line(line, number) for number, line in enumerate(lines)])
+        return Batch.of((_line(line, number) for number, line in enumerate(lines)), hold)
 
     def write(self, outcomes: Outcomes) -> bytes:
         """The predictions and problems."""
         return "".join(f"{document}\n" for document in _documents(outcomes)).encode()
 
 
-class _Table(Format):
-    """Columns, named like the fields of an application and of a prediction."""
-
-    max_bytes = MAX_TABLE_BYTES
-    large_bytes = LARGE_TABLE_BYTES
-
-
-class ArrowStream(_Table):
-    """An Arrow IPC stream."""
+class ArrowStream(Format):
+    """An Arrow IPC stream: columns, named like the fields of an application and of a prediction."""
 
     media_type = "application/vnd.apache.arrow.stream"
     name = "Arrow stream"
+    max_bytes = MAX_TABLE_BYTES
+    prediction_bytes = PREDICTION_COLUMN_BYTES
 
-    def read(self, body: bytes) -> Batch:
+    def is_large(self, body: bytes) -> bool:  # noqa: ARG002
+        """Always: how many rows there are does not show from the size."""
+        return True
+
+    def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
         """The rows of the stream."""
         # pyarrow comes with the first table: who sends none need not hold it in memory.
         from propensity import tables  # noqa: PLC0415
 
-        return tables.read(tables.from_stream(body))
+        return tables.read(tables.from_stream(body), hold)
 
     def write(self, outcomes: Outcomes) -> bytes:
         """A table of predictions, and of problems where there are any."""
@@ -136,29 +151,8 @@ class ArrowStream(_Table):
         return tables.to_stream(tables.write(outcomes))
 
 
-class Parquet(_Table):
-    """A Parquet file."""
-
-    media_type = "application/vnd.apache.parquet"
-    name = "Parquet"
-    large_bytes = 0
-    """A small file may hold many rows."""
-
-    def read(self, body: bytes) -> Batch:
-        """The rows of the file."""
-        from propensity import tables  # noqa: PLC0415
-
-        return tables.read(tables.from_parquet(body))
-
-    def write(self, outcomes: Outcomes) -> bytes:
-        """A table of predictions, and of problems where there are any."""
-        from propensity import tables  # noqa: PLC0415
-
-        return tables.to_parquet(tables.write(outcomes))
-
-
 SINGLE = (SingleJson(),)
-BATCH = (BatchJson(), NdJson(), ArrowStream(), Parquet())
+BATCH = (BatchJson(), NdJson(), ArrowStream())
 """The formats of each operation; the first is the default."""
 
 
@@ -187,6 +181,11 @@ def acceptable(accepted: str, given: Format, formats: Mapping[str, Format]) -> F
 
 
 _QUALITY = re.compile(r"[01](\.\d{0,3})?")
+
+
+def _decoded_bytes(text: bytes) -> int:
+    """About what decoding a JSON text takes in memory."""
+    return VALUE_BYTES * min(strict_json.values(text), MAX_VALUES)
 
 
 def _line(line: bytes, number: int) -> Row:

@@ -16,7 +16,7 @@ MAX_FIELDS = 50
 """Fields of one application that are looked at one by one; it has 13."""
 
 MAX_TABLE_ROWS = 100_000
-"""Applications in one request to `predict_batch`, as Arrow or Parquet."""
+"""Applications in one request to `predict_batch`, as Arrow; also read together from a file."""
 
 MAX_TABLE_BYTES = 32 * 1024 * 1024
 """Request body that is a table; 100,000 applications take about 15 MB of Arrow."""
@@ -30,8 +30,29 @@ MAX_IN_FLIGHT = 1_024
 MAX_FOLLOWED_ROWS = 200_000
 """Predictions that wait to be logged or to be challenged; what exceeds it is dropped, and counted."""
 
-MAX_BYTES_IN_FLIGHT = 64 * 1024 * 1024
-"""Request bodies that a worker holds; what exceeds it is answered 429 at once."""
+MAX_BYTES_IN_FLIGHT = 256 * 1024 * 1024
+"""Memory that a worker holds for requests: bodies, what is decoded of them, and answers. It is charged before
+it is taken; what exceeds it is answered 429 at once, and 413 where one request alone does."""
+
+VALUE_BYTES = 64
+"""Charged for each value of a JSON text: what it takes as an object, with its share of rows and features."""
+
+TABLE_ROW_BYTES = 320
+"""Charged for each row of a table: its features, and what checking them takes."""
+
+PROBLEM_BYTES = 1_536
+FIELD_ERROR_BYTES = 896
+"""Charged for the problem of a row, and for each error that it lists, as objects and in the answer."""
+
+POINTER_BYTES = 12
+"""Charged for each character of an error's pointer: the names of fields come from the caller."""
+
+PREDICTION_BYTES = 640
+PREDICTION_COLUMN_BYTES = 96
+"""Charged for each row of an answer, as text and in columns."""
+
+EXPLANATION_BYTES = 8_192
+"""Charged for each row that is explained."""
 
 BODY_SECONDS = 10.0
 """In which the whole request body must have arrived."""
@@ -49,8 +70,9 @@ RETRY_AFTER_SECONDS = 1
 """What a caller is told to wait after 429 and 503."""
 
 LARGE_BODY_BYTES = 256 * 1024
-LARGE_TABLE_BYTES = 4 * 1024 * 1024
-"""Beyond which a body is read and answered in a thread; a few milliseconds are not worth the way."""
+LARGE_ROWS = 256
+"""Beyond which a body is read and answered in a thread; a few milliseconds are not worth the way. A table
+always is: how many rows it has does not show from its size."""
 
 THREADS = 2
 """Beside the event loop: for large bodies, and for model calls that take long."""

@@ -13,13 +13,10 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.context import server_context
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from propensity.problem import PROBLEM, Kind
+from propensity.problem import OTHER, PROBLEM, Kind
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
-
-OTHER = "other"
-"""Stands for every path that nothing is served at: whoever scans for paths must not fill the memory."""
 
 _UNMEASURED = frozenset({"/metrics"})
 

@@ -55,7 +55,8 @@ _PREDICTION_PROBLEMS: _Problems = {
     Kind.SLOW_BODY: (f"The body did not arrive within {BODY_SECONDS:g} s.", {}),
     Kind.LARGE_BODY: (
         f"The body is larger than {MAX_BODY_BYTES:,} bytes, a table than {MAX_TABLE_BYTES:,}, an application"
-        f" alone than {MAX_APPLICATION_BYTES:,}.",
+        f" alone than {MAX_APPLICATION_BYTES:,}; or the request takes more than {MAX_BYTES_IN_FLIGHT:,} bytes"
+        " of memory.",
         {},
     ),
     Kind.NOT_ACCEPTABLE: ("The header Accept asks for none of this operation's formats.", {}),
@@ -65,8 +66,8 @@ _PREDICTION_PROBLEMS: _Problems = {
     ),
     Kind.INVALID_APPLICATION: ("The body breaks the contract; `errors` names each field.", {}),
     Kind.OVERLOADED: (
-        f"More than {MAX_IN_FLIGHT:,} requests, or {MAX_BYTES_IN_FLIGHT:,} bytes of them, are in flight in"
-        " this worker.",
+        f"More than {MAX_IN_FLIGHT:,} requests are in flight in this worker, or they hold more than"
+        f" {MAX_BYTES_IN_FLIGHT:,} bytes of memory.",
         _RETRY_AFTER,
     ),
     Kind.RATE_LIMITED: ("The caller has used up the share that is configured.", _RETRY_AFTER),
@@ -261,10 +262,7 @@ def _text(description: str, lines: list[Any]) -> dict[str, Any]:
 
 def _tables(description: str) -> dict[str, Any]:
     # Binary: OpenAPI 3.1 has no type for it.
-    return {
-        media_type: {"schema": {"description": description}}
-        for media_type in (formats.ArrowStream.media_type, formats.Parquet.media_type)
-    }
+    return {formats.ArrowStream.media_type: {"schema": {"description": description}}}
 
 
 def _model() -> dict[str, Any]:

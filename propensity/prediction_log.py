@@ -86,7 +86,7 @@ class PredictionLog:
             challenged: what a challenger predicts for its valid rows.
         """
         self._answered.append((answered, challenged))
-        self.rows += len(answered.batch.features)
+        self.rows += len(answered.features)
 
     def write(self, challenger: Scorer | None) -> None:
         """Write what has been kept into a file of its own.
@@ -122,8 +122,8 @@ class PredictionLog:
         import pyarrow as pa  # noqa: PLC0415
 
         kept = [answered for answered, _ in self._answered]
-        rows = [len(answered.batch.features) for answered in kept]
-        features = np.concatenate([answered.batch.features for answered in kept])
+        rows = [len(answered.features) for answered in kept]
+        features = np.concatenate([answered.features for answered in kept])
 
         def of_each(values: list[Any], kind: pa.DataType) -> pa.Array:
             return pa.array(values, kind).take(pa.array(np.repeat(np.arange(len(kept)), rows)))
@@ -136,23 +136,20 @@ class PredictionLog:
             REQUEST_ID: of_each(ids, pa.string()),
             "row": np.concatenate([answered.places for answered in kept]).astype(np.int32),
             "predicted_at": of_each(times, pa.timestamp("us", "UTC")),
-            "model": of_each([answered.outcomes.model for answered in kept], pa.string()).dictionary_encode(),
+            "model": of_each([answered.model for answered in kept], pa.string()).dictionary_encode(),
         }
         for place, field in enumerate(COLUMNS):
             if field not in self._omitted:
                 columns[field] = self._column(field, features[:, place])
-        propensities = np.concatenate([answered.outcomes.propensities[answered.places] for answered in kept])
-        thresholds = np.repeat([answered.outcomes.threshold for answered in kept], rows)
+        propensities = np.concatenate([answered.propensities for answered in kept])
+        thresholds = np.repeat([answered.threshold for answered in kept], rows)
         columns |= {
             "propensity": pa.array(propensities, from_pandas=True),
             "decision": _decisions(propensities, thresholds),
             "ms": of_each([answered.seconds * 1_000 for answered in kept], pa.float32()),
         }
         challenged = np.concatenate(
-            [
-                np.full(len(answered.batch.features), np.nan) if by is None else by
-                for answered, by in self._answered
-            ]
+            [np.full(len(answered.features), np.nan) if by is None else by for answered, by in self._answered]
         )
         # There in any case: a query need not know whether there was a challenger.
         tags = [None if challenger is None else challenger.model] * len(features)

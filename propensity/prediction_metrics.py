@@ -7,7 +7,6 @@ take a tenth of its time.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, get_args
@@ -15,14 +14,13 @@ from typing import Any, get_args
 import numpy as np
 from bentoml._internal.configuration.containers import BentoMLContainer
 
-from propensity.batch import Answered
+from propensity.batch import Answered, refused_fields
 from propensity.contract import FEATURES, Decision
 from propensity.dispatcher import Dispatcher
 from propensity.drift_metrics import DriftMetrics
 from propensity.features import Propensities
 from propensity.manifest import ServedManifest
-from propensity.metrics import OTHER
-from propensity.problem import Kind, Problem
+from propensity.problem import OTHER, Kind, Problem
 
 WRITE_SECONDS = 0.1
 
@@ -97,11 +95,13 @@ class PredictionMetrics:
         """Count a request, and what was predicted for it."""
         self._noted.append(answered)
 
-    def refuse(self, *problems: Problem) -> None:
-        """Count the fields that problems refuse."""
-        fields = [error.field for problem in problems for error in problem.errors or ()]
-        for field, times in Counter(field if field in FEATURES else OTHER for field in fields).items():
-            self._invalid.labels(field=field).inc(times)
+    def refuse(self, problem: Problem) -> None:
+        """Count the fields that the problem of a whole request refuses."""
+        self._count_fields(refused_fields([problem]))
+
+    def _count_fields(self, times: Mapping[str, int]) -> None:
+        for field, count in times.items():
+            self._invalid.labels(field=field).inc(count)
 
     def stop(self) -> None:
         """Write what has been noted, and no more."""
@@ -121,23 +121,25 @@ class PredictionMetrics:
         noted, self._noted = self._noted, []
         if not noted:
             return
-        if sum(each.batch.rows for each in noted) <= INSTANT_ROWS:
+        if sum(len(each.features) for each in noted) <= INSTANT_ROWS:
             self._count(noted)
         else:
             self._threads.submit(self._count, noted)
 
     def _count(self, noted: Sequence[Answered]) -> None:
-        features = np.concatenate([each.batch.features for each in noted])
-        outcomes = [each.outcomes for each in noted]
-        propensities = np.concatenate([each.propensities for each in outcomes])
-        propensities = propensities[~np.isnan(propensities)]
-        declined = sum(int(each.declined.sum()) for each in outcomes)
+        features = np.concatenate([each.features for each in noted])
+        propensities = np.concatenate([each.propensities for each in noted])
+        thresholds = np.repeat([each.threshold for each in noted], [len(each.features) for each in noted])
+        # NaN, where the model failed, is on no side of it.
+        declined = int((propensities >= thresholds).sum())
+        approved = int((propensities < thresholds).sum())
         self._rows[DECLINE].inc(declined)
-        self._rows[APPROVE].inc(len(propensities) - declined)
-        problems = [problem for each in outcomes for problem in each.problems.values()]
-        for anchor, rows in Counter(problem.anchor for problem in problems).items():
-            self._rows[anchor].inc(rows)
-        self.refuse(*problems)
+        self._rows[APPROVE].inc(approved)
+        for each in noted:
+            for anchor, rows in each.problems.items():
+                self._rows[anchor].inc(rows)
+            self._count_fields(each.fields)
+        propensities = propensities[~np.isnan(propensities)]
         observe(self._predicted, propensities)
         self.drift.count(features, propensities)
 

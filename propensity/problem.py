@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from propensity.limits import RETRY_AFTER_SECONDS
+from propensity.limits import FIELD_ERROR_BYTES, POINTER_BYTES, PROBLEM_BYTES, RETRY_AFTER_SECONDS
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -22,6 +22,10 @@ MAX_ERRORS = 50
 
 MAX_NAME = 100
 """Characters of a field's name that a problem repeats; a caller may have sent a name of any length."""
+
+OTHER = "other"
+"""Stands in metrics for whatever field or path a caller named and nobody knows: whoever makes names up must
+not fill the memory."""
 
 PROBLEM = "propensity.problem"
 """Key of the ASGI scope: the kind of problem that a request is answered with."""
@@ -176,6 +180,14 @@ class Problem(BaseModel):
     def anchor(self) -> str:
         """The kind of problem, by its place on the page."""
         return self.type.removeprefix(f"{PAGE}#")
+
+    @property
+    def bytes(self) -> int:
+        """About what it takes in memory, as an object and in an answer."""
+        errors = self.errors or ()
+        # Python gives each character of a text four bytes where one needs more than two.
+        pointers = sum(len(error.pointer) * (1 if error.pointer.isascii() else 4) for error in errors)
+        return PROBLEM_BYTES + FIELD_ERROR_BYTES * len(errors) + POINTER_BYTES * pointers
 
     def response(self, headers: Mapping[str, str] | None = None) -> Response:
         """This problem as the answer to a request."""

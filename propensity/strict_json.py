@@ -8,6 +8,14 @@ from propensity.limits import MAX_ROWS, MAX_VALUES
 from propensity.problem import Kind, ProblemError
 
 
+def values(text: bytes) -> int:
+    """How many values a JSON text holds at most, before any memory is taken for them.
+
+    Each but the first stands behind a comma or a bracket.
+    """
+    return 1 + sum(map(text.count, (b",", b"{", b"[")))
+
+
 def parse(text: bytes, what: str = "the body") -> object:
     """What a JSON text stands for. NaN and infinities pass: the contract refuses them by field.
 
@@ -19,8 +27,7 @@ def parse(text: bytes, what: str = "the body") -> object:
         ProblemError: 400, it is not JSON, is nested too deeply, or has a name twice in an object; 422, it
             holds more values than any batch does.
     """
-    # Each value but the first stands behind a comma or a bracket: counted before any memory is taken.
-    if sum(map(text.count, (b",", b"{", b"["))) > MAX_VALUES:
+    if values(text) > MAX_VALUES:
         detail = f"{what} holds more values than {MAX_ROWS:,} applications have; split the batch"
         raise ProblemError.of(Kind.INVALID_APPLICATION, detail)
     try:

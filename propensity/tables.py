@@ -1,4 +1,4 @@
-"""Tables: applications and predictions as Arrow columns, in a stream or in a Parquet file.
+"""Tables: applications and predictions as Arrow columns.
 
 The vectorised checks only pick out the rows that may be wrong; what is wrong with them, the contract says,
 in the same words as for JSON.
@@ -15,14 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from propensity import parquet_footer as footer
 from propensity.batch import Batch, Outcomes
 from propensity.contract import CATEGORIES, FEATURES, NULLABLE, read_row
 from propensity.features import COLUMNS, breaks_bounds
-from propensity.limits import MAX_TABLE_BYTES, MAX_TABLE_ROWS
+from propensity.in_flight import Hold, unbounded
+from propensity.limits import MAX_TABLE_ROWS, TABLE_ROW_BYTES
 from propensity.problem import MAX_ERRORS, FieldError, Kind, Problem, ProblemError
 
 _NULLABLE = np.array([[name in NULLABLE] for name in COLUMNS])
@@ -54,33 +53,6 @@ def from_stream(body: bytes) -> pa.Table:
             table = reader.read_all()
         _check_rows(table.num_rows)
         # A stream states offsets and lengths, and pyarrow believes them until told to look.
-        table.validate(full=True)
-    return table
-
-
-def from_parquet(body: bytes) -> pa.Table:
-    """The table of a Parquet file.
-
-    Raises:
-        ProblemError: 400, it is none; 413, it would unpack to too much; 415, it is compressed by a codec that
-            may; 422, it breaks the contract as a whole.
-    """
-    with _refusing("a Parquet file"):
-        if not footer.codecs(body) <= {footer.UNCOMPRESSED, footer.SNAPPY}:
-            raise ProblemError.of(
-                Kind.UNSUPPORTED_FORMAT, "send the Parquet file compressed with snappy, or uncompressed"
-            )
-        file = pq.ParquetFile(pa.BufferReader(body))
-        check_schema(file.schema_arrow)
-        _check_rows(file.metadata.num_rows)
-        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
-        if sum(group.total_byte_size for group in groups) > MAX_TABLE_BYTES:
-            raise ProblemError.of(
-                Kind.LARGE_BODY, f"the table is larger than {MAX_TABLE_BYTES:,} bytes; split the batch"
-            )
-        # As dictionaries: a text that each row repeats is kept once.
-        texts = [name for name in file.schema_arrow.names if name in CATEGORIES]
-        table = pq.ParquetFile(pa.BufferReader(body), read_dictionary=texts).read(use_threads=False)
         table.validate(full=True)
     return table
 
@@ -178,8 +150,14 @@ def _check_rows(rows: int) -> None:
         )
 
 
-def read(table: pa.Table) -> Batch:
-    """The rows of a table whose columns have been checked."""
+def read(table: pa.Table, hold: Hold = unbounded) -> Batch:
+    """The rows of a table whose columns have been checked.
+
+    Args:
+        table: of applications.
+        hold: told what its rows, and the problems among them, take in memory.
+    """
+    hold(TABLE_ROW_BYTES * table.num_rows)
     features = np.empty((len(COLUMNS), table.num_rows))
     missing = np.zeros(features.shape, dtype=bool)
     columns = dict(zip(table.column_names, table.columns, strict=True))
@@ -199,6 +177,7 @@ def read(table: pa.Table) -> Batch:
     for number in np.flatnonzero(doubtful).tolist():
         row = read_row(_row(features[:, number].tolist(), missing[:, number].tolist()), number)
         if isinstance(row, Problem):
+            hold(row.bytes)
             problems[number] = row
             valid[number] = False
     return Batch(features.T[valid] if problems else features.T, problems)
@@ -286,10 +265,3 @@ def to_stream(table: pa.Table) -> bytes:
     with pa.ipc.new_stream(stream, table.schema) as writer:
         writer.write_table(table)
     return stream.getvalue()
-
-
-def to_parquet(table: pa.Table) -> bytes:
-    """A table as a Parquet file."""
-    file = io.BytesIO()
-    pq.write_table(table, file)
-    return file.getvalue()

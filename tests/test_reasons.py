@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Iterator
@@ -11,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from conftest import AUTHORIZED
 from starlette.testclient import TestClient
+from test_formats import stream
 
 from propensity.compiled import CompiledForm
 from propensity.compiler import compile_pipeline, generated
@@ -130,14 +129,14 @@ def rows_of(answer: Any, media_type: str) -> Iterator[dict[str, Any]]:
     elif media_type == "application/x-ndjson":
         yield from map(json.loads, answer.text.splitlines())
     else:
-        for row in pq.read_table(io.BytesIO(answer.content)).to_pylist():
+        for row in pa.ipc.open_stream(answer.content).read_all().to_pylist():
             assert (row["problem"] is None) != (row["explanation"] is None)
             explanation = row["explanation"]
             yield {"explanation": json.loads(explanation)} if explanation else json.loads(row["problem"])
 
 
 @pytest.mark.parametrize(
-    "media_type", ["application/json", "application/x-ndjson", "application/vnd.apache.parquet"]
+    "media_type", ["application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"]
 )
 def test_each_row_of_a_batch_is_explained_in_its_place(client: TestClient, media_type: str) -> None:
     applications = [EXAMPLE, EXAMPLE | {"age": 7}, EXAMPLE | {"income": None}]
@@ -172,9 +171,10 @@ def test_a_query_that_is_not_understood_is_refused(client: TestClient, query: st
 
 def test_more_rows_than_are_explained_at_a_time_are_refused(client: TestClient) -> None:
     columns = {name: [value] * (MAX_ROWS + 1) for name, value in EXAMPLE.items()}
-    stream = io.BytesIO()
-    pq.write_table(pa.table(columns), stream)
-    body = {"content": stream.getvalue(), "headers": {"Content-Type": "application/vnd.apache.parquet"}}
+    body = {
+        "content": stream(pa.table(columns)),
+        "headers": {"Content-Type": "application/vnd.apache.arrow.stream"},
+    }
     answer = asked(client, "/v1/predict_batch?explain=true", **body)
     assert answer.status_code == 422
     assert answer.json()["detail"] == "at most 10,000 applications are explained at a time; split the batch"

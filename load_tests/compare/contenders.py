@@ -45,7 +45,8 @@ class Contender:
     Attributes:
         name: as in the report.
         requirements: the file that its environment is made of.
-        command: that serves; {bin}, {python}, {port}, {folder} and {peers}, that of their scripts, are put in.
+        command: that serves; {bin}, {python}, {port}, {folder}, and {peers}, that of their scripts, are put
+            in.
         configured: what the report says of its configuration.
         single: how one application is sent; None where only batches are measured.
         batch: how several are sent; None where only single applications are measured.
