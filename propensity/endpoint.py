@@ -7,9 +7,11 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
+from difflib import get_close_matches
 from functools import partial
 from types import TracebackType
 from typing import Protocol, TypeVar, cast
+from urllib.parse import parse_qsl
 
 import numpy as np
 from starlette.types import Receive, Scope, Send
@@ -25,10 +27,11 @@ from propensity.limits import (
     ANSWER_SECONDS,
     BODY_SECONDS,
     EXPLANATION_BYTES,
+    MAX_PARAMETERS,
     MAX_ROWS,
     PRESENCE_SECONDS,
 )
-from propensity.problem import RETRY, Kind, Problem, ProblemError
+from propensity.problem import MAX_NAME, RETRY, Kind, Problem, ProblemError
 from propensity.scorer import Scorer
 
 _Made = TypeVar("_Made")
@@ -161,18 +164,42 @@ def _asks_to_explain(query: bytes) -> bool:
     """Whether the query string asks for explanations.
 
     Raises:
-        ProblemError: 400, it asks for anything else.
+        ProblemError: 400, it asks for them wrongly.
     """
-    if not query:
-        return False
     asked = _EXPLAIN.get(query)
-    if asked is None:
-        detail = "the query string may be explain=true or explain=false, and nothing else"
+    return _read_query(query) if asked is None else asked
+
+
+_EXPLAIN = {b"": False, b"explain=true": True, b"explain=false": False}
+
+
+def _read_query(query: bytes) -> bool:
+    try:
+        parameters = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+    except ValueError:
+        detail = f"the query string has more than {MAX_PARAMETERS} parameters; only explain counts"
+        raise ProblemError.of(Kind.INVALID_QUERY, detail) from None
+    asked = None
+    for name, value in parameters:
+        lower = name[:MAX_NAME].casefold()
+        if "explain" not in lower and not get_close_matches(lower, ["explain"], cutoff=_LIKENESS):
+            # What gateways, trackers and caches add must not cost a prediction.
+            continue
+        if name != "explain":
+            detail = f"{name[:MAX_NAME]!r} looks like explain; send explain=true or explain=false"
+        elif value not in ("true", "false"):
+            detail = f"explain is {value[:MAX_NAME]!r}; send explain=true or explain=false"
+        elif asked is not None:
+            detail = "explain stands twice; send explain=true or explain=false once"
+        else:
+            asked = value == "true"
+            continue
         raise ProblemError.of(Kind.INVALID_QUERY, detail)
-    return asked
+    return bool(asked)
 
 
-_EXPLAIN = {b"explain=true": True, b"explain=false": False}
+_LIKENESS = 0.73
+"""Of a name to `explain`, from which on it is `explain` misspelt: so is `explanations`, and not `plan`."""
 
 
 class _Presence:

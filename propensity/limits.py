@@ -9,6 +9,9 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_APPLICATION_BYTES = 64 * 1024
 """Request body to `predict`; an application takes about 250 bytes of JSON."""
 
+MAX_PARAMETERS = 50
+"""In a query string; one is known."""
+
 MAX_VALUES = 20 * MAX_ROWS
 """Objects, arrays, names and values in one JSON text; an application has 14."""
 

@@ -49,7 +49,7 @@ _REFUSALS: _Problems = {
     Kind.KEYS_UNAVAILABLE: ("The keys of the issuer of JWTs can not be had.", _RETRY_AFTER),
 }
 _PREDICTION_PROBLEMS: _Problems = {
-    Kind.INVALID_QUERY: ("The query string asks for something else than `explain`.", {}),
+    Kind.INVALID_QUERY: ("The query string asks for explanations wrongly.", {}),
     Kind.UNREADABLE_BODY: ("The body is not what its Content-Type says, or did not arrive whole.", {}),
     **_REFUSALS,
     Kind.SLOW_BODY: (f"The body did not arrive within {BODY_SECONDS:g} s.", {}),
@@ -177,7 +177,8 @@ _EXPLAIN = [
         "in": "query",
         "description": (
             "Whether each prediction comes with its explanation: what each field contributes to it, and"
-            f" reason codes in English and Spanish. Of at most {MAX_ROWS:,} applications at a time."
+            f" reason codes in English and Spanish. Of at most {MAX_ROWS:,} applications at a time. Other"
+            " parameters are passed over; one that looks like `explain` misspelt is refused."
         ),
         "schema": {"type": "string", "enum": ["true", "false"], "default": "false"},
     }

@@ -46,7 +46,8 @@ class Kind(Enum):
     INVALID_QUERY = (
         400,
         "The query string is not valid",
-        "It has one parameter, `explain`, which is `true` or `false`. Correct it, or leave it out.",
+        "The one parameter that counts is `explain`, once, `true` or `false`. Correct it, or leave it out;"
+        " others are passed over, but not what looks like `explain` misspelt.",
     )
     UNAUTHENTICATED = (
         401,

@@ -161,12 +161,38 @@ def test_a_table_without_explanations_has_no_column_for_them(client: TestClient)
         assert reader.schema.names == ["propensity", "decision", "threshold", "model", "problem"]
 
 
-@pytest.mark.parametrize("query", ["explain=yes", "explian=true", "explain=true&explain=true", "explain"])
-def test_a_query_that_is_not_understood_is_refused(client: TestClient, query: str) -> None:
+@pytest.mark.parametrize(
+    "query",
+    ["explain=yes", "explain=1", "explain=True", "explain=TRUE", "explain=", "explain", "explain=true%20",
+     "explain=true;x=1", "explain=true%26", "Explain=true", "EXPLAIN=true", "explian=true", "expain=1",
+     "explains", "explanation=true", "explanations=true", "xplain=true", "explain[]=true", "?explain=true",
+     "%3Fexplain=true", "amp;explain=true", "explain%3Dtrue", "with_explain=true", "a=b&explian=true",
+     "explain=true&explain=true", "explain=false&x=1&explain=true", "e%78plian=true"],
+)  # fmt: skip
+def test_explanations_that_are_asked_for_wrongly_are_refused(client: TestClient, query: str) -> None:
     answer = asked(client, f"/v1/predict?{query}", json=EXAMPLE)
     assert answer.status_code == 400
     assert answer.json()["type"] == "/problems#invalid-query"
     assert "explain=true or explain=false" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("query", "is_explained"),
+    [("", False), ("utm_source=x", False), ("utm_source=explain", False), ("x", False), ("&", False),
+     ("?", False), ("&&=&", False), ("%00=%ff&\xe9", False), ("plan=gold&lang=en&expires=1", False),
+     ("explain=false&utm_source=x", False), ("explain=true&utm_source=x", True), ("_=1&explain=true", True),
+     ("explain=true&", True), ("&explain=true", True), ("e%78plain=tr%75e", True), ("a=1&a=2", False)],
+)  # fmt: skip
+def test_other_parameters_are_passed_over(client: TestClient, query: str, is_explained: bool) -> None:
+    answer = asked(client, f"/v1/predict?{query}", json=EXAMPLE)
+    assert answer.status_code == 200
+    assert ("explanation" in answer.json()) == is_explained
+
+
+def test_parameters_are_bounded(client: TestClient) -> None:
+    answer = asked(client, "/v1/predict?" + "&".join(f"p{number}=1" for number in range(60)), json=EXAMPLE)
+    assert answer.status_code == 400
+    assert answer.json()["detail"] == "the query string has more than 50 parameters; only explain counts"
 
 
 def test_more_rows_than_are_explained_at_a_time_are_refused(client: TestClient) -> None:
