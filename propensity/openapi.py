@@ -30,9 +30,10 @@ _DESCRIPTION = """\
 The propensity to default of consumer-credit applications: the probability that the credit ends in
 default, and the decision that follows from it. Send one application or a batch of them.
 
-Every error is a problem document (RFC 9457) that says what to do about it; its `type` names its place on the
-page [/problems](./problems). Every answer but those of health checks and metrics has a header `X-Request-ID`:
-yours, if you sent one, and the name of the request in the service's log."""
+Every error is a problem document (RFC 9457) that says what to do about it; its `type`, relative to the URL of
+the request, names its place on the page [/problems](./problems). Every answer but those of health checks and
+metrics has a header `X-Request-ID`: yours, if you sent one, and the name of the request in the service's
+log."""
 
 _Problems = dict[Kind, tuple[str, dict[str, Any]]]
 """Kind, what it means here, and the headers that come with it."""
@@ -138,20 +139,20 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
-def _problems(of: _Problems) -> dict[str, Any]:
+def _problems(of: _Problems, path: bytes = b"/v1/") -> dict[str, Any]:
     kinds = sorted(of, key=lambda kind: kind.status)
     return {
-        str(status): _problem_response({kind: of[kind] for kind in group})
+        str(status): _problem_response({kind: of[kind] for kind in group}, path)
         for status, group in groupby(kinds, key=lambda kind: kind.status)
     }
 
 
-def _problem_response(of: _Problems) -> dict[str, Any]:
+def _problem_response(of: _Problems, path: bytes) -> dict[str, Any]:
     (*_, headers) = (headers for _, headers in of.values())
     examples = {
         kind.anchor: {
             "summary": kind.title,
-            "value": Problem.of(kind, description).model_dump(exclude_none=True),
+            "value": json.loads(Problem.of(kind, description).content(path)),
         }
         for kind, (description, _) in of.items()
     }
@@ -167,7 +168,8 @@ def _answer(description: str, model: type[BaseModel], **media: Any) -> dict[str,
 
 
 def _operation(scope: TokenScope, problems: _Problems, **rest: Any) -> dict[str, Any]:
-    responses = rest.pop("responses") | _problems(problems)
+    path = b"/metrics" if scope == "metrics" else b"/v1/"
+    responses = rest.pop("responses") | _problems(problems, path)
     return {**rest, "security": [{"token": [scope]}], "responses": responses}
 
 
@@ -302,7 +304,7 @@ def _health(name: str, summary: str) -> dict[str, Any]:
         "security": [],
         "responses": {
             "200": {"description": "Yes.", "content": {"text/plain": {"schema": {"type": "string"}}}},
-            **_problems({Kind.NOT_READY: ("No.", {})}),
+            **_problems({Kind.NOT_READY: ("No.", {})}, b"/readyz"),
         },
     }
 

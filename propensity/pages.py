@@ -5,18 +5,28 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import re
 
 from propensity.problem import Kind
 
-_SCRIPT = 'SwaggerUIBundle({url: "./docs.json", dom_id: "#swagger-ui"});'
+_SCRIPT = """\
+const base = document.createElement("base");
+base.href = `${location.origin}${location.pathname.replace(/\\/?$/, "/")}`;
+const style = document.createElement("link");
+style.rel = "stylesheet";
+style.href = "static_content/swagger-ui.css";
+const script = document.createElement("script");
+script.src = "static_content/swagger-ui-bundle.js";
+script.onload = () => SwaggerUIBundle({url: new URL("docs.json", base.href).href, dom_id: "#swagger-ui"});
+document.head.append(base, style, script);"""
+"""Behind a proxy that strips a prefix, the page may have been asked for without its final slash. The rest is
+loaded only when that is known: browsers look ahead for what stands in the page itself."""
 
 INDEX = f"""<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>Propensity to default</title>
-<link rel="icon" href="data:,">
-<link rel="stylesheet" href="./static_content/swagger-ui.css"></head>
+<link rel="icon" href="data:,"></head>
 <body><div id="swagger-ui"></div>
-<script src="./static_content/swagger-ui-bundle.js"></script>
 <script>{_SCRIPT}</script>
 </body></html>
 """
@@ -26,10 +36,14 @@ HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; connect-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline';"
         f" script-src 'self' 'sha256-{base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()}';"
-        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        " base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
 }
+
+
+def _advice(kind: Kind) -> str:
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(kind.advice))
 
 
 PROBLEMS = f"""<!doctype html>
@@ -47,7 +61,7 @@ h2 {{ font-size: 1.1rem; margin: 1.6rem 0 0 }} h2 code {{ color: #555; font-weig
 {
     "".join(
         f'<h2 id="{kind.anchor}">{html.escape(kind.title)} <code>{kind.status} #{kind.anchor}</code></h2>'
-        f"<p>{html.escape(kind.advice)}</p>"
+        f"<p>{_advice(kind)}</p>"
         for kind in Kind
     )
 }</body></html>

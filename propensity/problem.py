@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
@@ -31,7 +32,17 @@ PROBLEM = "propensity.problem"
 """Key of the ASGI scope: the kind of problem that a request is answered with."""
 
 PAGE = "/problems"
-"""Where the kinds of problems are explained; a problem's `type` names the place on that page."""
+"""Where the kinds of problems are explained; a problem's `type` names the place on that page.
+
+It is relative to the request (RFC 9457, 3.1.1), so that it leads there behind any prefix, with no header of a
+proxy believed.
+"""
+
+NO_PLACE = "about:blank"
+"""The `type` where nothing relative leads to the page for sure: the path is `/`, which a proxy may have been
+asked for without its final slash, or one that clients shorten in their ways, such as `//`, or unreadable."""
+
+_PLAIN_PATH = re.compile(rb"(/[\w~-][\w.~-]*)+/?")
 
 
 class Kind(Enum):
@@ -159,7 +170,11 @@ class Problem(BaseModel):
     """A problem document as of RFC 9457. Members that say nothing are left out."""
 
     type: str = Field(
-        json_schema_extra={"format": "uri-reference"}, description="Where this kind of problem is explained."
+        json_schema_extra={"format": "uri-reference"},
+        description=(
+            "Where this kind of problem is explained, relative to the URL of the request; the kind is what"
+            " stands after `#`."
+        ),
     )
     title: str = Field(description="The kind of problem in words.")
     status: int = Field(ge=400, le=599, description="The HTTP status.")
@@ -168,9 +183,9 @@ class Problem(BaseModel):
 
     @classmethod
     def of(cls, kind: Kind, detail: str, errors: Sequence[FieldError] = ()) -> Problem:
-        """A problem of a kind."""
+        """A problem of a kind, with the `type` that is right for the operations, `/v1/NAME`."""
         return cls(
-            type=f"{PAGE}#{kind.anchor}",
+            type=f"..{PAGE}#{kind.anchor}",
             title=kind.title,
             status=kind.status,
             detail=detail,
@@ -180,7 +195,17 @@ class Problem(BaseModel):
     @property
     def anchor(self) -> str:
         """The kind of problem, by its place on the page."""
-        return self.type.removeprefix(f"{PAGE}#")
+        return self.type.rpartition("#")[2]
+
+    def content(self, raw_path: bytes) -> bytes:
+        """This problem as the body of an answer.
+
+        Args:
+            raw_path: of the request, as it was sent; empty where it could not be read.
+        """
+        climb = "../" * (raw_path.count(b"/") - 1)
+        place = f"{climb}{PAGE[1:]}#{self.anchor}" if _PLAIN_PATH.fullmatch(raw_path) else NO_PLACE
+        return self.model_copy(update={"type": place}).model_dump_json(exclude_none=True).encode()
 
     @property
     def bytes(self) -> int:
@@ -201,12 +226,14 @@ class _ProblemResponse(Response):
     media_type = MEDIA_TYPE
 
     def __init__(self, problem: Problem, headers: Mapping[str, str] | None) -> None:
-        super().__init__(problem.model_dump_json(exclude_none=True), problem.status, headers)
-        self._kind = problem.anchor
+        super().__init__(None, problem.status, headers)
+        self._problem = problem
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
-        scope[PROBLEM] = self._kind
+        scope[PROBLEM] = self._problem.anchor
+        self.body = self._problem.content(scope.get("raw_path") or scope["path"].encode())
+        self.headers["Content-Length"] = str(len(self.body))
         await super().__call__(scope, receive, send)
 
 

@@ -7,11 +7,13 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO, Any
 
@@ -74,6 +76,56 @@ def serving(
         finally:
             process.terminate()
             process.wait(timeout=30)
+
+
+@contextmanager
+def stripping(prefix: str, url: str) -> Iterator[str]:
+    """A proxy that strips a prefix, as ingresses do, and passes on nothing else of it; gives its URL.
+
+    Args:
+        prefix: of paths.
+        url: what it passes requests on to.
+    """
+
+    class Proxy(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def pass_on(self) -> None:
+            path, _, query = self.path.partition("?")
+            target = f"{path.removeprefix(prefix) or '/'}?{query}"
+            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            headers = {name: value for name, value in self.headers.items() if name not in _HOP_BY_HOP}
+            answer = httpx2.request(self.command, url + target, headers=headers, content=body)
+            self.send_response(answer.status_code if path.startswith(prefix) else 421)
+            for name, value in answer.headers.items():
+                if name.title() not in _HOP_BY_HOP | {"Date"}:
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        do_GET = do_POST = pass_on  # noqa: N815
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{proxy.server_port}"
+        finally:
+            proxy.shutdown()
+            thread.join()
+
+
+_HOP_BY_HOP = {
+    "Host",
+    "Connection",
+    "Content-Length",
+    "Transfer-Encoding",
+    "Accept-Encoding",
+    "Content-Encoding",
+}
 
 
 def _wait_until_ready(served: Served) -> None:

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx2
 import pytest
-from conftest import PREDICT_TOKEN
+from conftest import AUTHORIZED, METRICS_AUTHORIZED, PREDICT_TOKEN
 from playwright.sync_api import ConsoleMessage, Page, Route, expect, sync_playwright
+from serving import stripping
 from starlette.testclient import TestClient
 
 from propensity.contract import EXAMPLE
@@ -27,6 +29,7 @@ class Visit:
     """A page, what it asked for elsewhere, and what the browser complained of."""
 
     page: Page
+    known: set[str]
     elsewhere: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
@@ -40,11 +43,11 @@ def visit(server: str) -> Iterator[Visit]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
-        visit = Visit(page)
+        visit = Visit(page, {urlsplit(server).netloc})
 
         def only_the_service(route: Route) -> None:
             url = route.request.url
-            if url.startswith(("data:", "blob:")) or urlsplit(url).netloc == urlsplit(server).netloc:
+            if url.startswith(("data:", "blob:")) or urlsplit(url).netloc in visit.known:
                 route.continue_()
             else:
                 visit.elsewhere.append(url)
@@ -60,9 +63,28 @@ def visit(server: str) -> Iterator[Visit]:
         browser.close()
 
 
-def test_the_page_authorizes_and_predicts_without_the_internet(server: str, visit: Visit) -> None:
+PREFIX = "/ml/propensity"
+
+
+@pytest.fixture(scope="module")
+def prefixed(server: str) -> Iterator[str]:
+    """The service behind a proxy that strips a prefix; the URL with it."""
+    with stripping(PREFIX, server) as url:
+        yield url + PREFIX
+
+
+def test_the_page_authorizes_and_predicts_without_the_internet(
+    server: str, prefixed: str, visit: Visit
+) -> None:
+    visit.known.add(urlsplit(prefixed).netloc)
+    for url in (f"{server}/", prefixed, f"{prefixed}/", f"{prefixed}?utm_source=x#top"):
+        visit.page.goto("about:blank")
+        assert_the_page_predicts(visit, url)
+
+
+def assert_the_page_predicts(visit: Visit, url: str) -> None:
     page = visit.page
-    page.goto(f"{server}/")
+    page.goto(url)
     page.get_by_role("button", name="Authorize").click()
     page.locator(".auth-container input").fill(PREDICT_TOKEN)
     page.locator(".auth-btn-wrapper button.authorize").click()
@@ -88,6 +110,48 @@ def test_a_problem_of_the_page_leads_to_its_explanation(server: str, visit: Visi
         expect(heading).to_contain_text(kind.title)
         expect(heading).to_be_in_viewport()
     assert visit.elsewhere == []
+
+
+FAULTS = [
+    ("POST", "/v1/predict", {}, AUTHORIZED, "invalid-application"),
+    ("POST", "/v1/predict?explian=true", EXAMPLE, AUTHORIZED, "invalid-query"),
+    ("POST", "/v1/predict_batch", [], AUTHORIZED, "invalid-application"),
+    ("POST", "/v1/predict", {}, METRICS_AUTHORIZED, "forbidden"),
+    ("GET", "/v1/model", None, {}, "unauthenticated"),
+    ("GET", "/v1/a/b-c/d/", None, AUTHORIZED, "not-found"),
+    ("GET", "/v2", None, AUTHORIZED, "not-found"),
+    ("GET", "/metrics", None, AUTHORIZED, "forbidden"),
+    ("POST", "/docs.json", None, {}, "method-not-allowed"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "headers", "kind"), FAULTS)
+def test_the_type_of_a_problem_leads_to_its_explanation_behind_a_prefix_too(
+    server: str, prefixed: str, method: str, path: str, body: object, headers: dict[str, str], kind: str
+) -> None:
+    for base in (server, prefixed):
+        # Whoever forges a header changes nothing.
+        forged = headers | {"X-Forwarded-Prefix": "//evil.example", "X-Forwarded-Host": "evil.example"}
+        answer = httpx2.request(method, base + path, json=body, headers=forged)
+        place = str(httpx2.URL(base + path).join(answer.json()["type"]))
+        assert place == f"{base}/problems#{kind}"
+        assert f'id="{kind}"' in httpx2.get(place).text
+
+
+def test_the_type_of_a_row_leads_to_its_explanation_behind_a_prefix_too(server: str, prefixed: str) -> None:
+    for base in (server, prefixed):
+        url = f"{base}/v1/predict_batch"
+        for media_type in ("application/json", "application/x-ndjson"):
+            accept = AUTHORIZED | {"Accept": media_type}
+            answer = httpx2.post(url, json={"applications": [{}]}, headers=accept).json()
+            (row,) = answer.get("predictions", [answer])
+            assert str(httpx2.URL(url).join(row["type"])) == f"{base}/problems#invalid-application"
+
+
+def test_a_problem_names_no_place_that_may_not_be_there(prefixed: str) -> None:
+    for path, status in (("", 405), ("/", 405), ("//a", 401), ("/a%2Fb", 401), ("/a/%2e%2e/b", 401)):
+        problem = httpx2.post(prefixed + path).json()
+        assert (problem["type"], problem["status"]) == ("about:blank", status)
 
 
 CALL = """

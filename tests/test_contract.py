@@ -187,7 +187,7 @@ def test_rows_that_are_not_valid_become_problems_in_their_place() -> None:
     assert rows[2].age == 44
     assert isinstance(rows[1], Problem)
     assert rows[1].model_dump(exclude_none=True) == {
-        "type": "/problems#invalid-application",
+        "type": "../problems#invalid-application",
         "title": "Not a valid application",
         "status": 422,
         "detail": "application 1 is not valid: age; see errors",

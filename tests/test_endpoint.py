@@ -76,7 +76,8 @@ class World:
         async def keep(message: dict[str, Any]) -> None:
             self.sent.append(message)
 
-        scope = {"type": "http", "query_string": b"", "headers": [(b"content-type", content_type)]}
+        headers = [(b"content-type", content_type)]
+        scope = {"type": "http", "path": "/v1/predict", "query_string": b"", "headers": headers}
         await self.endpoint(scope, receive, send or keep)  # type: ignore[arg-type]
 
     @property
@@ -113,7 +114,7 @@ def test_a_body_that_does_not_arrive_in_time_is_given_up(monkeypatch: pytest.Mon
     world = World()
     asyncio.run(world.call(_never))
     assert world.status == 408
-    assert world.problem["type"] == "/problems#slow-body"
+    assert world.problem["type"] == "../problems#slow-body"
     assert world.problem["detail"] == "the body did not arrive within 0.05 s"
     assert (world.in_flight.requests, world.in_flight.bytes) == (0, 0)
 
@@ -159,7 +160,7 @@ def test_a_request_whose_caller_has_gone_is_not_predicted(monkeypatch: pytest.Mo
 
     asyncio.run(main())
     assert world.status == 499
-    assert world.problem["type"] == "/problems#caller-gone"
+    assert world.problem["type"] == "../problems#caller-gone"
     assert world.form.rows == 1, "the one who stayed, alone"
     assert (world.in_flight.requests, world.in_flight.bytes) == (0, 0)
 
@@ -385,7 +386,7 @@ def test_who_comes_when_the_worker_is_full_is_told_at_once_and_who_is_in_is_answ
             await each.call(whole())
         assert {each.status for each in refused} == {429}
         assert {dict(each.sent[0]["headers"])[b"retry-after"] for each in refused} == {b"1"}
-        assert refused[0].problem["type"] == "/problems#overloaded"
+        assert refused[0].problem["type"] == "../problems#overloaded"
         send_now.set()
         await asyncio.gather(*tasks)
         assert {each.status for each in accepted} == {200}

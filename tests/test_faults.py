@@ -195,7 +195,7 @@ def test_a_poisonous_row_in_a_merged_batch_costs_its_caller_alone(
 
     with ThreadPoolExecutor(len(ages)) as threads:
         statuses = list(threads.map(status, ages))
-    assert statuses == [(500, "/problems#model-failed") if age == 66 else (200, None) for age in ages]
+    assert statuses == [(500, "../problems#model-failed") if age == 66 else (200, None) for age in ages]
     # One by one, without anything to find out, they would have been as many calls as requests.
     assert poisoned.calls < len(ages)
 

@@ -317,7 +317,7 @@ def test_without_any_keys_callers_are_told_to_try_again_and_nobody_gets_in(
         with pytest.raises(ProblemError) as caught:
             ask(believing, signer.token())
         assert caught.value.problem.status == 503
-        assert caught.value.problem.type == "/problems#keys-unavailable"
+        assert caught.value.problem.type == "../problems#keys-unavailable"
         assert caught.value.headers == {"Retry-After": "1"}
     assert key_server.asked == 1
     key_server.status, key_server.signers = 200, [signer]

@@ -58,7 +58,7 @@ async def taken(limit: RateLimit, caller: str, times: int) -> int:
             await limit.take(caller)
             through += 1
         except ProblemError as error:
-            assert error.problem.type == "/problems#rate-limited"
+            assert error.problem.type == "../problems#rate-limited"
             assert error.headers is not None
             assert 1 <= int(error.headers["Retry-After"]) <= 60
     return through

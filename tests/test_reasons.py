@@ -172,7 +172,7 @@ def test_a_table_without_explanations_has_no_column_for_them(client: TestClient)
 def test_explanations_that_are_asked_for_wrongly_are_refused(client: TestClient, query: str) -> None:
     answer = asked(client, f"/v1/predict?{query}", json=EXAMPLE)
     assert answer.status_code == 400
-    assert answer.json()["type"] == "/problems#invalid-query"
+    assert answer.json()["type"] == "../problems#invalid-query"
     assert "explain=true or explain=false" in answer.json()["detail"]
 
 
