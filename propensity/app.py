@@ -10,6 +10,7 @@ import asyncio
 import gc
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import bentoml
@@ -26,6 +27,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from uvicorn.config import HTTP_PROTOCOLS
 
 from propensity import formats, openapi, pages, store
 from propensity.access_log import AccessLog
@@ -37,12 +39,14 @@ from propensity.drain import Drain, Draining
 from propensity.endpoint import Notes, PredictionEndpoint, unexpected
 from propensity.features import encode
 from propensity.follow_up import FollowUp
+from propensity.host import HostCheck
 from propensity.in_flight import InFlight
 from propensity.limits import THREADS
 from propensity.metrics import RequestMetrics, exposition, report_stale
 from propensity.prediction_log import PredictionLog
 from propensity.prediction_metrics import PredictionMetrics
 from propensity.problem import PAGE, Kind, Problem
+from propensity.protocol import Protocol
 from propensity.scorer import Scorer
 from propensity.tokens import FILE_VARIABLE, Tokens
 
@@ -108,9 +112,14 @@ class PredictionService(Service[Any]):
     """A BentoML service that is served by `PredictionApp`."""
 
     def to_asgi(self, is_main: bool = True) -> Starlette:
-        """The ASGI application of one worker."""
+        """The ASGI application of one worker, to be served by our protocol.
+
+        BentoML's worker asks for this and then starts uvicorn with the protocol called "auto".
+        """
         self.inject_config()
-        return PredictionApp(self, is_main=is_main)()
+        app = PredictionApp(self, is_main=is_main)
+        HTTP_PROTOCOLS["auto"] = partial(Protocol, drain=app.drain)  # type: ignore[assignment]
+        return app()
 
     def on_load_bento(self, bento: bentoml.Bento) -> None:
         """Serve the model that the Bento was built with; BentoML would take the store's latest."""
@@ -135,7 +144,7 @@ class PredictionApp(ServiceAppFactory):
         self.max_concurrency = None
         self._authorities = authorities()
         self._allowance = allowance()
-        self._drain = Drain()
+        self.drain = Drain()
         self._threads = ThreadPoolExecutor(THREADS)
         in_flight = InFlight()
         self._endpoints = {
@@ -176,7 +185,7 @@ class PredictionApp(ServiceAppFactory):
 
     @property
     def middlewares(self) -> list[Middleware]:
-        """BentoML's, as far as they are needed, outermost the drain and innermost the authorization.
+        """BentoML's, as far as they are needed, outermost the drain, innermost host and authorization.
 
         CORS, outside of the authorization, answers preflights by itself.
         """
@@ -201,8 +210,9 @@ class PredictionApp(ServiceAppFactory):
             else:
                 middlewares.append(each)
         return [
-            Middleware(Draining, drain=self._drain),
+            Middleware(Draining, drain=self.drain),
             *middlewares,
+            Middleware(HostCheck),
             Middleware(Authorization, authorities=self._authorities, allowance=self._allowance),
         ]
 
@@ -225,7 +235,7 @@ class PredictionApp(ServiceAppFactory):
                 await dispatcher.predict(example)
         for source in ("tokens", "keys"):
             report_stale(source, False)
-        self._drain.listen()
+        self.drain.listen()
         # What is loaded by now stays for good: walking through it on each full collection is the tail of
         # the latency.
         gc.collect()
@@ -272,7 +282,7 @@ class PredictionApp(ServiceAppFactory):
 
     async def readyz(self, req: Request) -> Response:
         """`GET /readyz`: 503 from SIGTERM on, while what still arrives is answered."""
-        if self._drain.has_begun:
+        if self.drain.has_begun:
             return Problem.of(Kind.NOT_READY, "about to stop; send requests to another instance").response()
         answer: Response = await super().readyz(req)
         return answer

@@ -10,10 +10,19 @@ import asyncio
 import signal
 import threading
 from types import FrameType
+from typing import Protocol
+from weakref import WeakSet
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from propensity.settings import DRAIN_SECONDS
+
+
+class Connection(Protocol):
+    """What is told that the drain has begun."""
+
+    def drain(self) -> None:
+        """End as soon as nothing is under way."""
 
 
 class Drain:
@@ -21,6 +30,7 @@ class Drain:
 
     def __init__(self) -> None:
         self.has_begun = False
+        self.connections: WeakSet[Connection] = WeakSet()
 
     def listen(self) -> None:
         """Begin with SIGTERM, and let the server stop `DRAIN_SECONDS` later. Called by the running server."""
@@ -34,8 +44,13 @@ class Drain:
             if not self.has_begun:
                 self.has_begun = True
                 loop.call_soon_threadsafe(loop.call_later, DRAIN_SECONDS, stop, number, frame)
+                loop.call_soon_threadsafe(self._let_go)
 
         signal.signal(signal.SIGTERM, begin)
+
+    def _let_go(self) -> None:
+        for connection in list(self.connections):
+            connection.drain()
 
 
 class Draining:

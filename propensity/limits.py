@@ -9,6 +9,9 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_APPLICATION_BYTES = 64 * 1024
 """Request body to `predict`; an application takes about 250 bytes of JSON."""
 
+MAX_HEAD_BYTES = 64 * 1024
+"""Request line and headers together, and whatever else of a request is neither body."""
+
 MAX_PARAMETERS = 50
 """In a query string; one is known."""
 
@@ -57,11 +60,20 @@ PREDICTION_COLUMN_BYTES = 96
 EXPLANATION_BYTES = 8_192
 """Charged for each row that is explained."""
 
+MAX_CONNECTIONS = 4_096
+"""Of a worker; one more ends the one that has been idle for longest."""
+
+HEAD_SECONDS = 10.0
+"""In which the whole head must have arrived, from its first byte on; the connection is closed then."""
+
 BODY_SECONDS = 10.0
 """In which the whole request body must have arrived."""
 
 ANSWER_SECONDS = 30.0
 """In which the caller must have taken the answer; the connection is closed then."""
+
+LINGER_SECONDS = 2.0
+"""For which a connection that was refused is read, unheard: closed at once it could take the answer along."""
 
 ANSWER_PIECE_BYTES = 256 * 1024
 """Of an answer that are handed to the connection at a time; the rest waits for the caller to read on."""

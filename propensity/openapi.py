@@ -17,6 +17,7 @@ from propensity.limits import (
     MAX_APPLICATION_BYTES,
     MAX_BODY_BYTES,
     MAX_BYTES_IN_FLIGHT,
+    MAX_HEAD_BYTES,
     MAX_IN_FLIGHT,
     MAX_ROWS,
     MAX_TABLE_BYTES,
@@ -44,6 +45,10 @@ _RETRY_AFTER = {
 }
 _CHALLENGE = {"WWW-Authenticate": {"description": "What is needed (RFC 6750).", "schema": {"type": "string"}}}
 
+_ANYWHERE: _Problems = {
+    Kind.MALFORMED_REQUEST: ("Not HTTP/1.1, or without one header Host.", {}),
+    Kind.LARGE_HEAD: (f"Request line and headers are larger than {MAX_HEAD_BYTES:,} bytes.", {}),
+}
 _REFUSALS: _Problems = {
     Kind.UNAUTHENTICATED: ("No token, or one that is not valid.", _CHALLENGE),
     Kind.FORBIDDEN: ("The token lacks the scope.", _CHALLENGE),
@@ -140,6 +145,7 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _problems(of: _Problems, path: bytes = b"/v1/") -> dict[str, Any]:
+    of = _ANYWHERE | of
     kinds = sorted(of, key=lambda kind: kind.status)
     return {
         str(status): _problem_response({kind: of[kind] for kind in group}, path)
@@ -315,7 +321,10 @@ def _open(name: str, summary: str, description: str, content: dict[str, Any]) ->
         "operationId": name,
         "summary": summary,
         "security": [],
-        "responses": {"200": {"description": description, "content": content}},
+        "responses": {
+            "200": {"description": description, "content": content},
+            **_problems({}, b"/docs.json"),
+        },
     }
 
 

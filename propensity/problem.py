@@ -48,6 +48,12 @@ _PLAIN_PATH = re.compile(rb"(/[\w~-][\w.~-]*)+/?")
 class Kind(Enum):
     """What kinds of problems there are: status, title, and what to do about it."""
 
+    MALFORMED_REQUEST = (
+        400,
+        "Not a valid HTTP request",
+        "Speak HTTP/1.1, with one header Host; HTTP/2, tunnels and other protocols end at a gateway. `detail`"
+        " says what is wrong. Where the rest can not be trusted either, the connection is closed.",
+    )
     UNREADABLE_BODY = (
         400,
         "The body can not be read",
@@ -95,6 +101,11 @@ class Kind(Enum):
         "Not a valid application",
         "`errors` names each field at fault and what would be right. Correct it; the same body is refused"
         " again. In a batch it stands in the place of the application, and the others are predicted.",
+    )
+    LARGE_HEAD = (
+        431,
+        "The headers are too large",
+        "Send fewer or shorter ones; `detail` names the limit. A proxy may have added some.",
     )
     OVERLOADED = (
         429,

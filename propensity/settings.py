@@ -75,6 +75,12 @@ MAX_MERGED_ROWS = whole_number("PROPENSITY_MAX_MERGED_ROWS", 512, at_least=2)
 MAX_LATENCY_MS = whole_number("PROPENSITY_MAX_LATENCY_MS", 10_000, at_least=1)
 """In which a request must be predicted; after that the answer is 503."""
 
+KEEP_ALIVE_SECONDS = whole_number("PROPENSITY_KEEP_ALIVE_SECONDS", 3_660, at_least=1)
+"""For which a connection may be idle, unless `bentoml serve --timeout-keep-alive` says so.
+
+Longer than any gateway keeps one for its next request, which is an hour at most (Envoy): who closes second
+never closes under a request that is on its way."""
+
 DRAIN_SECONDS = whole_number("PROPENSITY_DRAIN_SECONDS", 5, at_least=0, at_most=15)
 """For which a worker that is to stop answers on while it says that it is not ready.
 

@@ -166,6 +166,7 @@ async def main():
             pass
 
         headers = [(b"authorization", b"Bearer predict-token"), (b"content-type", b"application/json"),
+                   (b"host", b"service"),
                    (b"traceparent", b"00-0123456789abcdef0123456789abcdef-0123456789abcdef-01")]
         scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": headers,
                  "query_string": b"", "scheme": "http", "server": ("service", 80),

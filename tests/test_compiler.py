@@ -124,7 +124,8 @@ async def main():
         async def send(message):
             answers.append(message)
 
-        headers = [(b"authorization", b"Bearer predict-token"), (b"content-type", b"application/json")]
+        headers = [(b"authorization", b"Bearer predict-token"), (b"content-type", b"application/json"),
+                   (b"host", b"service")]
         scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": headers,
                  "query_string": b"", "scheme": "http", "server": ("service", 80),
                  "client": ("caller", 1), "http_version": "1.1"}

@@ -12,7 +12,7 @@ from serving import BENTOML
 
 from propensity import settings
 
-NAMES = ("WORKERS", "MAX_MERGED_ROWS", "MAX_LATENCY_MS", "DRAIN_SECONDS")
+NAMES = ("WORKERS", "MAX_MERGED_ROWS", "MAX_LATENCY_MS", "KEEP_ALIVE_SECONDS", "DRAIN_SECONDS")
 SHOW = f"from propensity import settings; print(*(getattr(settings, name) for name in {NAMES}))"
 
 
@@ -24,14 +24,15 @@ def shown(**settings: str) -> str:
 
 
 def test_settings_have_defaults_and_come_from_the_environment() -> None:
-    assert shown() == "1 512 10000 0\n"
+    assert shown() == "1 512 10000 3660 0\n"
     given = {
         "PROPENSITY_WORKERS": "4",
         "PROPENSITY_MAX_MERGED_ROWS": "64",
         "PROPENSITY_MAX_LATENCY_MS": "250",
+        "PROPENSITY_KEEP_ALIVE_SECONDS": "75",
         "PROPENSITY_DRAIN_SECONDS": "7",
     }
-    assert shown(**given) == "4 64 250 7\n"
+    assert shown(**given) == "4 64 250 75 7\n"
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,7 @@ def test_settings_have_defaults_and_come_from_the_environment() -> None:
         ("PROPENSITY_MAX_MERGED_ROWS", "1", 2),
         ("PROPENSITY_MAX_LATENCY_MS", "-5", 1),
         ("PROPENSITY_MAX_LATENCY_MS", "1.5", 1),
+        ("PROPENSITY_KEEP_ALIVE_SECONDS", "0", 1),
         ("PROPENSITY_DRAIN_SECONDS", "16", 0),
     ],
 )
