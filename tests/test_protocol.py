@@ -62,9 +62,11 @@ class Echo:
         await send({"type": "http.response.body", "body": content})
 
     def __enter__(self) -> Echo:
-        self.loop = asyncio.new_event_loop()
         config = Config(self.app, interface="asgi3", log_config=None)
         config.load()
+        new_loop = config.get_loop_factory()
+        assert new_loop is not None
+        self.loop = new_loop()
         state = ServerState()
         self.connections = state.connections
         connect = partial(Protocol, config, state, {}, drain=self.drain)
@@ -463,6 +465,7 @@ def test_one_connection_too_many_ends_the_one_that_is_idle_for_longest(
         for connection in (oldest, younger):
             connection.sendall(INNER)
             hear(connection, b'"body": ""}')
+            time.sleep(0.01)  # the event loop counts milliseconds
         with connect(echo.url) as newest:
             newest.sendall(INNER)
             hear(newest, b'"body": ""}')
