@@ -18,9 +18,13 @@ CHECKOV := .local/checkov/.installed
 # A store of its own: two services that share one wipe each other's metrics.
 export BENTOML_HOME ?= $(CURDIR)/.local/bentoml
 export BENTOML_DO_NOT_TRACK := True
-export PROPENSITY_IMAGE = propensity:$(shell cat $(BENTOML_HOME)/bentos/propensity/latest 2>/dev/null)
+export PROPENSITY_IMAGE = propensity:$(shell cat "$(BENTOML_HOME)/bentos/propensity/latest" 2>/dev/null)
 export PROPENSITY_TOKENS_FILE := $(CURDIR)/.local/tokens
-export PROPENSITY_SIGNING_KEY ?= $(CURDIR)/.local/signing-key
+ifeq ($(origin PROPENSITY_SIGNING_KEY),undefined)
+# Made by the import, unless there is one of your own. Targets have no folder before them: it may hold spaces.
+SIGNING_KEY := .local/signing-key
+export PROPENSITY_SIGNING_KEY := $(CURDIR)/$(SIGNING_KEY)
+endif
 export PROPENSITY_MODEL_KEY ?= $(PROPENSITY_SIGNING_KEY).pub
 
 .PHONY: all serve test lint format token notebook import build applications benchmark load-test compare \
@@ -54,7 +58,7 @@ token: $(LOCAL_TOKEN)
 notebook: $(INSTALLED)
 	@$(PY) notebooks/execute.py artifacts/propensity_model.ipynb
 
-import: $(PICKLE) $(PROPENSITY_SIGNING_KEY)
+import: $(PICKLE) $(SIGNING_KEY)
 	@$(PY) import_model.py $(PICKLE)
 
 # The running service beside the notebook: make evaluate URL=https://... TOKEN=...
@@ -151,7 +155,7 @@ $(PICKLE): $(NOTEBOOK) notebooks/execute.py $(INSTALLED)
 $(LOCAL_TOKEN): $(if $(wildcard .local/tokens),,FORCE) | $(INSTALLED)
 	@umask 077 && mkdir -p .local && $(PY) -m propensity.tokens new local --scope predict --scope metrics > $@
 
-$(CURDIR)/.local/signing-key: | $(INSTALLED)
+.local/signing-key: | $(INSTALLED)
 	@mkdir -p .local && $(PY) -m propensity.signature new $@ >/dev/null
 
 # By itself: it pins what the product needs newer.

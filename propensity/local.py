@@ -10,11 +10,10 @@ import os
 import socket
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from propensity.contract import EXAMPLE
+from propensity.health import is_ready
 
 HOST = "127.0.0.1"
 
@@ -52,15 +51,6 @@ def _greet(server: int, url: str, token: str) -> None:
         f"  -d '{json.dumps(EXAMPLE)}'\n",
         flush=True,
     )
-
-
-def is_ready(url: str) -> bool:
-    """Whether the service there takes requests."""
-    try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=1):  # noqa: S310 # nosec B310
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 if __name__ == "__main__":

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from subprocess import CompletedProcess
 from unittest.mock import patch
 
@@ -25,3 +28,15 @@ def run(main: Callable[[], None], *arguments: object) -> CompletedProcess[str]:
     lines = stdout.getvalue().splitlines(keepends=True)
     printed = "".join(line for line in lines if not line.startswith('{"time"'))
     return CompletedProcess(argv, code, printed, stderr.getvalue())
+
+
+def documented(page: Path, module: str, places: Mapping[str, Path]) -> list[str]:
+    """The arguments of the one command `python -m MODULE` that a page shows.
+
+    Args:
+        page: Markdown.
+        module: of the command.
+        places: what stands in the place of the paths that the page names.
+    """
+    (command,) = re.findall(rf"^python -m {re.escape(module)} (.*)$", page.read_text(), re.MULTILINE)
+    return [str(places.get(word, word)) for word in shlex.split(command)]

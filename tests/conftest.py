@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -22,7 +23,6 @@ os.environ["PROPENSITY_DRAIN_SECONDS"] = "0"
 
 import bentoml
 import pytest
-import yaml
 from serving import BENTOML, serving
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -107,7 +107,10 @@ def client(app: Starlette) -> Iterator[TestClient]:
         yield client
 
 
-ORIGIN = "https://bank.example"
+(CORS,) = re.findall(r"```yaml\n(services:.*?)```", (ROOT / "docs/serving.md").read_text(), re.DOTALL)
+"""As the page configures it."""
+
+(ORIGIN,) = re.findall(r'allow_origins: \["(.*)"\]', CORS)
 
 
 @pytest.fixture(scope="session")
@@ -124,14 +127,8 @@ def bento(tag: str) -> Path:
 def server(bento: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The built Bento, served as a process of its own, with CORS on; gives its URL."""
     folder = tmp_path_factory.mktemp("server")
-    cors = {
-        "enabled": True,
-        "access_control_allow_origins": [ORIGIN],
-        "access_control_allow_methods": ["POST"],
-        "access_control_allow_headers": ["authorization", "content-type"],
-    }
     config = folder / "bentoml.yaml"
-    config.write_text(yaml.safe_dump({"services": {"propensity": {"http": {"cors": cors}}}}))
+    config.write_text(CORS)
     other = other_model()
     with serving(bento, folder, {"BENTOML_CONFIG": str(config)}) as served:
         bentoml.models.delete(other)

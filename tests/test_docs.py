@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from conftest import PREDICT_TOKEN, ROOT
 from starlette.testclient import TestClient
 
+from load_tests.compare.server import free_port
 from propensity import limits
 from propensity.contract import EXAMPLE, Prediction
 
@@ -23,6 +26,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "deploy/image/README.md",
     ROOT / "load_tests/REPORT.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
@@ -132,6 +136,100 @@ def test_every_test_that_the_security_page_names_is_there() -> None:
         assert re.search(rf"^def {test}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE), (
             f"{file}::{test}"
         )
+
+
+SET_BY_TESTS = ("PROPENSITY_", "BENTOML_HOME", "PROMETHEUS_", "MAKE", "MFLAGS")
+BARE = {name: value for name, value in os.environ.items() if not name.startswith(SET_BY_TESTS)}
+"""The environment as whoever reads the pages has it."""
+
+RUNNABLE = {"sh", "python", "console", "yaml"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_names_the_test_that_runs_it_or_says_why_none_can(page: Path) -> None:
+    """A test that is named reads the block from its page."""
+    lines = page.read_text().splitlines()
+    for number, line in enumerate(lines):
+        if line.removeprefix("```") not in RUNNABLE or not line.startswith("```"):
+            continue
+        said = lines[number - 1]
+        where = f"{page.name}, line {number + 1}"
+        if re.fullmatch(r"<!-- not run: .{10,} -->", said):
+            continue
+        named = re.fullmatch(r"<!-- run by (test_\w+\.py)::(test_\w+)( with [\w, ]+)? -->", said)
+        assert named, f"{where}: say above it what runs it, or why nothing can: {said!r}"
+        source = (ROOT / "tests" / named[1]).read_text()
+        assert re.search(rf"^def {named[2]}\(", source, re.MULTILINE), f"{where}: there is no {named[2]}"
+        assert page.name in source, f"{where}: {named[1]} does not read {page.name}"
+
+
+def by(test: str, page: str) -> list[str]:
+    """The blocks of a page that a test is to run."""
+    pattern = rf"<!-- run by test_docs\.py::{test} -->\n```sh\n(.*?)```"
+    return re.findall(pattern, (ROOT / page).read_text(), re.DOTALL)
+
+
+@pytest.fixture
+def source(tmp_path: Path, pickle_path: Path) -> Path:
+    """What is committed, and the notebook's artifacts, in a folder whose path has spaces and accents."""
+    folder = tmp_path / "my projects" / "propensity bentó"
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file() and not name.startswith(("architecture_slides/", "load_tests/plots/")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    (folder / "artifacts").mkdir()
+    for path in (pickle_path, pickle_path.with_suffix(".json")):
+        shutil.copy(path, folder / "artifacts")
+    return folder
+
+
+def test_the_way_by_bentomls_own_commands_leads_to_a_prediction(source: Path) -> None:
+    *first, serve, away = by("test_the_way_by_bentomls_own_commands_leads_to_a_prediction", "docs/bentoml.md")
+    port = free_port()
+    token = "$(python -m propensity.tokens new caller --scope predict)"
+    ask = f"""
+token={token}
+PROPENSITY_DRAIN_SECONDS=0 {serve.strip().replace("3000", str(port))} >&2 &
+until curl -sf --noproxy '*' http://127.0.0.1:{port}/readyz; do kill -0 $!; sleep 0.2; done
+curl -s --noproxy '*' http://127.0.0.1:{port}/v1/predict -H "Authorization: Bearer $token" \\
+  -H 'Content-Type: application/json' -d '{json.dumps(EXAMPLE)}' >prediction.json
+kill $! && wait $! || true
+"""
+    script = "\n".join(["set -e", *first, away, ask])
+    environment = BARE | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=source, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    prediction = Prediction.model_validate_json((source / "prediction.json").read_bytes())
+    shown = Prediction.model_validate_json(blocks("json")[0])
+    assert prediction.propensity == pytest.approx(shown.propensity, abs=1e-9, rel=0)
+    assert prediction.model in done.stdout
+    # Of the one store exported, to the other imported.
+    assert {path.name for path in source.iterdir()} > {
+        "store",
+        "elsewhere",
+        "model.bentomodel",
+        "propensity.bento",
+    }
+
+
+def test_make_imports_in_a_folder_whose_path_has_spaces_and_accents(source: Path) -> None:
+    done = subprocess.run(
+        ["make", "import"], cwd=source, env=BARE, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch("propensity:[0-9a-f]{12}", done.stdout.splitlines()[-1])
+    assert {path.name for path in (source / ".local").iterdir()} == {
+        "bentoml",
+        "signing-key",
+        "signing-key.pub",
+    }
+    # Nothing is written outside of the checkout.
+    assert [path.name for path in source.parent.iterdir()] == [source.name]
+    assert [path.name for path in source.parents[1].iterdir()] == [source.parent.name]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

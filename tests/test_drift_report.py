@@ -9,6 +9,7 @@ from typing import Any
 
 import commands
 import pytest
+from conftest import ROOT
 from test_drift import poorer, unseen
 
 from propensity import drift_report
@@ -63,7 +64,9 @@ def test_a_field_that_has_moved_is_named_first_and_drawn(
     tmp_path: Path, form: CompiledForm, tag: str
 ) -> None:
     log_of(tmp_path, form, tag, [poorer(row) for row in unseen()])
-    done = report(tmp_path, "--page", str(tmp_path / "drift.html"))
+    places = {"/var/log/propensity": tmp_path, "drift.html": tmp_path / "drift.html"}
+    arguments = commands.documented(ROOT / "docs/trust.md", "propensity.drift_report", places)
+    done = commands.run(drift_report.main, *arguments)
     assert done.returncode == 1
     assert done.stderr == "drift: moved: income, propensity\n"
     first, second, third = done.stdout.splitlines()[2:5]

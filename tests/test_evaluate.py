@@ -214,7 +214,7 @@ def write_outcomes(path: Path, outcomes: dict[str, Any]) -> Path:
 
 @pytest.mark.parametrize(("suffix", "hashed"), [(".csv", False), (".parquet", True)])
 def test_outcomes_that_arrive_later_are_held_against_what_was_answered_then(
-    server: str, api: Api, known: Known, tmp_path: Path, suffix: str, hashed: bool
+    server: str, api: Api, known: Known, tmp_path: Path, pickle_path: Path, suffix: str, hashed: bool
 ) -> None:
     card = api.model_card()
     form = notebooks(ARTIFACTS / "propensity.pkl", card)
@@ -226,8 +226,9 @@ def test_outcomes_that_arrive_later_are_held_against_what_was_answered_then(
     path = write_outcomes(
         tmp_path / f"outcomes{suffix}", {"request_id": [*ids, "stranger"], "default": [*defaults, True]}
     )
-    arguments = ["--url", server, "--token", PREDICT_TOKEN, "--outcomes", str(path), "--log", str(tmp_path)]
-    done = run(*arguments, "--pickle", str(ARTIFACTS / "propensity.pkl"), folder=tmp_path / "report")
+    places = {"outcomes.csv": path, "/var/log/propensity": tmp_path, "artifacts/propensity.pkl": pickle_path}
+    arguments = commands.documented(ROOT / "docs/trust.md", "propensity.evaluate", places)
+    done = run("--url", server, "--token", PREDICT_TOKEN, *arguments, folder=tmp_path / "report")
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert f"Model {card.tag}, on 999 applications, " in done.stdout
     assert "of 1,001 outcomes that arrived later" in done.stdout

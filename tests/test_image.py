@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import bentoml
 import pytest
-from conftest import ROOT
+from conftest import PREDICT_TOKEN, ROOT
 
 from deploy import image
 from deploy.image import DOCKERFILE, ImageError
 from deploy.image.check import RECORD
+from propensity import health
+from propensity.client import Api
 
 HADOLINT = str(Path(sys.executable).with_name("hadolint"))
 
@@ -33,8 +36,8 @@ def test_the_image_runs_as_nobody_of_the_host_and_says_when_it_is_well() -> None
     assert instructions("USER") == ["10340:10340"]
     assert "--uid 10340" in DOCKERFILE.read_text()
     (health,) = instructions("HEALTHCHECK")
-    assert "/readyz" in health
-    assert instructions("ENTRYPOINT") == ['["bentoml", "serve", "/srv/propensity", "--host", "0.0.0.0"]']
+    assert health.endswith('CMD ["python3", "-m", "propensity.health"]')
+    assert instructions("ENTRYPOINT") == ['["sh", "/srv/propensity/entrypoint.sh"]']
     (base,) = instructions("ARG")
     assert re.fullmatch(r"BASE=\S+:3\.\d+\.\d+-slim-\w+", base)
 
@@ -44,7 +47,7 @@ def test_the_image_runs_as_nobody_of_the_host_and_says_when_it_is_well() -> None
     [
         ("ARG BASE=docker.io/library/python:3.11.14-slim-bookworm", "", "DL3006"),
         ("USER 10340:10340", "USER root", "DL3002"),
-        ('CMD ["--port", "3000"]', "CMD --port 3000", "DL3025"),
+        ('ENTRYPOINT ["sh", "/srv/propensity/entrypoint.sh"]', "ENTRYPOINT sh entrypoint.sh", "DL3025"),
     ],
 )
 def test_hadolint_finds_what_is_wrong_with_a_recipe(
@@ -71,11 +74,73 @@ def test_what_the_image_is_built_of_holds_the_model_and_can_be_read_by_any_user(
         name, version = tag.split(":")
         assert (folder / "models" / name / version / "propensity.npz").is_file()
         assert (folder / "src/service.py").is_file()
+        assert (folder / "entrypoint.sh").is_file()
         paths = list(folder.rglob("*"))
         assert len(paths) > 40
         for path in [folder, *paths]:
             assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644), path
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "environment", "expected"),
+    [
+        ("bentoml\0serve\0/srv/propensity\0--host\x000.0.0.0\0", None, 3000),
+        ("bentoml\0serve\0/srv/propensity\0", "8080", 8080),
+        ("bentoml\0serve\0/srv/propensity\0--port\x008081\0", "8080", 8081),
+        ("bentoml\0serve\0/srv/propensity\0--port=8082\0", None, 8082),
+        ("tini\0--\0sh\0entrypoint.sh\0-p\x008083\0", None, 8083),
+    ],
+)
+def test_the_health_check_follows_the_port(command: str, environment: str | None, expected: int) -> None:
+    assert health.port(command, environment) == expected
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+def test_what_is_on_this_machine_is_never_asked_through_a_proxy(
+    server: str, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert health.is_ready(server)
+    with Api(server, PREDICT_TOKEN) as api:
+        assert api.model_card().tag
+
+
+def entrypoint(tmp_path: Path, *arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """The entry point, with a `bentoml` that says how it was called."""
+    (tmp_path / "bentoml").write_text('#!/bin/sh\necho bentoml "$@"\n')
+    (tmp_path / "bentoml").chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "BENTOML_HOME": str(home)}
+    command = ["sh", str(image.ENTRYPOINT), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "started"),
+    [
+        ([], "bentoml serve /srv/propensity --host 0.0.0.0"),
+        (["--port", "8080"], "bentoml serve /srv/propensity --host 0.0.0.0 --port 8080"),
+        (["echo", "a  b", "-x"], "a  b -x"),
+    ],
+)
+def test_options_are_the_servers_and_anything_else_is_a_command(
+    tmp_path: Path, arguments: list[str], started: str
+) -> None:
+    done = entrypoint(tmp_path, *arguments, home=tmp_path / "home")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{started}\n", "")
+
+
+def test_a_home_that_can_not_be_written_to_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = entrypoint(tmp_path, home=tmp_path / "file" / "bentoml")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"propensity: BENTOML_HOME, {tmp_path}/file/bentoml, can't be written to; with --read-only, add"
+        " --tmpfs /tmp\n"
+    )
 
 
 def test_the_image_says_what_it_is_made_of(built: bentoml.Bento, tag: str, bento: Path) -> None:

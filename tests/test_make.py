@@ -95,6 +95,7 @@ def making(tmp_path: Path, free_port: int) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_make_serve_prints_a_request_that_works(making: subprocess.Popen[str], free_port: int) -> None:
+    assert "\nmake serve  " in (ROOT / "README.md").read_text()
     assert making.stdout is not None
     printed = ""
     for line in making.stdout:

@@ -23,6 +23,7 @@ from propensity import store
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DOCKERFILE = HERE / "Dockerfile"
+ENTRYPOINT = HERE / "entrypoint.sh"
 
 
 class ImageError(Exception):
@@ -49,11 +50,12 @@ def models_of(bento: bentoml.Bento) -> list[bentoml.Model]:
 
 @contextmanager
 def context(bento: bentoml.Bento) -> Iterator[Path]:
-    """The Bento's folder with its models in it, where a served Bento looks for them first."""
+    """The Bento's folder with its models, where a served Bento looks for them first, and the entry point."""
     with TemporaryDirectory(prefix="propensity-image-") as folder:
         shutil.copytree(bento.path, folder, dirs_exist_ok=True)
         for model in models_of(bento):
             shutil.copytree(model.path, Path(folder, "models", model.tag.path()))
+        shutil.copy(ENTRYPOINT, folder)
         # Stores are their owner's; in the image another user reads them, and nobody writes.
         for path in [Path(folder), *Path(folder).rglob("*")]:
             path.chmod(0o755 if path.is_dir() else 0o644)

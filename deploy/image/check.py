@@ -2,8 +2,10 @@
 
 buildah builds with chroot isolation. Where the base can't be pulled, Debian's own Python takes its name: what
 is seen then is that the Dockerfile builds, and that what it builds serves; not that base. The container is
-the image's tree, mounted read-only, with a tmpfs on /tmp and the token in /run/secrets, entered as its user,
-without capabilities, and started by its own entry point. Needs root, and Debian's buildah and debootstrap.
+the image's tree, mounted read-only, with a tmpfs on /tmp and secrets in /run/secrets, entered as its user,
+without capabilities, and started by its own entry point. The image itself makes the token; it has to refuse a
+model that another key has signed, and to say what it lacks without a tmpfs. Needs root, and Debian's buildah
+and debootstrap.
 
 With --record, BentoML's own Dockerfile is built on the same base too, and the sizes of both are kept.
 """
@@ -19,8 +21,9 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,8 +35,8 @@ from load_tests.compare.server import free_port
 from propensity import store
 from propensity.contract import EXAMPLE, Application
 from propensity.features import encode
-from propensity.local import is_ready
-from propensity.tokens import new_token
+from propensity.health import LOOPBACK, is_ready
+from propensity.signature import PUBLIC_VARIABLE, new_key
 
 RECORD = HERE / "image.json"
 READY_SECONDS = 60
@@ -128,43 +131,118 @@ _ENTER = """
 echo '127.0.0.1 localhost' >"$0/etc/hosts"
 mount --make-rprivate /
 mount --bind "$0" "$0" && mount -o remount,bind,ro "$0"
-mount -t tmpfs tmpfs "$0/tmp" && chmod 1777 "$0/tmp"
+[ "$2" = read-only ] || { mount -t tmpfs tmpfs "$0/tmp" && chmod 1777 "$0/tmp"; }
 mount -t tmpfs tmpfs "$0/run" && mkdir -p "$0/run/secrets/propensity"
-cp "$1"/* "$0/run/secrets/propensity/" && chmod 444 "$0"/run/secrets/propensity/*
+mount --bind "$1" "$0/run/secrets/propensity"
 mount -o remount,ro "$0/run"
 mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev"
-shift
+shift 2
 exec chroot "$0" "$@"
 """
 """Makes the container as an engine would; what it changes is seen by nobody else and ends with it."""
 
+SECRETS = "/run/secrets/propensity"
 
-@contextmanager
-def started(root: Path, configuration: dict[str, Any], secrets: Path, port: int) -> Iterator[float]:
-    """The server in the image, ready; gives the seconds that it took.
 
-    Raises:
-        ImageError: it does not get ready.
+@dataclass(frozen=True)
+class Container:
+    """The image as a container that an engine would make: read-only, without capabilities.
+
+    Attributes:
+        root: its tree.
+        configuration: what the image says of itself.
+        secrets: the folder that is mounted as `SECRETS`.
     """
-    user, _, group = configuration["User"].partition(":")
-    become = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "--no-new-privs"]
-    become += ["--bounding-set=-all", "--inh-caps=-all"]
-    within = f'cd {configuration["WorkingDir"]} && exec "$@"'
-    inside = ["env", "-i", *configuration["Env"], "sh", "-c", within, "sh", *configuration["Entrypoint"]]
-    enter = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
-    enter += ["sh", "-euc", _ENTER, str(root), str(secrets)]
-    begun = time.monotonic()
-    server = subprocess.Popen([*enter, *become, *inside, "--port", str(port)], start_new_session=True)
-    try:
-        while not is_ready(f"http://127.0.0.1:{port}"):
-            if server.poll() is not None or time.monotonic() - begun > READY_SECONDS:
-                raise ImageError(
-                    f"the server in the image did not get ready within {READY_SECONDS} s; see above"
-                )
-            time.sleep(0.02)
-        yield time.monotonic() - begun
-    finally:
-        _stop(server)
+
+    root: Path
+    configuration: dict[str, Any]
+    secrets: Path
+
+    def command(
+        self, *arguments: str, environment: Mapping[str, str], user: str = "", has_tmp: bool = True
+    ) -> list[str]:
+        """What starts it, as `docker run IMAGE ARGUMENTS` would.
+
+        Args:
+            arguments: for its entry point.
+            environment: on top of the image's.
+            user: in the place of the image's.
+            has_tmp: whether there is a tmpfs on /tmp.
+        """
+        user, _, group = (user or self.configuration["User"]).partition(":")
+        become = [
+            "setpriv",
+            f"--reuid={user}",
+            f"--regid={group or user}",
+            "--clear-groups",
+            "--no-new-privs",
+        ]
+        become += ["--bounding-set=-all", "--inh-caps=-all"]
+        named = [f"{name}={value}" for name, value in environment.items()]
+        within = f'cd {self.configuration["WorkingDir"]} && exec "$@"'
+        inside = ["env", "-i", *self.configuration["Env"], *named, "sh", "-c", within, "sh"]
+        enter = [
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "sh",
+            "-euc",
+            _ENTER,
+            str(self.root),
+        ]
+        enter += [str(self.secrets), "with-tmp" if has_tmp else "read-only"]
+        return [*enter, *become, *inside, *self.configuration["Entrypoint"], *arguments]
+
+    @contextmanager
+    def started(self, environment: Mapping[str, str]) -> Iterator[tuple[int, float]]:
+        """The server, ready; gives its port, and the seconds that it took.
+
+        Raises:
+            ImageError: it does not get ready.
+        """
+        port = free_port()
+        own = {**environment, "BENTOML_PORT": str(port)}
+        begun = time.monotonic()
+        server = subprocess.Popen(self.command(environment=own), start_new_session=True)
+        try:
+            while not is_ready(f"http://127.0.0.1:{port}"):
+                if server.poll() is not None or time.monotonic() - begun > READY_SECONDS:
+                    raise ImageError(
+                        f"the server in the image did not get ready within {READY_SECONDS} s; see above"
+                    )
+                time.sleep(0.02)
+            seconds = time.monotonic() - begun
+            check = self.configuration["Healthcheck"]["Test"][1:]
+            proxy = {"http_proxy": "http://127.0.0.1:9"}
+            within = ["nsenter", f"--target={_first_process(server)}", "--mount", "--pid"]
+            named = [f"{name}={value}" for name, value in (own | proxy).items()]
+            _run(*within, "chroot", str(self.root), "env", "-i", *self.configuration["Env"], *named, *check)
+            yield port, seconds
+        finally:
+            _stop(server)
+
+    def refusal(self, environment: Mapping[str, str], has_tmp: bool = True) -> str:
+        """What a server says that does not start.
+
+        Raises:
+            ImageError: it starts, or says more than one line.
+        """
+        command = self.command(environment=environment, has_tmp=has_tmp)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=READY_SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            raise ImageError("the server in the image starts, and must not") from None
+        lines = done.stderr.strip().splitlines()
+        if done.returncode == 0 or len(lines) != 1:
+            raise ImageError(f"the server in the image ends with {done.returncode}, and says {done.stderr}")
+        return lines[0]
+
+
+def _first_process(server: subprocess.Popen[bytes]) -> int:
+    (first,) = psutil.Process(server.pid).children()
+    return int(first.pid)
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
@@ -184,7 +262,7 @@ def _predict(port: int, token: str) -> dict[str, Any]:
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/v1/predict", json.dumps(EXAMPLE).encode(), headers
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with LOOPBACK.open(request, timeout=10) as answer:
         prediction: dict[str, Any] = json.loads(answer.read())
         return prediction
 
@@ -199,9 +277,31 @@ def _megabytes(root: Path) -> float:
     return sum(sizes.values()) / 1e6
 
 
-def _health(root: Path, configuration: dict[str, Any], port: int) -> None:
-    command = [part.replace("3000", str(port)) for part in configuration["Healthcheck"]["Test"][1:]]
-    _run("chroot", str(root), "env", "-i", *configuration["Env"], *command)
+def _mint(container: Container) -> str:
+    """A token, made by the image itself for who runs it."""
+    arguments = ["python", "-m", "propensity.tokens", "new", "check", "--scope", "predict"]
+    return _run(*container.command(*arguments, environment={}, user="0"))
+
+
+def _model_keys(container: Container) -> dict[str, str]:
+    """The key that the model is signed with, as a setting; sees that the image refuses another.
+
+    Raises:
+        ImageError: it does not, or there is no key.
+    """
+    key = os.environ.get(PUBLIC_VARIABLE)
+    if not key:
+        raise ImageError(f"{PUBLIC_VARIABLE} is not set; `make image-check` sets it")
+    shutil.copy(key, container.secrets / "model-key.pub")
+    other = new_key(container.secrets / "other-key")
+    refused = container.refusal({PUBLIC_VARIABLE: f"{SECRETS}/{other.name}"})
+    if "signature" not in refused:
+        raise ImageError(f"with a key that did not sign the model the image says {refused}")
+    settings = {PUBLIC_VARIABLE: f"{SECRETS}/model-key.pub"}
+    refused = container.refusal(settings, has_tmp=False)
+    if "--tmpfs /tmp" not in refused:
+        raise ImageError(f"without a place to write to the image says {refused}")
+    return settings
 
 
 def check(record: bool) -> None:
@@ -219,16 +319,18 @@ def check(record: bool) -> None:
         found: dict[str, Any] = {"base": base, "base_is": origin}
         with mounted(base) as (root, _):
             found["base_mb"] = round(_megabytes(root))
-        with mounted(name) as (root, configuration), TemporaryDirectory() as secrets:
+        with mounted(name) as (root, configuration), TemporaryDirectory() as folder:
             found["image_mb"] = round(_megabytes(root))
-            token = new_token(Path(secrets, "tokens"), "check", ["predict"])
+            secrets = Path(folder)
+            secrets.chmod(0o755)
+            container = Container(root, configuration, secrets)
+            token = _mint(container)
+            signed = _model_keys(container)
             model = models_of(bento)[-1]
             features = encode([Application.model_validate(EXAMPLE)])
             expected = float(store.load_scorer(model).predict(features)[0])
-            port = free_port()
-            with started(root, configuration, Path(secrets), port) as seconds:
+            with container.started(signed) as (port, seconds):
                 found["start_seconds"] = round(seconds, 2)
-                _health(root, configuration, port)
                 prediction = _predict(port, token)
         print(
             f"image: {name}, {found['image_mb']} MB, ready after {found['start_seconds']} s: {prediction}",

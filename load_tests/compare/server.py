@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from load_tests.compare.contenders import Contender
+from propensity.health import LOOPBACK
 
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / ".local" / "compare"
@@ -133,7 +133,7 @@ def _is_ready(url: str, contender: Contender) -> bool:
     request = contender.single or contender.batch
     path = contender.ready or (request.path if request else "/")
     try:
-        with urllib.request.urlopen(url + path, timeout=5):  # noqa: S310 — our own
+        with LOOPBACK.open(url + path, timeout=5):
             return True
     except urllib.error.HTTPError as error:
         # Of a server that wants a POST; one that is still loading says 503, or knows no such path yet.
