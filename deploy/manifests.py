@@ -1,4 +1,4 @@
-"""The manifests as a cluster would get them, and what is wrong with them: schemas and references.
+"""The manifests as a cluster would get them, and what is wrong with them: schemas, references, pod security.
 
     python -m deploy.manifests deploy/k8s/overlays/production
 
@@ -11,14 +11,17 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import yaml
 from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonitor
 from pydantic import BaseModel, ValidationError
 
+from deploy.external_secrets import ExternalSecret
 from deploy.gateway_api import Gateway, HTTPRoute
+from deploy.pod_security import Manifest, security_faults, title
+from propensity.limits import BODY_SECONDS
 
 OLDEST, NEWEST = "1.31", "1.37"
 """Versions of Kubernetes that the manifests are written for; the oldest is bound by the disruption budget."""
@@ -26,14 +29,22 @@ OLDEST, NEWEST = "1.31", "1.37"
 ENDING_SECONDS = 15
 """Beyond the drain: the longest request (10 s), and ending itself."""
 
+GIVEN: dict[str, set[str]] = {
+    "propensity": {"tokens"},
+    "propensity-scrape": {"token"},
+    "propensity-tls": {"tls.crt", "tls.key"},
+    "propensity-redis": {"url"},
+    "propensity-pull": {".dockerconfigjson"},
+}
+"""Secrets, by their keys, that may be referred to and made elsewhere; docs/deployment.md says how."""
+
 _CUSTOM: dict[str, type[BaseModel]] = {
+    "ExternalSecret": ExternalSecret,
     "Gateway": Gateway,
     "HTTPRoute": HTTPRoute,
     "PrometheusRule": PrometheusRule,
     "ServiceMonitor": ServiceMonitor,
 }
-
-Manifest = dict[str, Any]
 
 
 class ManifestsError(Exception):
@@ -44,7 +55,7 @@ def render(overlay: Path) -> list[Manifest]:
     """What an overlay amounts to.
 
     Raises:
-        ManifestsError: it can't be rendered, say for want of its secrets.
+        ManifestsError: it can't be rendered, say for want of a file.
     """
     kubectl = str(Path(sys.executable).with_name("kubectl"))
     done = subprocess.run([kubectl, "kustomize", str(overlay)], capture_output=True, text=True, check=False)
@@ -63,17 +74,13 @@ def schema_faults(manifests: list[Manifest], version: str) -> list[str]:
             else:
                 kubernetes_validate.validate(each, version, strict=True)
         except kubernetes_validate.SchemaNotFoundError:
-            faults.append(f"{_name(each)}: {each['apiVersion']} is unknown to Kubernetes {version}")
+            faults.append(f"{title(each)}: {each['apiVersion']} is unknown to Kubernetes {version}")
         except kubernetes_validate.ValidationError as error:
-            faults.append(f"{_name(each)}: {'.'.join(map(str, error.path))}: {error.message}")
+            faults.append(f"{title(each)}: {'.'.join(map(str, error.path))}: {error.message}")
         except ValidationError as error:
             first = error.errors()[0]
-            faults.append(f"{_name(each)}: {'.'.join(map(str, first['loc']))}: {first['msg']}")
+            faults.append(f"{title(each)}: {'.'.join(map(str, first['loc']))}: {first['msg']}")
     return faults
-
-
-def _name(manifest: Manifest) -> str:
-    return f"{manifest['kind']} {manifest['metadata']['name']}"
 
 
 def reference_faults(manifests: list[Manifest]) -> list[str]:
@@ -84,30 +91,66 @@ def reference_faults(manifests: list[Manifest]) -> list[str]:
 class _References:
     def __init__(self, manifests: list[Manifest]) -> None:
         self._all = manifests
-        self._pods = [each["spec"]["template"] for each in manifests if each["kind"] == "Deployment"]
+        self._deployments = [each for each in manifests if each["kind"] == "Deployment"]
+        self._secrets = {
+            **{
+                each["spec"]["target"]["name"]: {value["secretKey"] for value in each["spec"]["data"]}
+                for each in self._of("ExternalSecret")
+            },
+            **{each["metadata"]["name"]: set(each["data"]) for each in self._of("Secret")},
+        }
+        self.left: set[str] = set()
+        """Secrets that are referred to and not made here."""
+        self._settings = {each["metadata"]["name"]: each["data"] for each in self._of("ConfigMap")}
 
     def faults(self) -> Iterator[str]:
         checks = {
             "Deployment": self._deployment,
+            "ServiceAccount": self._account,
             "Service": self._service,
             "HorizontalPodAutoscaler": self._autoscaler,
             "PodDisruptionBudget": self._budget,
             "NetworkPolicy": self._policy,
+            "Gateway": self._gateway,
             "HTTPRoute": self._route,
             "ServiceMonitor": self._monitor,
         }
         for each in self._all:
             for fault in checks.get(each["kind"], lambda _: ())(each):
-                yield f"{_name(each)}: {fault}"
+                yield f"{title(each)}: {fault}"
+
+    def _of(self, kind: str) -> list[Manifest]:
+        return [each for each in self._all if each["kind"] == kind]
 
     def _found(self, kind: str, name: str) -> Manifest | None:
-        return next(
-            (each for each in self._all if each["kind"] == kind and each["metadata"]["name"] == name), None
-        )
+        return next((each for each in self._of(kind) if each["metadata"]["name"] == name), None)
 
     def _selected(self, labels: Mapping[str, str]) -> list[Manifest]:
-        """The templates of the pods that have these labels."""
-        return [pod for pod in self._pods if labels.items() <= pod["metadata"]["labels"].items()]
+        """The Deployments whose pods have these labels."""
+        return [
+            each
+            for each in self._deployments
+            if labels.items() <= each["spec"]["template"]["metadata"]["labels"].items()
+        ]
+
+    def _one(self, labels: Mapping[str, str]) -> Iterator[str]:
+        """A Deployment, a Service and a budget are for pods of one Deployment: no canary among them."""
+        selected = self._selected(labels)
+        if not selected:
+            yield "its selector selects no pods"
+        if len(selected) > 1:
+            yield f"its selector selects pods of {' and '.join(map(title, selected))}"
+
+    def _keys(self, secret: str) -> set[str] | None:
+        if secret in self._secrets:
+            return self._secrets[secret]
+        if secret in GIVEN:
+            self.left.add(secret)
+        return GIVEN.get(secret)
+
+    def _secret(self, name: str, key: str) -> Iterator[str]:
+        if key not in (self._keys(name) or set()):
+            yield f"no Secret {name} with a key {key}"
 
     def _deployment(self, deployment: Manifest) -> Iterator[str]:
         spec = deployment["spec"]
@@ -115,17 +158,32 @@ class _References:
         pod, labels = template["spec"], template["metadata"]["labels"].items()
         if not spec["selector"]["matchLabels"].items() <= labels:
             yield "its selector does not select its own pods"
+        else:
+            yield from self._one(spec["selector"]["matchLabels"])
         for constraint in pod.get("topologySpreadConstraints", []):
             if not constraint["labelSelector"]["matchLabels"].items() <= labels:
                 yield "a topology spread constraint does not count its pods"
         if self._found("ServiceAccount", pod["serviceAccountName"]) is None:
             yield f"no ServiceAccount {pod['serviceAccountName']}"
+        if pod.get("enableServiceLinks", True):
+            yield "enableServiceLinks is not false: a Service called propensity sets PROPENSITY_ variables"
         volumes = {volume["name"]: volume for volume in pod["volumes"]}
         for name, volume in volumes.items():
-            if "secret" in volume and self._found("Secret", volume["secret"]["secretName"]) is None:
-                yield f"volume {name}: no Secret {volume['secret']['secretName']}"
+            if self._files(volume) is None:
+                yield f"volume {name}: nothing that is called so"
         for container in pod["containers"]:
             yield from self._container(container, volumes, pod["terminationGracePeriodSeconds"])
+        yield from self._egress(deployment)
+
+    def _files(self, volume: Manifest) -> set[str] | None:
+        """What a volume holds when a pod starts; None, if what it names is not there."""
+        if "secret" in volume:
+            return self._keys(volume["secret"]["secretName"])
+        if "configMap" in volume:
+            held = self._settings.get(volume["configMap"]["name"])
+            return None if held is None else set(held)
+        claim = volume.get("persistentVolumeClaim", {}).get("claimName")
+        return set() if claim is None or self._found("PersistentVolumeClaim", claim) else None
 
     def _container(self, container: Manifest, volumes: Mapping[str, Manifest], grace: int) -> Iterator[str]:
         ports = {port["name"] for port in container["ports"]}
@@ -138,23 +196,44 @@ class _References:
             volume = volumes.get(mount["name"])
             if volume is None:
                 yield f"no volume {mount['name']}"
-            elif "secret" in volume:
-                secret = self._found("Secret", volume["secret"]["secretName"]) or {"data": {}}
-                files[mount["mountPath"]] = secret["data"]
+            else:
+                files[mount["mountPath"]] = self._files(volume) or set()
+        for variable in container.get("env", []):
+            if "valueFrom" in variable:
+                yield from self._secret(**variable["valueFrom"]["secretKeyRef"])
         for source in container["envFrom"]:
-            settings = self._found("ConfigMap", source["configMapRef"]["name"])
+            settings = self._settings.get(source["configMapRef"]["name"])
             if settings is None:
                 yield f"no ConfigMap {source['configMapRef']['name']}"
             else:
-                yield from _settings(settings["data"], files, grace)
+                yield from _setting_faults(settings, files, grace)
+
+    def _egress(self, deployment: Manifest) -> Iterator[str]:
+        """Settings that name another host, to which no policy lets the pods out."""
+        labels = deployment["spec"]["template"]["metadata"]["labels"].items()
+        ports = {
+            port["port"]
+            for each in self._of("NetworkPolicy")
+            if each["spec"]["podSelector"]["matchLabels"].items() <= labels
+            for rule in each["spec"].get("egress", [])
+            for port in rule["ports"]
+        }
+        for settings in self._settings.values():
+            for name in _FETCHED & settings.keys():
+                url = urlsplit(settings[name])
+                port = url.port or {"https": 443, "http": 80}.get(url.scheme)
+                if port is not None and not {port, 53} <= ports:
+                    yield f"{name} is {settings[name]}, and no NetworkPolicy lets out to port {port} and DNS"
+
+    def _account(self, account: Manifest) -> Iterator[str]:
+        for secret in account.get("imagePullSecrets", []):
+            yield from self._secret(secret["name"], ".dockerconfigjson")
 
     def _service(self, service: Manifest) -> Iterator[str]:
-        pods = self._selected(service["spec"]["selector"])
-        if not pods:
-            yield "its selector selects no pods"
+        yield from self._one(service["spec"]["selector"])
         for port in service["spec"]["ports"]:
-            for pod in pods:
-                if port["targetPort"] not in _ports(pod):
+            for each in self._selected(service["spec"]["selector"]):
+                if port["targetPort"] not in _ports(each):
                     yield f"targetPort {port['targetPort']} names no port of its pods"
 
     def _autoscaler(self, autoscaler: Manifest) -> Iterator[str]:
@@ -163,20 +242,24 @@ class _References:
         if found is None:
             yield f"no {target['kind']} {target['name']}"
         elif "replicas" in found["spec"]:
-            yield f"{_name(found)} sets replicas itself, and each rollout would undo the scaling"
+            yield f"{title(found)} sets replicas itself, and each rollout would undo the scaling"
 
     def _budget(self, budget: Manifest) -> Iterator[str]:
-        if not self._selected(budget["spec"]["selector"]["matchLabels"]):
-            yield "its selector selects no pods"
+        yield from self._one(budget["spec"]["selector"]["matchLabels"])
 
     def _policy(self, policy: Manifest) -> Iterator[str]:
-        pods = self._selected(policy["spec"]["podSelector"]["matchLabels"])
-        if not pods:
+        selected = self._selected(policy["spec"]["podSelector"]["matchLabels"])
+        if not selected:
             yield "its selector selects no pods"
         ports = {port["port"] for rule in policy["spec"].get("ingress", []) for port in rule["ports"]}
         for port in ports:
-            if not all(port in _ports(pod) for pod in pods):
+            if not all(port in _ports(each) for each in selected):
                 yield f"port {port} names no port of its pods"
+
+    def _gateway(self, gateway: Manifest) -> Iterator[str]:
+        for listener in gateway["spec"]["listeners"]:
+            for certificate in listener["tls"]["certificateRefs"]:
+                yield from self._secret(certificate["name"], "tls.key")
 
     def _route(self, route: Manifest) -> Iterator[str]:
         hosts = set()
@@ -196,40 +279,84 @@ class _References:
                     each["port"] for each in service["spec"]["ports"]
                 }:
                     yield f"no Service {backend['name']} with a port {backend['port']}"
+            yield from self._timeouts(rule["timeouts"])
+        yield from _rule_faults(route["spec"]["rules"])
+
+    def _timeouts(self, timeouts: Mapping[str, str]) -> Iterator[str]:
+        """Of the gateway: beyond the service's own, whose problems say more than a 504."""
+        request, backend = (int(timeouts[each].removesuffix("s")) for each in ("request", "backendRequest"))
+        for settings in self._settings.values():
+            if "PROPENSITY_MAX_LATENCY_MS" in settings:
+                longest = BODY_SECONDS + int(settings["PROPENSITY_MAX_LATENCY_MS"]) / 1_000
+                if backend <= longest:
+                    yield f"backendRequest is {backend} s, and the service may take {longest:g} s to answer"
+        if request < backend:
+            yield f"request is {request} s, shorter than backendRequest"
 
     def _monitor(self, monitor: Manifest) -> Iterator[str]:
         wanted = monitor["spec"]["selector"]["matchLabels"].items()
         services = [
-            each
-            for each in self._all
-            if each["kind"] == "Service" and wanted <= each["metadata"].get("labels", {}).items()
+            each for each in self._of("Service") if wanted <= each["metadata"].get("labels", {}).items()
         ]
         if not services:
             yield "its selector selects no Service"
+        for label in monitor["spec"].get("podTargetLabels", []):
+            for service in services:
+                for each in self._selected(service["spec"]["selector"]):
+                    if label not in each["spec"]["template"]["metadata"]["labels"]:
+                        yield f"pods of {title(each)} have no label {label}"
         for endpoint in monitor["spec"]["endpoints"]:
             for service in services:
                 if endpoint["port"] not in {port["name"] for port in service["spec"]["ports"]}:
-                    yield f"no port {endpoint['port']} of {_name(service)}"
-            credentials = endpoint["authorization"]["credentials"]
-            secret = self._found("Secret", credentials["name"])
-            if secret is None or credentials["key"] not in secret["data"]:
-                yield f"no Secret {credentials['name']} with a key {credentials['key']}"
+                    yield f"no port {endpoint['port']} of {title(service)}"
+            yield from self._secret(**endpoint["authorization"]["credentials"])
 
 
-def _ports(pod: Manifest) -> set[str]:
-    return {port["name"] for container in pod["spec"]["containers"] for port in container["ports"]}
+_FETCHED = {"PROPENSITY_JWT_KEYS", "PROPENSITY_RATE_LIMIT_REDIS", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+"""Settings that name what the pods connect to."""
 
 
-def _settings(
-    settings: Mapping[str, str], files: Mapping[str, Mapping[str, str]], grace: int
-) -> Iterator[str]:
+def _ports(deployment: Manifest) -> set[str]:
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    return {port["name"] for container in containers for port in container["ports"]}
+
+
+def _setting_faults(settings: Mapping[str, str], files: Mapping[str, set[str]], grace: int) -> Iterator[str]:
     """Settings that name files that are not there, or a drain that the pod does not live to end."""
     for name, value in settings.items():
         folder, _, file = value.rpartition("/")
-        if folder and file not in files.get(folder, {}):
-            yield f"{name} is {value}, and no Secret that is mounted there has a key {file}"
+        if value.startswith("/") and value not in files and file not in files.get(folder, set()):
+            yield f"{name} is {value}, and nothing that is mounted there has a key {file}"
     if int(settings["PROPENSITY_DRAIN_SECONDS"]) + ENDING_SECONDS > grace:
         yield f"terminationGracePeriodSeconds is {grace}, shorter than the drain and {ENDING_SECONDS} s"
+
+
+def _rule_faults(rules: list[Manifest]) -> Iterator[str]:
+    """Rules of one route: what asks for a header must be what is served without it."""
+    paths = [{(match["path"]["type"], match["path"]["value"]) for match in rule["matches"]} for rule in rules]
+    for rule, own in zip(rules, paths, strict=True):
+        if own != paths[0]:
+            yield "its rules are for different paths"
+        if rule is not rules[0] and not all(match.get("headers") for match in rule["matches"]):
+            yield "two rules are for the same requests"
+
+
+def unfinished(manifests: list[Manifest]) -> list[str]:
+    """What the manifests leave to whoever applies them."""
+    references = _References(manifests)
+    list(references.faults())
+    images = [
+        container["image"]
+        for each in manifests
+        if each["kind"] == "Deployment"
+        for container in each["spec"]["template"]["spec"]["containers"]
+    ]
+    keys = [each["data"]["model-key.pub"] for each in manifests if "model-key.pub" in each.get("data", {})]
+    return [
+        *(["an image, by `make release`"] if any(image.endswith("0" * 64) for image in images) else []),
+        *("a public key in model-key.pub" for key in keys if "-----BEGIN PUBLIC KEY-----" not in key),
+        *(f"the Secret {name} ({', '.join(sorted(GIVEN[name]))})" for name in sorted(references.left)),
+    ]
 
 
 def main() -> None:
@@ -244,10 +371,13 @@ def main() -> None:
         *schema_faults(manifests, OLDEST),
         *schema_faults(manifests, NEWEST),
         *reference_faults(manifests),
+        *security_faults(manifests),
     ]
     if faults:
         sys.exit("\n".join(dict.fromkeys(faults)))
     print(f"manifests: {len(manifests)} without fault, for Kubernetes {OLDEST} to {NEWEST}")
+    for each in unfinished(manifests):
+        print(f"manifests: before pods start there must be {each}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
     python -m deploy.monitoring
 
-The rules are kept in prometheus/rules.yaml, the dashboard's panels here.
+The rules are kept in prometheus/rules.yaml, the dashboard's panels here. The operator's rules are for all
+namespaces together, so that no alert fires twice; they expect a service in each that has an overlay.
 """
 
 from __future__ import annotations
@@ -15,10 +16,16 @@ import yaml
 
 HERE = Path(__file__).parent
 RULES = HERE / "prometheus/rules.yaml"
-PROMETHEUS_RULE = HERE / "k8s/base/prometheusrule.yaml"
+OVERLAYS = HERE / "k8s/overlays"
+PROMETHEUS_RULE = HERE / "k8s/monitoring/prometheusrule.yaml"
 DASHBOARD = HERE / "grafana/dashboards/propensity.json"
 
-_WHERE = 'namespace=~"$namespace"'
+DOWN = "PropensityDown"
+
+_MODELS = 'namespace=~"$namespace"'
+"""Series that models are told apart by, and with them a canary of another model."""
+
+_WHERE = f'{_MODELS},track=~"$track"'
 _EVERY = "$__rate_interval"
 _SINGLE = f'endpoint="/v1/predict",{_WHERE}'
 _PREDICT = f'endpoint=~"/v1/predict.*",{_WHERE}'
@@ -45,13 +52,13 @@ PANELS: list[tuple[str, str, str, dict[str, str]]] = [
         "Budget burnt: faults, over an hour (1 is what the objective allows)",
         "timeseries",
         "short",
-        {"{{namespace}}": f"propensity:fault_ratio:rate1h{{{_WHERE}}} / 0.001"},
+        {"{{namespace}} {{track}}": f"propensity:fault_ratio:rate1h{{{_WHERE}}} / 0.001"},
     ),
     (
         "Budget burnt: over 50 ms, over an hour",
         "timeseries",
         "short",
-        {"{{namespace}}": f"propensity:slow_ratio:rate1h{{{_WHERE}}} / 0.01"},
+        {"{{namespace}} {{track}}": f"propensity:slow_ratio:rate1h{{{_WHERE}}} / 0.01"},
     ),
     (
         "Problems, by kind",
@@ -95,7 +102,7 @@ PANELS: list[tuple[str, str, str, dict[str, str]]] = [
         "timeseries",
         "percentunit",
         {
-            "{{model}}": f"propensity:declined_ratio:rate1d{{{_WHERE}}}",
+            "{{model}}": f"propensity:declined_ratio:rate1d{{{_MODELS}}}",
             "{{model}}, notebook": f"max by (model) (propensity_model_declined_ratio{{{_WHERE}}})",
         },
     ),
@@ -103,7 +110,7 @@ PANELS: list[tuple[str, str, str, dict[str, str]]] = [
         "Drift of each field over a day (PSI; above 0.25 it has moved)",
         "timeseries",
         "short",
-        {"{{field}}": f"propensity:psi:rate1d{{{_WHERE}}}"},
+        {"{{field}}": f"propensity:psi:rate1d{{{_MODELS}}}"},
     ),
     (
         "Challenger: decisions beside the model's",
@@ -115,7 +122,7 @@ PANELS: list[tuple[str, str, str, dict[str, str]]] = [
         "Models",
         "table",
         "short",
-        {"": f"sum by (namespace, model, algorithm, form) (propensity_model_info{{{_WHERE}}})"},
+        {"": f"sum by (namespace, track, model, algorithm, form) (propensity_model_info{{{_WHERE}}})"},
     ),
     (
         "Credentials that can't be read anew (1 is stale)",
@@ -130,14 +137,29 @@ _DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 def prometheus_rule() -> str:
     """The alert rules, as the Prometheus operator takes them."""
+    spec = yaml.safe_load(RULES.read_text(encoding="utf-8"))
+    (down,) = (rule for group in spec["groups"] for rule in group["rules"] if rule.get("alert") == DOWN)
+    # One that is absent must not be hidden by another that is there.
+    down["expr"] = "\nor ".join(
+        down["expr"].strip().replace("{", f'{{namespace="{namespace}",') for namespace in namespaces()
+    )
     rule = {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
         "metadata": {"name": "propensity"},
-        "spec": yaml.safe_load(RULES.read_text(encoding="utf-8")),
+        "spec": spec,
     }
-    head = "# Made of deploy/prometheus/rules.yaml by `make monitoring`; change it there.\n"
+    head = (
+        "# Made of deploy/prometheus/rules.yaml and of the overlays by `make monitoring`; change it there.\n"
+    )
     return head + yaml.safe_dump(rule, sort_keys=False, width=1_000)
+
+
+def namespaces() -> list[str]:
+    """Those of the overlays."""
+    return sorted(
+        {yaml.safe_load(path.read_bytes())["namespace"] for path in OVERLAYS.glob("*/kustomization.yaml")}
+    )
 
 
 def dashboard() -> str:
@@ -154,15 +176,8 @@ def dashboard() -> str:
                 "templating": {
                     "list": [
                         {"name": "datasource", "type": "datasource", "query": "prometheus"},
-                        {
-                            "name": "namespace",
-                            "type": "query",
-                            "datasource": _DATASOURCE,
-                            "query": "label_values(propensity_model_info, namespace)",
-                            "includeAll": True,
-                            "allValue": ".*",
-                            "current": {"text": "All", "value": "$__all"},
-                        },
+                        _variable("namespace"),
+                        _variable("track"),
                     ]
                 },
                 "panels": [_panel(place, *panel) for place, panel in enumerate(PANELS)],
@@ -171,6 +186,18 @@ def dashboard() -> str:
         )
         + "\n"
     )
+
+
+def _variable(label: str) -> dict[str, Any]:
+    return {
+        "name": label,
+        "type": "query",
+        "datasource": _DATASOURCE,
+        "query": f"label_values(propensity_model_info, {label})",
+        "includeAll": True,
+        "allValue": ".*",
+        "current": {"text": "All", "value": "$__all"},
+    }
 
 
 def _panel(place: int, title: str, kind: str, unit: str, drawn: dict[str, str]) -> dict[str, Any]:

@@ -43,7 +43,17 @@ needs_prometheus = pytest.mark.skipif(
 def test_what_is_made_of_the_rules_and_panels_is_up_to_date() -> None:
     assert monitoring.PROMETHEUS_RULE.read_text() == monitoring.prometheus_rule()
     assert monitoring.DASHBOARD.read_text() == monitoring.dashboard()
-    assert yaml.safe_load(monitoring.prometheus_rule())["spec"]["groups"] == GROUPS
+    groups = yaml.safe_load(monitoring.prometheus_rule())["spec"]["groups"]
+    changed = [
+        (rule, installed)
+        for group, other in zip(GROUPS, groups, strict=True)
+        for rule, installed in zip(group["rules"], other["rules"], strict=True)
+        if rule != installed
+    ]
+    ((rule, installed),) = changed
+    assert rule["alert"] == installed["alert"] == monitoring.DOWN
+    assert {**installed, "expr": rule["expr"]} == rule
+    assert monitoring.namespaces() == ["propensity", "propensity-staging"]
 
 
 Metrics = dict[str, tuple[str, set[str]]]
@@ -157,6 +167,11 @@ def faults(dashboard: dict[str, Any]) -> list[str]:
         found.extend(f"{title}: ${name} is no variable" for name in unknown_)
         if any("$namespace" not in target["expr"] for target in panel["targets"]):
             found.append(f"{title}: shows every namespace")
+        # What is recorded by the model has no track.
+        by_model = ("propensity:declined_ratio", "propensity:psi")
+        drawn = [each["expr"] for each in panel["targets"]]
+        if any("$track" not in each and not each.startswith(by_model) for each in drawn):
+            found.append(f"{title}: shows the canary as if it were all")
     if len({panel["id"] for panel in dashboard["panels"]}) < len(dashboard["panels"]):
         found.append("two panels have the same id")
     return found
@@ -179,6 +194,7 @@ def test_an_unsound_dashboard_is_found() -> None:
         f"{second['title']}: overlaps, or is too wide",
         f"{second['title']}: $job is no variable",
         f"{second['title']}: shows every namespace",
+        f"{second['title']}: shows the canary as if it were all",
         f"{third['title']}: draws nothing, or has no unit",
         "two panels have the same id",
     ]
@@ -194,6 +210,40 @@ def test_prometheus_accepts_the_rules_and_they_fire_when_they_should() -> None:
 
 
 @needs_prometheus
+def test_a_namespace_without_a_service_is_found_though_another_has_one(tmp_path: Path) -> None:
+    """In the rules as Kubernetes gets them: never there, gone, and replaced by its canary alone."""
+    installed = yaml.safe_load(monitoring.PROMETHEUS_RULE.read_text())["spec"]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(installed))
+    rule = ALERTS["PropensityDown"]
+    fires = {
+        "exp_labels": {"severity": "page", "namespace": "propensity-staging"},
+        "exp_annotations": rule["annotations"],
+    }
+    production = {"series": 'propensity_model_info{namespace="propensity",track="stable"}', "values": "1x30"}
+    series = 'propensity_model_info{namespace="propensity-staging",track="%s"}'
+    stagings = {
+        "there": ("stable", "1x30", []),
+        "never there": ("stable", "_x30", [fires]),
+        "gone": ("stable", "1x5 _x25", [fires]),
+        "its canary alone": ("canary", "1x30", [fires]),
+    }
+    tests = [
+        {
+            "name": name,
+            "interval": "1m",
+            "input_series": [production, {"series": series % track, "values": values}],
+            "alert_rule_test": [{"eval_time": "20m", "alertname": "PropensityDown", "exp_alerts": expected}],
+        }
+        for name, (track, values, expected) in stagings.items()
+    ]
+    tried = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": tests}
+    (tmp_path / "rules_test.yaml").write_text(yaml.safe_dump(tried))
+    command = ["promtool", "test", "rules", "rules_test.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_prometheus
 @pytest.mark.parametrize(
     ("alert", "right", "wrong"),
     [
@@ -201,6 +251,7 @@ def test_prometheus_accepts_the_rules_and_they_fire_when_they_should() -> None:
         ("PropensitySaturated", "> 512", "> 5120"),
         ("PropensityModelStale", "180 * 24 * 3600", "18000 * 24 * 3600"),
         ("PropensityModelsDiffer", 'track!="canary"', 'track!="none"'),
+        ("PropensityDown", 'track!="canary"', 'track!="none"'),
     ],
 )
 def test_a_rule_that_is_changed_fails_its_test(tmp_path: Path, alert: str, right: str, wrong: str) -> None:
@@ -287,6 +338,7 @@ def test_prometheus_scrapes_the_service_with_its_token_and_evaluates_every_rule_
         assert asked(url, 'ALERTS{alertstate="firing"}', lambda found: found == []) == []
         for panel in PANELS:
             for target in panel["targets"]:
-                expression = target["expr"].replace("$namespace", ".*").replace("$__rate_interval", "1m")
+                expression = target["expr"].replace("$__rate_interval", "1m")
+                expression = expression.replace("$namespace", ".*").replace("$track", ".*")
                 answer = httpx2.get(f"{url}/api/v1/query", params={"query": expression}).json()
                 assert answer["status"] == "success", (panel["title"], answer)
