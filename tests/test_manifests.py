@@ -119,6 +119,15 @@ def test_the_overlay_with_everything_is_without_fault(complete: list[Manifest]) 
     assert reference_faults(complete) == security_faults(complete) == []
 
 
+def test_all_that_belongs_to_it_is_found_by_one_label(complete: list[Manifest]) -> None:
+    without = [
+        each["metadata"]["name"]
+        for each in complete
+        if each["metadata"].get("labels", {}).get("app.kubernetes.io/name") != "propensity"
+    ]
+    assert without == []
+
+
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_every_component_is_without_fault_on_its_own(k8s: Path, component: str) -> None:
     listed = [f"../../components/{each}" for each in (*COMPONENTS[component], component)]
