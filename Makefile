@@ -87,7 +87,7 @@ up: image $(LOCAL_TOKEN)
 down:
 	@docker compose --file deploy/compose.yaml down
 
-# make release OVERLAY=staging IMAGE=registry.bank.example/propensity@sha256:...
+# make release OVERLAY=staging IMAGE=registry.bank.example/propensity:1.2.0@sha256:...
 release: $(INSTALLED)
 	@$(PY) -m deploy.release "$(OVERLAY)" "$(IMAGE)"
 

@@ -156,10 +156,30 @@ def test_the_model_key_is_exchanged_as_the_page_says_with_both_keys_in_between(c
     assert "PROPENSITY_SIGNING_KEY=$PWD/.local/signing-key-new make image\n" in signing
 
 
+YAML = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)]
+
+
 def test_the_adapter_gives_the_autoscaler_the_metric_that_it_asks_for() -> None:
-    ((rule,),) = [
-        yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-    ]
+    (rule,) = YAML[0]
     autoscaler = yaml.safe_load((ROOT / "deploy/k8s/base/horizontalpodautoscaler.yaml").read_text())
     (asked,) = [each["pods"] for each in autoscaler["spec"]["metrics"] if each["type"] == "Pods"]
     assert rule["seriesQuery"].partition("{")[0] == asked["metric"]["name"]
+
+
+def test_a_prometheus_can_be_told_to_expect_one_namespace_alone(clone: Path) -> None:
+    _, patches = YAML
+    kustomization = clone / "deploy/k8s/monitoring/kustomization.yaml"
+    before = kustomization.read_text()
+    (both,) = render(kustomization.parent)
+    kustomization.write_text(before + yaml.safe_dump(patches))
+    (one,) = render(kustomization.parent)
+    kustomization.write_text(before)
+    changed = [
+        (rule["alert"], patched["expr"])
+        for group, other in zip(both["spec"]["groups"], one["spec"]["groups"], strict=True)
+        for rule, patched in zip(group["rules"], other["rules"], strict=True)
+        if rule != patched
+    ]
+    assert changed == [
+        ("PropensityDown", 'absent(propensity_model_info{namespace="propensity",track!="canary"})')
+    ]

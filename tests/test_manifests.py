@@ -274,6 +274,23 @@ def test_who_asks_for_the_canary_gets_it_on_every_path(manifests: list[Manifest]
     assert [each["weight"] for each in everyone["backendRefs"]] == [95, 5]
 
 
+def test_the_gateway_lets_callers_to_each_endpoint_and_nobody_to_metrics_and_health(
+    overlay: list[Manifest],
+) -> None:
+    def is_routed(path: str) -> bool:
+        return any(
+            path == value or (kind == "PathPrefix" and path.startswith(f"{value.rstrip('/')}/"))
+            for kind, value in matches
+        )
+
+    table = (ROOT / "README.md").read_text().partition("| Endpoint |")[2].partition("\n\n")[0]
+    endpoints = set(re.findall(r"`(?:GET |POST )?(/[a-z0-9_./]*)`", table))
+    matches = [(each["path"]["type"], each["path"]["value"]) for each in rule(overlay)["matches"]]
+    inside = {"/metrics", "/livez", "/readyz", "/healthz"}
+    assert inside < endpoints
+    assert {each for each in endpoints if is_routed(each)} == endpoints - inside
+
+
 def test_the_gateway_waits_longer_than_the_service_takes(overlay: list[Manifest]) -> None:
     (rule,) = of(overlay, "HTTPRoute")["spec"]["rules"]
     service = BODY_SECONDS + int(settings(overlay)["PROPENSITY_MAX_LATENCY_MS"]) / 1000
