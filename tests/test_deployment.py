@@ -62,7 +62,12 @@ def run(block: str, clone: Path) -> str:
     """What a block prints, once what it leaves open is filled in; `make` must not install anything anew."""
     filled = block.replace("VERSION@", "1.4.0@").replace("DIGEST", "5" * 64)
     filled = filled.replace("make release", "make --old-file=.venv/.installed release")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PROPENSITY_")}
+    # As from a shell, also when the tests themselves are run by make.
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PROPENSITY_", "MAKE", "MFLAGS"))
+    }
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", filled],
         cwd=clone, env=environment, capture_output=True, text=True, check=False,
