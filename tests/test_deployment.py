@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -20,7 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from deploy.manifests import reference_faults, render, unfinished
 from deploy.pod_security import Manifest
-from propensity.signature import new_key
+from propensity.manifest import Manifest as ModelManifest
+from propensity.signature import PRIVATE_VARIABLE, PUBLIC_VARIABLE, SignatureError, new_key, sign, verify
 from propensity.tokens import Tokens
 
 PAGE = (ROOT / "docs/deployment.md").read_text().partition("## On Kubernetes")[2]
@@ -162,6 +164,19 @@ def test_the_model_key_is_exchanged_as_the_page_says_with_both_keys_in_between(c
 
 
 YAML = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)]
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_before_a_key_is_put_there_no_model_is_let_in(
+    environment: str, manifest: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_key(tmp_path / "key")
+    monkeypatch.setenv(PRIVATE_VARIABLE, str(tmp_path / "key"))
+    signed = ModelManifest.model_validate(manifest)
+    signature = sign("propensity:000000000000", signed)
+    monkeypatch.setenv(PUBLIC_VARIABLE, str(ROOT / f"deploy/k8s/overlays/{environment}/model-key.pub"))
+    with pytest.raises(SignatureError, match=r"model-key\.pub"):
+        verify("propensity:000000000000", signed, signature)
 
 
 def test_the_adapter_gives_the_autoscaler_the_metric_that_it_asks_for() -> None:
