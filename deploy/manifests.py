@@ -107,6 +107,7 @@ class _References:
         checks = {
             "Deployment": self._deployment,
             "ServiceAccount": self._account,
+            "ConfigMap": self._config,
             "Service": self._service,
             "HorizontalPodAutoscaler": self._autoscaler,
             "PodDisruptionBudget": self._budget,
@@ -224,6 +225,11 @@ class _References:
                 port = url.port or {"https": 443, "http": 80}.get(url.scheme)
                 if port is not None and not {port, 53} <= ports:
                     yield f"{name} is {settings[name]}, and no NetworkPolicy lets out to port {port} and DNS"
+
+    def _config(self, settings: Manifest) -> Iterator[str]:
+        for key, value in settings["data"].items():
+            if "PRIVATE KEY-----" in value:
+                yield f"{key} holds a private key, which everybody may read here; put the public one there"
 
     def _account(self, account: Manifest) -> Iterator[str]:
         for secret in account.get("imagePullSecrets", []):
