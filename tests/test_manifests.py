@@ -145,6 +145,37 @@ def test_every_component_is_without_fault_on_its_own(
     assert reference_faults(found) == security_faults(found) == []
 
 
+def test_an_overlay_may_add_what_is_not_here(manifests: list[Manifest]) -> None:
+    """A sidecar, a policy for all pods, ports by number: none is a fault, nor what the check stumbles on."""
+    security = container(manifests)["securityContext"]
+    field = {"fieldRef": {"fieldPath": "status.podIP"}}
+    environment = [{"name": "POD_IP", "valueFrom": field}, {"name": "LEVEL", "value": "info"}]
+    sidecar = {"name": "logs", "image": IMAGE, "env": environment, "securityContext": security}
+    pod(manifests)["containers"].append(sidecar)
+    container(manifests)["livenessProbe"]["httpGet"]["port"] = 3000
+    of(manifests, "Service")["spec"]["ports"][0]["targetPort"] = 3000
+    everything = copy.deepcopy(of(manifests, "NetworkPolicy", "propensity-redis"))
+    everything["metadata"]["name"] = "dns"
+    everything["spec"].update(podSelector={}, egress=[{"to": [{"namespaceSelector": {}}]}])
+    empty = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "e", "namespace": "propensity"}}
+    manifests += [everything, empty]
+    assert schema_faults(manifests, NEWEST) == []
+    assert reference_faults(manifests) == security_faults(manifests) == []
+
+
+def test_what_is_not_as_its_schema_has_it_is_said_and_not_followed(
+    k8s: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = overlaid(k8s, "without-time-outs", [])
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    patch = "- op: remove\n  path: /spec/rules/0/timeouts\n"
+    kustomization["patches"] = [{"target": {"kind": "HTTPRoute"}, "patch": patch}]
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    monkeypatch.setattr(sys, "argv", ["manifests", str(folder)])
+    with pytest.raises(SystemExit, match=r"^HTTPRoute propensity: spec\.rules\.0\.timeouts: Field required$"):
+        main()
+
+
 def test_there_are_no_components_but_those_that_are_tried(k8s: Path) -> None:
     assert {each.name for each in (k8s / "components").iterdir()} == set(COMPONENTS)
 
