@@ -33,7 +33,7 @@ from deploy.manifests import (
 from deploy.pod_security import Manifest, security_faults
 from deploy.release import RELEASES, ReleaseError
 from load_tests.figures import Scaling
-from propensity.limits import BODY_SECONDS, MAX_BYTES_IN_FLIGHT, MAX_IN_FLIGHT
+from propensity.limits import BODY_SECONDS, MAX_BYTES_IN_FLIGHT, MAX_FOLLOWED_ROWS, MAX_IN_FLIGHT
 from propensity.signature import new_key
 
 OVERLAYS = ("staging", "production", "production-canary")
@@ -714,9 +714,11 @@ def test_the_pod_is_given_what_was_measured_and_room_for_bodies(manifests: list[
     assert tmp == "64Mi"
     assert resources["requests"]["memory"] == "512Mi"
     assert measured + 64 * 1.05 < 512 * 1.048
-    # A body is held as it came, as what it says, and as the answer.
+    # What requests are charged for, as much again as the allocators may keep, and a kilobyte for each
+    # prediction that waits for log and challenger.
     assert resources["limits"]["memory"] == "1Gi"
-    assert measured + 64 * 1.05 + 4 * MAX_BYTES_IN_FLIGHT / 1e6 < 1024 * 1.048
+    bounded = 2 * MAX_BYTES_IN_FLIGHT + 1_000 * MAX_FOLLOWED_ROWS
+    assert measured + 64 * 1.05 + bounded / 1e6 < 1024 * 1.048
     assert resources["requests"]["cpu"] == "1"
     (in_flight,) = [
         each["pods"]["target"]["averageValue"]
