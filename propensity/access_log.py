@@ -20,7 +20,7 @@ from functools import lru_cache
 from opentelemetry.trace import get_current_span
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from propensity.authorization import CALLER
+from propensity.authorization import CALLER, DISBELIEF
 from propensity.problem import PROBLEM
 
 WRITE_SECONDS = 0.1
@@ -93,13 +93,14 @@ class AccessLog:
         rows = f',"rows":{scope[ROWS]}' if ROWS in scope else ""
         model = f',"model":"{scope[MODEL]}"' if MODEL in scope else ""
         problem = f',"problem":"{scope[PROBLEM]}"' if PROBLEM in scope else ""
+        disbelief = f',"disbelief":{json.dumps(scope[DISBELIEF])}' if DISBELIEF in scope else ""
         trace = f',"trace_id":"{_trace_id():032x}"' if self._has_traces else ""
         if not self._lines:
             asyncio.get_running_loop().call_later(WRITE_SECONDS, self._write)
         self._lines.append(
             f'{{"time":"{now}","request_id":"{request_id.decode()}","client":{json.dumps(f"{host}:{port}")}{caller},'
             f'"method":{_quoted(scope["method"])},"path":{json.dumps(scope["path"])},"status":{status},'
-            f'"ms":{milliseconds:.3f}{rows}{model}{problem}{trace}}}\n'
+            f'"ms":{milliseconds:.3f}{rows}{model}{problem}{disbelief}{trace}}}\n'
         )
 
     def _write(self) -> None:

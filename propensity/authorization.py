@@ -23,7 +23,8 @@ SCOPE_OF_PATH: dict[str, TokenScope] = {"/metrics": "metrics"}
 """Where a scope other than `predict` is needed."""
 
 CALLER = "propensity.caller"
-"""Key of the ASGI scope that names who calls."""
+DISBELIEF = "propensity.disbelief"
+"""Keys of the ASGI scope: who calls; why the token was not believed."""
 
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
 
@@ -41,6 +42,10 @@ class Caller:
     scopes: frozenset[str]
 
 
+class DisbeliefError(Exception):
+    """A token of an authority's own kind that is not to be believed; the message says why, for the log."""
+
+
 class Authority(Protocol):
     """Knows tokens: a file of static ones, or an issuer of JWTs."""
 
@@ -48,6 +53,7 @@ class Authority(Protocol):
         """Whose token it is; None, if this authority does not know it.
 
         Raises:
+            DisbeliefError: it is of this authority's kind, and not to be believed.
             ProblemError: 503, that can not be said at the moment.
         """
 
@@ -104,7 +110,7 @@ class Authorization:
         return scope["type"] == "http" and (path in OPEN_PATHS or path.startswith(OPEN_PREFIX))
 
     async def _admit(self, scope: Scope) -> None:
-        caller = await self._caller(Headers(scope=scope))
+        caller = await self._caller(scope)
         scope[CALLER] = caller.name
         needed = SCOPE_OF_PATH.get(scope["path"], "predict")
         if needed not in caller.scopes:
@@ -113,8 +119,8 @@ class Authorization:
         if self._allowance is not None and needed == "predict":
             await self._allowance.take(caller.name)
 
-    async def _caller(self, headers: Headers) -> Caller:
-        given = headers.getlist("authorization")
+    async def _caller(self, scope: Scope) -> Caller:
+        given = Headers(scope=scope).getlist("authorization")
         if not given:
             detail = "send a token: `Authorization: Bearer TOKEN`"
             raise ProblemError.of(Kind.UNAUTHENTICATED, detail, _challenge())
@@ -123,7 +129,12 @@ class Authorization:
             detail = "send one header `Authorization: Bearer TOKEN`"
             raise ProblemError.of(Kind.UNAUTHENTICATED, detail, _challenge(', error="invalid_request"'))
         for authority in self._authorities:
-            caller = await authority.caller(bearer[1])
+            try:
+                caller = await authority.caller(bearer[1])
+            except DisbeliefError as error:
+                # For who reads the log; whoever tries tokens is told nothing.
+                scope[DISBELIEF] = str(error)
+                continue
             if caller is not None:
                 return caller
         detail = "this token is not valid (any more)"

@@ -11,20 +11,36 @@ import logging
 import os
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import jwt
 
-from propensity.authorization import SCOPES, Caller
+from propensity import __version__
+from propensity.authorization import SCOPES, Caller, DisbeliefError, TokenScope
 from propensity.metrics import report_stale
 from propensity.problem import RETRY, Kind, ProblemError
 from propensity.settings import SettingError, whole_number
 
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+_OF_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+_OF_KEYS: Mapping[tuple[str, str | None], tuple[str, ...]] = {
+    ("RSA", None): _OF_RSA,
+    ("EC", "P-256"): ("ES256",),
+    ("EC", "P-384"): ("ES384",),
+    ("EC", "P-521"): ("ES512",),
+    ("OKP", "Ed25519"): ("EdDSA",),
+    ("OKP", "Ed448"): ("EdDSA",),
+}
+"""What a key can sign with that states no algorithm, by its type and curve (RFC 7518, 6; RFC 8037)."""
+
+ALGORITHMS = (*_OF_RSA, "ES256", "ES384", "ES512", "EdDSA")
 """Signatures that only the issuer can make; a secret that both sides know is not among them."""
+
+MAX_TRIED_KEYS = 4
+"""For a JWT that does not say by which of the issuer's keys it was signed."""
 
 MAX_TOKEN = 8_192
 """Characters of a JWT."""
@@ -64,7 +80,7 @@ class Keys:
         is_safe = url.scheme == "https" or (url.scheme == "http" and url.hostname in _LOOPBACK)
         if self._is_url and not is_safe:
             raise SettingError(f"PROPENSITY_JWT_KEYS is {source!r}; keys come from a file or an https URL")
-        self._keys: Mapping[str | None, jwt.PyJWK] = {}
+        self._keys: Sequence[_Key] = ()
         self._read_at = self._tried_at = float("-inf")
         self._reading = asyncio.Lock()
         self._background: asyncio.Task[None] | None = None
@@ -74,21 +90,31 @@ class Keys:
             except (OSError, ValueError, jwt.PyJWTError) as error:
                 raise SettingError(f"PROPENSITY_JWT_KEYS: {source}: {error}") from error
 
-    async def key(self, name: str | None) -> jwt.PyJWK | None:
-        """The key of this name (`kid`); without a name, the only one there is.
+    async def that_may_have_signed(self, name: object, algorithm: str) -> list[jwt.PyJWK]:
+        """The keys of this name (`kid`), or without a name some of them all, that fit an algorithm.
 
         Raises:
             ProblemError: 503, no keys could be read so far.
+            DisbeliefError: there is none of that name, or none that fits.
         """
         is_old = time.monotonic() - self._read_at > KEYS_SECONDS
         if self._keys and is_old and (self._background is None or self._background.done()):
             # Nobody waits for this one.
             self._background = asyncio.create_task(self._read())
-        if name not in self._keys:
+        if not self._of(name):
             await self._read()
         if not self._keys:
             raise ProblemError.of(Kind.KEYS_UNAVAILABLE, "the issuer's keys can not be had; try again", RETRY)
-        return self._keys.get(name)
+        named = self._of(name)
+        if not named:
+            raise DisbeliefError("no key of the issuer has the name (kid) that it gives")
+        fitting = [key.by_algorithm[algorithm] for key in named if algorithm in key.by_algorithm]
+        if not fitting:
+            raise DisbeliefError(f"the key that it names does not sign with {algorithm}")
+        return fitting[:MAX_TRIED_KEYS]
+
+    def _of(self, name: object) -> Sequence[_Key]:
+        return self._keys if name is None else [key for key in self._keys if key.name == name]
 
     async def _read(self) -> None:
         async with self._reading:
@@ -108,8 +134,13 @@ class Keys:
     def _fetch(self) -> bytes:
         if not self._is_url:
             return Path(self._source).read_bytes()
-        opener = urllib.request.build_opener(_NoRedirects())
-        with opener.open(self._source, timeout=KEYS_TIMEOUT_SECONDS) as answer:
+        # What is on this machine is not asked through a proxy.
+        direct = [urllib.request.ProxyHandler({})] if urlsplit(self._source).hostname in _LOOPBACK else []
+        opener = urllib.request.build_opener(_NoRedirects(), *direct)
+        # Some issuers turn away what calls itself Python's.
+        about = {"User-Agent": f"propensity-bento/{__version__}", "Accept": "application/json"}
+        request = urllib.request.Request(self._source, headers=about)  # noqa: S310 — as configured
+        with opener.open(request, timeout=KEYS_TIMEOUT_SECONDS) as answer:
             content: bytes = answer.read(MAX_KEYS_BYTES + 1)
         if len(content) > MAX_KEYS_BYTES:
             raise ValueError(f"more than {MAX_KEYS_BYTES:,} bytes")
@@ -123,36 +154,111 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         """No other request."""
 
 
-def _keys(content: bytes) -> dict[str | None, jwt.PyJWK]:
+@dataclass(frozen=True)
+class _Key:
+    """A public key of the issuer, for each algorithm that it may have signed with."""
+
+    name: str | None
+    by_algorithm: Mapping[str, jwt.PyJWK]
+
+
+def _keys(content: bytes) -> list[_Key]:
     document = json.loads(content)
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
         raise ValueError("not a JSON Web Key Set")  # noqa: TRY004 — handled with the other reasons
-    keys = [
-        key
-        for key in jwt.PyJWKSet.from_dict(document).keys
-        if key.key_type != "oct" and key.public_key_use in {None, "sig"}
-    ]
+    keys = [key for each in document["keys"] if (key := _key(each)) is not None]
     if not keys:
         raise ValueError("no public key for signatures in it")
-    only: dict[str | None, jwt.PyJWK] = {None: keys[0]} if len(keys) == 1 else {}
-    return only | {key.key_id: key for key in keys}
+    return keys
+
+
+def _key(published: Any) -> _Key | None:
+    """None, where it is not for signatures that are believed here; one such key costs the others nothing."""
+    if not isinstance(published, dict) or published.get("use", "sig") != "sig":
+        return None
+    if "verify" not in published.get("key_ops", ["verify"]):
+        return None
+    curve = None if published.get("kty") == "RSA" else published.get("crv")
+    possible = _OF_KEYS.get((str(published.get("kty")), curve), ())
+    by_algorithm = {}
+    for algorithm in possible:
+        if published.get("alg", algorithm) == algorithm:
+            try:
+                by_algorithm[algorithm] = jwt.PyJWK(published, algorithm=algorithm)
+            except (jwt.PyJWTError, ValueError, TypeError):
+                return None
+    return _Key(published.get("kid"), by_algorithm) if by_algorithm else None
+
+
+@dataclass(frozen=True)
+class Claims:
+    """How the claims of an issuer are read.
+
+    Attributes:
+        audience: the claim that says for whom a JWT is made.
+        scopes: claims that say what its bearer may do; `a.b` is the member b of the claim a.
+        values: what stands there for each scope of this API.
+    """
+
+    audience: str
+    scopes: tuple[str, ...]
+    values: Mapping[str, TokenScope]
+
+    @classmethod
+    def from_environment(cls) -> Claims:
+        """As configured."""
+        values: dict[str, TokenScope] = {}
+        for scope in SCOPES:
+            values |= dict.fromkeys(_listed(f"PROPENSITY_JWT_{scope.upper()}", scope), scope)
+        return cls(
+            os.environ.get("PROPENSITY_JWT_AUDIENCE_CLAIM") or "aud",
+            _listed("PROPENSITY_JWT_SCOPE_CLAIMS", "scope,scp"),
+            values,
+        )
+
+    def scopes_of(self, claims: Mapping[str, Any]) -> frozenset[TokenScope]:
+        """What the bearer may do: texts with spaces (RFC 9068), or lists, as some issuers have them."""
+        found: set[TokenScope] = set()
+        for name in self.scopes:
+            given = claims.get(name)
+            if given is None and "." in name:
+                given = claims
+                for part in name.split("."):
+                    given = given.get(part) if isinstance(given, dict) else None
+            names = given.split() if isinstance(given, str) else given if isinstance(given, list) else []
+            found |= {self.values[each] for each in names if isinstance(each, str) and each in self.values}
+        return frozenset(found)
+
+
+def _listed(setting: str, default: str) -> tuple[str, ...]:
+    given = os.environ.get(setting) or default
+    return tuple(name.strip() for name in given.split(",") if name.strip())
 
 
 class Issuer:
     """Takes the JWTs of one issuer for one audience."""
 
     def __init__(
-        self, issuer: str, audience: str, keys: Keys, algorithms: tuple[str, ...], leeway_seconds: int
+        self,
+        issuer: str,
+        audience: str,
+        keys: Keys,
+        *,
+        algorithms: tuple[str, ...],
+        leeway_seconds: int,
+        claims: Claims,
     ) -> None:
         """An issuer.
 
         Args:
             issuer: the claim `iss`.
-            audience: one of the claim `aud`.
+            audience: for which a JWT must be made.
             keys: of the issuer.
             algorithms: that are believed.
             leeway_seconds: by which the clocks may differ.
+            claims: how its claims are read.
         """
+        self._claims = claims
         self._issuer = issuer
         self._audience = audience
         self._keys = keys
@@ -174,7 +280,7 @@ class Issuer:
             missing = ", ".join(name for name, value in zip(names, values, strict=True) if not value)
             raise SettingError(f"{missing}: not set; for JWTs set {', '.join(names)}, or none of them")
         issuer, audience, source = values
-        algorithms = tuple(os.environ.get("PROPENSITY_JWT_ALGORITHMS", "RS256,ES256").split(","))
+        algorithms = _listed("PROPENSITY_JWT_ALGORITHMS", "RS256,ES256")
         unknown = [name for name in algorithms if name not in ALGORITHMS]
         if unknown:
             raise SettingError(
@@ -182,39 +288,80 @@ class Issuer:
                 f" {', '.join(ALGORITHMS)}"
             )
         leeway = whole_number("PROPENSITY_JWT_LEEWAY_SECONDS", 30, at_least=0)
-        return cls(issuer, audience, Keys(source), algorithms, leeway)
+        return cls(
+            issuer,
+            audience,
+            Keys(source),
+            algorithms=algorithms,
+            leeway_seconds=leeway,
+            claims=Claims.from_environment(),
+        )
 
     async def caller(self, token: str) -> Caller | None:
-        """Who the JWT speaks of; None, if it is none or is not to be believed.
+        """Who the JWT speaks of; None, if it is none.
 
         Raises:
+            DisbeliefError: it is one, and not to be believed.
             ProblemError: 503, no keys could be read so far.
         """
-        if token.count(".") != 2 or len(token) > MAX_TOKEN:  # noqa: PLR2004 — header, claims, signature
+        if token.count(".") != 2:  # noqa: PLR2004 — header, claims, signature
             return None
+        if len(token) > MAX_TOKEN:
+            raise DisbeliefError(f"it is longer than {MAX_TOKEN:,} characters")
         try:
             header = jwt.get_unverified_header(token)
-            if header.get("alg") not in self._algorithms:
-                return None
-            key = await self._keys.key(header.get("kid"))
-            if key is None:
-                return None
-            claims = jwt.decode(
-                token,
-                key,
-                algorithms=list(self._algorithms),
-                issuer=self._issuer,
-                audience=self._audience,
-                leeway=self._leeway_seconds,
-                options={"require": ["exp", "iat", "iss", "aud", "sub"]},
-            )
         except jwt.PyJWTError:
-            return None
-        return Caller(f"jwt:{claims['sub']}", _scopes(claims))
+            raise DisbeliefError("its header can't be read") from None
+        algorithm = header.get("alg")
+        if algorithm not in self._algorithms:
+            raise DisbeliefError(f"its algorithm is not one of {', '.join(self._algorithms)}")
+        claims: dict[str, Any] = {}
+        for key in await self._keys.that_may_have_signed(header.get("kid"), algorithm):
+            try:
+                claims = self._verified(token, key)
+                break
+            except jwt.InvalidSignatureError:
+                continue
+            except jwt.PyJWTError as error:
+                raise DisbeliefError(self._why(error)) from None
+        if not claims:
+            raise DisbeliefError("its signature is not one of the issuer's keys")
+        # Cognito and Keycloak mark what is made for the user's own application.
+        if claims.get("token_use", "access") != "access" or claims.get("typ") in {"ID", "Refresh", "Offline"}:
+            raise DisbeliefError("it is not an access token")
+        return Caller(f"jwt:{claims['sub']}", self._claims.scopes_of(claims))
+
+    def _verified(self, token: str, key: jwt.PyJWK) -> dict[str, Any]:
+        is_usual = self._claims.audience == "aud"
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=list(self._algorithms),
+            issuer=self._issuer,
+            audience=self._audience if is_usual else None,
+            leeway=self._leeway_seconds,
+            options={
+                "require": ["exp", "iat", "iss", self._claims.audience, "sub"],
+                "verify_aud": is_usual,
+            },
+        )
+        named = claims[self._claims.audience]
+        if self._audience not in (named if isinstance(named, list) else [named]):
+            raise jwt.InvalidAudienceError
+        return claims
+
+    def _why(self, error: jwt.PyJWTError) -> str:
+        """In our own words: of a token nothing may stand in a log."""
+        if isinstance(error, jwt.MissingRequiredClaimError):
+            return f"it has no claim {error.claim}"
+        if isinstance(error, jwt.InvalidAudienceError):
+            return f"it is not made for {self._audience} (claim {self._claims.audience})"
+        if isinstance(error, jwt.InvalidIssuerError):
+            return f"it is not by {self._issuer} (claim iss)"
+        return next((why for kind, why in _WHY.items() if isinstance(error, kind)), "it can't be read")
 
 
-def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
-    """Of the claim `scope` (RFC 9068), or `scp`, as some issuers call it."""
-    given = claims.get("scope", claims.get("scp", ""))
-    names = given.split() if isinstance(given, str) else given if isinstance(given, list) else []
-    return frozenset(name for name in names if name in SCOPES)
+_WHY = {
+    jwt.ExpiredSignatureError: "it has expired (claim exp)",
+    jwt.ImmatureSignatureError: "it is not valid yet (claims iat, nbf); compare the clocks",
+}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,16 +17,18 @@ from typing import Any
 import httpx2
 import jwt
 import pytest
-from conftest import AUTHORIZED
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from conftest import AUTHORIZED, ROOT
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from serving import serving
 from starlette.testclient import TestClient
 
+from propensity import __version__
 from propensity import issuer as issuer_module
+from propensity.access_log import AccessLog
 from propensity.app import authorities
-from propensity.authorization import Authorization, Caller
+from propensity.authorization import Authorization, Caller, DisbeliefError
 from propensity.contract import EXAMPLE
-from propensity.issuer import Issuer, Keys
+from propensity.issuer import ALGORITHMS, Claims, Issuer, Keys
 from propensity.problem import ProblemError
 from propensity.settings import SettingError
 from propensity.tokens import TokensError
@@ -76,6 +80,7 @@ class KeyServer:
     def __init__(self) -> None:
         self.signers: list[Signer] = []
         self.asked = 0
+        self.agents: list[str | None] = []
         self.status = 200
         self.content: bytes | None = None
         world = self
@@ -83,6 +88,7 @@ class KeyServer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 world.asked += 1
+                world.agents.append(self.headers["User-Agent"])
                 content = world.content or jwks(*world.signers)
                 self.send_response(world.status)
                 self.send_header("Location", "/elsewhere")
@@ -140,11 +146,21 @@ def keys_file(tmp_path: Path, signer: Signer, other: Signer) -> Path:
 
 
 def issuer(source: str, algorithms: tuple[str, ...] = ("RS256", "ES256")) -> Issuer:
-    return Issuer(ISSUER, AUDIENCE, Keys(source), algorithms, 30)
+    return Issuer(
+        ISSUER, AUDIENCE, Keys(source), algorithms=algorithms, leeway_seconds=30,
+        claims=Claims.from_environment(),
+    )  # fmt: skip
+
+
+async def believed(issuer: Issuer, token: str) -> Caller | None:
+    try:
+        return await issuer.caller(token)
+    except DisbeliefError:
+        return None
 
 
 def ask(issuer: Issuer, token: str) -> Caller | None:
-    return asyncio.run(issuer.caller(token))
+    return asyncio.run(believed(issuer, token))
 
 
 def test_a_jwt_of_the_issuer_names_its_caller_and_scopes(
@@ -213,8 +229,8 @@ def test_what_is_not_to_be_believed_is_not(keys_file: Path, signer: Signer, othe
         "dots": "..",
         "no JWT": "predict-token",
     }  # fmt: skip
-    believed = [name for name, token in tokens.items() if ask(believing, token) is not None]
-    assert believed == []
+    taken = [name for name, token in tokens.items() if ask(believing, token) is not None]
+    assert taken == []
 
 
 def test_clocks_may_differ_by_the_leeway(keys_file: Path, signer: Signer) -> None:
@@ -229,6 +245,152 @@ def test_only_the_algorithms_that_are_allowed_are_believed(
     believing = issuer(str(keys_file), ("ES256",))
     assert ask(believing, other.token()) is not None
     assert ask(believing, signer.token()) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"claims": {"exp": 1}, "why": "it has expired (claim exp)"},
+        {"claims": {"nbf": 2**40}, "why": "it is not valid yet (claims iat, nbf); compare the clocks"},
+        {"claims": {"aud": "payments"}, "why": "it is not made for propensity (claim aud)"},
+        {"claims": {"iss": "x"}, "why": f"it is not by {ISSUER} (claim iss)"},
+        {"claims": {"sub": None}, "why": "it has no claim sub"},
+        {"headers": {"kid": "2020\n-01"}, "why": "no key of the issuer has the name (kid) that it gives"},
+        {"headers": {"kid": "2026-12"}, "why": "the key that it names does not sign with RS256"},
+    ],
+    ids=lambda change: change["why"],
+)
+def test_why_a_jwt_is_refused_is_logged_and_its_caller_is_told_nothing(
+    keys_file: Path, signer: Signer, change: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = signer.token(headers=change.get("headers"), **change.get("claims", {}))
+    logged = AccessLog(Authorization(answering, [issuer(str(keys_file))]), [], has_traces=False)
+    answer = TestClient(logged).get("/v1/model", headers={"Authorization": f"Bearer {token}"})
+    logged._write()
+    assert answer.json()["detail"] == "this token is not valid (any more)"
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["disbelief"] == change["why"]
+    assert token.split(".")[1] not in line
+
+
+def published(private: Any, **members: Any) -> dict[str, Any]:
+    made: Any = jwt.algorithms.OKPAlgorithm
+    if isinstance(private, rsa.RSAPrivateKey):
+        made = jwt.algorithms.RSAAlgorithm
+    elif isinstance(private, ec.EllipticCurvePrivateKey):
+        made = jwt.algorithms.ECAlgorithm
+    return {**made.to_jwk(private.public_key(), as_dict=True), **members}
+
+
+CURVES = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
+
+
+@pytest.fixture(scope="module")
+def rsa_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def claims() -> dict[str, Any]:
+    now = int(time.time())
+    return {"iss": ISSUER, "aud": AUDIENCE, "sub": "s", "iat": now, "exp": now + 60, "scope": "predict"}
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("named", [True, False], ids=["named", "nameless"])
+def test_a_key_that_states_no_algorithm_is_good_for_each_of_its_type(
+    tmp_path: Path, rsa_key: rsa.RSAPrivateKey, algorithm: str, named: bool
+) -> None:
+    private: Any = rsa_key
+    if algorithm in CURVES:
+        private = ec.generate_private_key(CURVES[algorithm])
+    elif algorithm == "EdDSA":
+        private = ed25519.Ed25519PrivateKey.generate()
+    # Others of the set, which nobody could sign this with, or read at all.
+    strangers = [
+        published(ec.generate_private_key(ec.SECP256K1()), kid="k"),
+        {"kty": "new", "kid": "k"},
+        {"kty": "RSA", "n": "x", "kid": "k"},
+        "not even a key",
+        published(rsa_key, kid="k", use="enc"),
+        published(rsa_key, kid="k", key_ops=["encrypt"]),
+    ]
+    path = tmp_path / "jwks.json"
+    path.write_text(json.dumps({"keys": [*strangers, published(private, **({"kid": "k"} if named else {}))]}))
+    token = jwt.encode(claims(), private, algorithm, headers={"kid": "k"} if named else {})
+    assert ask(issuer(str(path), ALGORITHMS), token) is not None
+    others = tuple(each for each in ALGORITHMS if each != algorithm)
+    assert ask(issuer(str(path), others), token) is None
+
+
+def test_one_name_may_stand_for_two_algorithms_and_a_stated_one_is_the_only_one(
+    tmp_path: Path, rsa_key: rsa.RSAPrivateKey
+) -> None:
+    path = tmp_path / "jwks.json"
+    keys = [published(rsa_key, kid="k", alg=algorithm) for algorithm in ("RS512", "RS256")]
+    path.write_text(json.dumps({"keys": keys}))
+    believing = issuer(str(path), ALGORITHMS)
+    taken = [
+        algorithm
+        for algorithm in ALGORITHMS[:6]
+        if ask(believing, jwt.encode(claims(), rsa_key, algorithm, headers={"kid": "k"}))
+    ]
+    assert taken == ["RS256", "RS512"]
+
+
+def test_a_jwt_that_names_no_key_is_tried_with_those_that_fit(tmp_path: Path, signer: Signer) -> None:
+    path = tmp_path / "jwks.json"
+    path.write_bytes(jwks(Signer("a"), Signer("b", "ES256"), signer))
+    nameless = jwt.encode(claims(), signer.private, "RS256")
+    assert ask(issuer(str(path)), nameless) is not None
+    assert ask(issuer(str(path)), Signer(None).token()) is None
+
+
+def test_the_issuer_is_told_who_asks(key_server: KeyServer, signer: Signer) -> None:
+    key_server.signers = [signer]
+    assert ask(issuer(key_server.url), signer.token()) is not None
+    assert key_server.agents == [f"propensity-bento/{__version__}"]
+
+
+PAGE = (ROOT / "docs/serving.md").read_text()
+SHAPES: dict[str, dict[str, Any]] = {
+    "Entra ID": {"aud": "API-ID", "roles": ["Propensity.Predict"], "ver": "2.0", "azp": "x"},
+    "Auth0": {"aud": ["https://propensity.bank.example", "x"], "permissions": ["predict"], "gty": "x"},
+    "Cognito": {"client_id": "CLIENT-ID", "scope": "openid propensity/predict", "token_use": "access"},
+    "Keycloak": {
+        "aud": "propensity",
+        "scope": "email",
+        "realm_access": {"roles": ["predict"]},
+        "typ": "Bearer",
+    },
+}
+"""The claims of the access tokens that these issuers make, as far as they differ."""
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_access_tokens_are_read_with_the_settings_that_the_page_gives_for_their_issuer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rsa_key: rsa.RSAPrivateKey, name: str
+) -> None:
+    (block,) = re.findall(rf"^{name}, .*:\n\n<!-- .* -->\n```sh\n([^`]*)```", PAGE, re.MULTILINE)
+    for line in block.splitlines():
+        setting, _, value = line.removeprefix("export ").partition("=")
+        monkeypatch.setenv(setting, value)
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [published(rsa_key, kid="k", use="sig")]}))
+    monkeypatch.setenv("PROPENSITY_JWT_KEYS", str(tmp_path / "jwks.json"))
+    believing = Issuer.from_environment()
+    assert believing is not None
+    now = int(time.time())
+    common = {"iss": os.environ["PROPENSITY_JWT_ISSUER"], "sub": "s", "iat": now, "exp": now + 60}
+
+    def caller(**changed: Any) -> Caller | None:
+        made = {name: value for name, value in (common | SHAPES[name] | changed).items() if value is not None}
+        return ask(believing, jwt.encode(made, rsa_key, "RS256", headers={"kid": "k"}))
+
+    assert caller() == Caller("jwt:s", frozenset({"predict"}))
+    # For somebody else, for nobody, and what is made for the user's own application.
+    assert caller(aud="other", client_id="other") is None
+    assert caller(aud=None, client_id=None) is None
+    assert caller(token_use="id") is None
+    assert caller(typ="ID") is None
 
 
 def test_keys_without_names_serve_where_there_is_one(tmp_path: Path) -> None:
@@ -282,7 +444,7 @@ def test_keys_are_read_anew_now_and_then_and_nobody_waits_for_it(
                 break
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
-        assert await believing.caller(signer.token()) is None
+        assert await believed(believing, signer.token()) is None
 
     asyncio.run(main())
     assert key_server.asked == 2
