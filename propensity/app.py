@@ -59,6 +59,12 @@ GC_THRESHOLDS = (10_000, 20, 50)
 _DOCUMENTATION = frozenset({"/", "/docs.json", "/schema.json"})
 """Paths of routes that BentoML adds last."""
 
+_PROBLEM_SCHEMA = {
+    "title": "Problem",
+    "type": "object",
+    "description": "A problem document (RFC 9457); /docs.json has its members.",
+}
+
 FORMATS = {"predict": formats.SINGLE, "predict_batch": formats.BATCH}
 
 
@@ -127,6 +133,20 @@ class PredictionService(Service[Any]):
         recorded = next(info.models for info in bento.info.services if info.name == self.name)
         # In the order of their names in service.py: a challenger before the model.
         self.models[-1].pin(recorded[-1].tag)
+
+    def schema(self) -> dict[str, Any]:
+        """What BentoML's client reads: `GET /schema.json`.
+
+        Of a row whose type and members are stated it passes on those members alone: misspelt fields would
+        get lost on the way in, and problems on the way out.
+        """
+        found: dict[str, Any] = super().schema()
+        for route in found["routes"]:
+            if applications := route["input"]["properties"].get("applications"):
+                applications["items"] = {"anyOf": [applications["items"]]}
+            if predictions := route["output"]["properties"].get("predictions"):
+                predictions["items"] = {"anyOf": [predictions["items"], _PROBLEM_SCHEMA]}
+        return found
 
     @property
     def openapi_spec(self) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from itertools import groupby
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue, models_json_schema
+from pydantic_core.core_schema import WithDefaultSchema
 
 from propensity import __version__, formats
 from propensity.authorization import SCOPE_OF_PATH, TokenScope
@@ -84,6 +85,17 @@ _PREDICTION_PROBLEMS: _Problems = {
 }
 
 
+class _WithoutNulls(GenerateJsonSchema):
+    """Of members that may be left out: makers of clients take one with a default to be always there."""
+
+    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
+        """Without `default: null`."""
+        found = super().default_schema(schema)
+        if found.get("default", "") is None:
+            del found["default"]
+        return found
+
+
 def document() -> dict[str, Any]:
     """The OpenAPI 3.1 document of this API."""
     schemas: list[tuple[type[BaseModel], JsonSchemaMode]] = [
@@ -94,7 +106,9 @@ def document() -> dict[str, Any]:
         (Problem, "validation"),
         (ModelCard, "validation"),
     ]
-    _, definitions = models_json_schema(schemas, ref_template="#/components/schemas/{model}")
+    _, definitions = models_json_schema(
+        schemas, ref_template="#/components/schemas/{model}", schema_generator=_WithoutNulls
+    )
     return {
         "openapi": "3.1.0",
         "info": {

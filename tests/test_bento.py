@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -114,3 +115,31 @@ def test_bentomls_own_client_predicts(server: str, client: TestClient) -> None:
         batch = propensity.predict_batch(applications=[EXAMPLE, EXAMPLE])
     assert prediction == client.post("/v1/predict", json=EXAMPLE, headers=AUTHORIZED).json()
     assert batch == {"predictions": [prediction, prediction], "problems": 0}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # BentoML's client, in its own code
+@pytest.mark.parametrize("waits", [True, False], ids=["sync", "async"])
+def test_bentomls_own_client_gives_the_problem_of_a_row_and_sends_what_it_is_given(
+    server: str, waits: bool
+) -> None:
+    rows = [EXAMPLE, EXAMPLE | {"age": 17}, EXAMPLE | {"incom": 1}]
+
+    async def ask() -> dict[str, Any]:
+        async with bentoml.AsyncHTTPClient(server, token=PREDICT_TOKEN) as propensity:
+            answered: dict[str, Any] = await propensity.predict_batch(applications=rows)
+            return answered
+
+    if waits:
+        with bentoml.SyncHTTPClient(server, token=PREDICT_TOKEN) as propensity:
+            batch = propensity.predict_batch(applications=rows)
+    else:
+        batch = asyncio.run(ask())
+    expected = httpx2.post(
+        f"{server}/v1/predict_batch", json={"applications": rows}, headers=AUTHORIZED
+    ).json()
+    assert batch == expected
+    assert [row.get("detail") for row in batch["predictions"]] == [
+        None,
+        "application 1 is not valid: age; see errors",
+        "application 2 is not valid: incom; see errors",
+    ]
