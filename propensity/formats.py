@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from itertools import islice
 
-from propensity import plain_json, strict_json
+from propensity import ndjson, plain_json, strict_json
 from propensity.batch import Batch, Outcomes
 from propensity.contract import Application, Applications, Row, read_row
 from propensity.in_flight import Hold, unbounded
@@ -26,6 +26,7 @@ from propensity.limits import (
     VALUE_BYTES,
 )
 from propensity.problem import Kind, ProblemError
+from propensity.strict_json import BOM
 
 
 class Format(ABC):
@@ -71,7 +72,7 @@ class SingleJson(Format):
 
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
         """The one application."""
-        return Batch.of(Application.rows(body), hold)
+        return Batch.of(Application.rows(body.removeprefix(BOM)), hold)
 
     def write(self, outcomes: Outcomes) -> bytes:
         """The one prediction."""
@@ -89,6 +90,7 @@ class BatchJson(Format):
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
         """The applications."""
         hold(_decoded_bytes(body))
+        body = body.removeprefix(BOM)
         features = plain_json.read_batch(body)
         return Batch.of(Applications.rows(body), hold) if features is None else Batch(features, {})
 
@@ -107,10 +109,12 @@ class NdJson(Format):
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
         """The applications; empty lines are passed over."""
         hold(_decoded_bytes(body))
+        body = body.removeprefix(BOM)
         features = plain_json.read_lines(body)
         if features is not None:
             return Batch(features, {})
-        lines = list(islice((line for line in io.BytesIO(body) if line.strip()), MAX_ROWS + 1))
+        numbered = enumerate(io.BytesIO(body), 1)
+        lines = list(islice(((number, line) for number, line in numbered if line.strip()), MAX_ROWS + 1))
         if not lines:
             raise ProblemError.of(Kind.INVALID_APPLICATION, "the body must hold at least 1 application")
         if len(lines) > MAX_ROWS:
@@ -118,7 +122,7 @@ class NdJson(Format):
                 Kind.INVALID_APPLICATION,
                 f"the body must hold at most {MAX_ROWS:,} applications; split the batch",
             )
-        return Batch.of((_line(line, number) for number, line in enumerate(lines)), hold)
+        return Batch.of((_row(line, place) for place, line in enumerate(ndjson.parse(lines))), hold)
 
     def write(self, outcomes: Outcomes) -> bytes:
         """The predictions and problems."""
@@ -188,11 +192,8 @@ def _decoded_bytes(text: bytes) -> int:
     return VALUE_BYTES * min(strict_json.values(text), MAX_VALUES)
 
 
-def _line(line: bytes, number: int) -> Row:
-    try:
-        return read_row(strict_json.parse(line, f"application {number}"), number)
-    except ProblemError as error:
-        return error.problem
+def _row(line: ndjson.Line, number: int) -> Row:
+    return line.problem if isinstance(line, ProblemError) else read_row(line, number)
 
 
 def _documents(outcomes: Outcomes) -> list[str]:

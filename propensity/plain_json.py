@@ -44,9 +44,21 @@ def read_batch(body: bytes) -> Features | None:
 def read_lines(body: bytes) -> Features | None:
     """The applications of a body with one a line; None, if the contract should look at it."""
     try:
-        return _checked(_of_lines.decode_lines(body), body.count(b":"))
+        rows = _of_lines.decode_lines(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+    return _checked(rows, body.count(b":")) if _has_one_a_line(body, len(rows)) else None
+
+
+def _has_one_a_line(body: bytes, rows: int) -> bool:
+    """Whether flat objects stand on a line each: msgspec lets one go over lines, and a line hold several.
+
+    As many line ends as there are between so many rows, each right behind an object: empty lines, and spaces
+    at the end of one, are left to the contract too.
+    """
+    lines = body.strip()
+    between = lines.count(b"\n")
+    return between == rows - 1 == lines.count(b"}\n") + lines.count(b"}\r\n")
 
 
 def _checked(rows: Sequence[Any], names: int) -> Features | None:

@@ -7,6 +7,11 @@ import jiter
 from propensity.limits import MAX_ROWS, MAX_VALUES
 from propensity.problem import Kind, ProblemError
 
+BOM = b"\xef\xbb\xbf"
+"""The byte order mark that PowerShell, .NET and editors put before a text in UTF-8; readers pass over it."""
+
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
 
 def values(text: bytes) -> int:
     """How many values a JSON text holds at most, before any memory is taken for them.
@@ -37,4 +42,6 @@ def parse(text: bytes, what: str = "the body") -> object:
         if reason.startswith("Detected duplicate key"):
             # Without the name itself, which may be of any length.
             reason = f"a name stands twice in an object, at line{reason.rpartition(' at line')[2]}"
+        elif text.startswith(_UTF_16):
+            reason = "it is UTF-16; send UTF-8"
         raise ProblemError.of(Kind.UNREADABLE_BODY, f"{what} is not JSON: {reason}") from None

@@ -21,12 +21,15 @@ from propensity.batch import Batch, Outcomes
 from propensity.contract import CATEGORIES, FEATURES, NULLABLE, read_row
 from propensity.features import COLUMNS, breaks_bounds
 from propensity.in_flight import Hold, unbounded
-from propensity.limits import MAX_TABLE_ROWS, TABLE_ROW_BYTES
+from propensity.limits import MAX_TABLE_BYTES, MAX_TABLE_ROWS, TABLE_ROW_BYTES
 from propensity.problem import MAX_ERRORS, FieldError, Kind, Problem, ProblemError
 
 _NULLABLE = np.array([[name in NULLABLE] for name in COLUMNS])
 _VALUES = {name: pa.array(categories) for name, categories in CATEGORIES.items()}
 
+
+_OTHERS = {b"ARROW1": "an Arrow file (Feather)", b"FEA1": "a Feather file", b"PAR1": "a Parquet file"}
+"""What is sent as a stream and is none, by how it begins."""
 
 MAX_MESSAGES = 1_000
 """Of an Arrow stream: schema, dictionaries and record batches; a caller needs one batch."""
@@ -38,6 +41,13 @@ def from_stream(body: bytes) -> pa.Table:
     Raises:
         ProblemError: 400, it is none; 415, it is compressed; 422, it breaks the contract as a whole.
     """
+    for beginning, name in _OTHERS.items():
+        if body.startswith(beginning):
+            raise ProblemError.of(
+                Kind.UNREADABLE_BODY,
+                f"the body is {name}, not an Arrow stream; write a stream: pyarrow.ipc.new_stream, or"
+                " write_ipc_stream of Polars",
+            )
     with _refusing("an Arrow stream"):
         for number, message in enumerate(pa.ipc.MessageReader.open_stream(body)):
             if number > MAX_MESSAGES:
@@ -52,9 +62,29 @@ def from_stream(body: bytes) -> pa.Table:
             check_schema(reader.schema)
             table = reader.read_all()
         _check_rows(table.num_rows)
+        _check_views(table)
         # A stream states offsets and lengths, and pyarrow believes them until told to look.
         table.validate(full=True)
     return table
+
+
+def _check_views(table: pa.Table) -> None:
+    """See that texts are not longer together than what was sent.
+
+    Views may all point to the same long text, and whoever looks at each would be busy for hours. Their
+    lengths stand beside the pointers: 16 bytes a view, of which the first 4 are its length.
+    """
+    for column in table.columns:
+        for chunk in column.chunks:
+            values = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
+            if not pa.types.is_string_view(values.type) or not len(values):
+                continue
+            views = np.frombuffer(values.buffers()[1], "<u4")[4 * values.offset :: 4]
+            if views[: len(values)].sum(dtype=np.uint64) > MAX_TABLE_BYTES:
+                raise ProblemError.of(
+                    Kind.LARGE_BODY,
+                    f"the texts of the table are longer than {MAX_TABLE_BYTES:,} bytes; split the batch",
+                )
 
 
 @contextmanager
@@ -130,14 +160,18 @@ def _wrong(schema: pa.Schema, name: str) -> str | None:
     if len(places) > 1:
         return "is there more than once"
     kind = schema.field(places[0]).type
-    if pa.types.is_null(kind):
+    values = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_null(values):
         return None
     if name not in CATEGORIES:
-        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-        return None if is_number else f"must be a column of integers or floats, not {kind}"
-    text = kind.value_type if pa.types.is_dictionary(kind) else kind
-    is_text = pa.types.is_string(text) or pa.types.is_large_string(text)
+        is_number = any(check(values) for check in _NUMBERS)
+        return None if is_number else f"must be a column of integers, floats or decimals, not {kind}"
+    is_text = any(check(values) for check in _TEXTS)
     return None if is_text else f"must be a column of strings or a dictionary of strings, not {kind}"
+
+
+_NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 
 
 def _check_rows(rows: int) -> None:

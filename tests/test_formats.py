@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -156,13 +157,61 @@ def test_any_width_of_number_is_read(client: TestClient, kind: pa.DataType) -> N
         pa.array(["owner", None, "castle"]).dictionary_encode(),
         pa.array(["owner", None, "castle"], pa.large_string()),
         pa.array(["owner", None, "castle"], pa.large_string()).dictionary_encode(),
+        pa.array(["owner", None, "castle"], pa.string_view()),
+        *(
+            pa.DictionaryArray.from_arrays(pa.array([0, None, 1], index), pa.array(["owner", "castle"], kind))
+            for index, kind in ((pa.uint32(), pa.string_view()), (pa.uint8(), pa.large_string()))
+        ),
     ],
-    ids=["dictionary", "large", "large dictionary"],
+    ids=["dictionary", "large", "large dictionary", "view", "categorical", "enum"],
 )
 def test_any_kind_of_text_is_read(client: TestClient, home: pa.Array) -> None:
     found = outcomes(post(client, stream(example_table(3, home=home)), ARROW))
     rows = [EXAMPLE | {"home": value} for value in ("owner", None, "castle")]
     assert found == outcomes(post(client, body(rows, JSON), JSON))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.decimal32(5, 0), pa.decimal64(12, 2), pa.decimal128(38, 9), pa.decimal256(76, 0)],
+    ids=str,
+)
+def test_decimals_are_read(client: TestClient, kind: pa.DataType) -> None:
+    ages = pa.array([Decimal(44), Decimal(17)], kind)
+    for column in (ages, pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.int8()), ages)):
+        found = outcomes(post(client, stream(example_table(2, age=column)), ARROW))
+        assert found[0] == outcomes(post(client, body([EXAMPLE | {"age": 44}], JSON), JSON))[0]
+        assert found[1]["errors"][0]["detail"] == "must be at least 18"
+    parts = example_table(1, age=pa.array([Decimal("30.5")], pa.decimal128(10, 1)))
+    (found,) = outcomes(post(client, stream(parts), ARROW))
+    assert found["errors"][0]["detail"] == "must be a whole number"
+
+
+def test_what_is_no_stream_is_called_by_its_name(client: TestClient) -> None:
+    table = example_table()
+    file = io.BytesIO()
+    with pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    for content, name in (
+        (file.getvalue(), "an Arrow file (Feather)"),
+        (b"FEA1" + bytes(100), "a Feather file"),
+        (b"PAR1" + bytes(100) + b"PAR1", "a Parquet file"),
+    ):
+        found = refusal(post(client, content, ARROW), 400)
+        assert found.detail == (
+            f"the body is {name}, not an Arrow stream; write a stream: pyarrow.ipc.new_stream, or"
+            " write_ipc_stream of Polars"
+        )
+
+
+def test_views_of_one_long_text_are_not_looked_at_one_by_one(client: TestClient) -> None:
+    """Each written out, these would be 12 GB; a view of it takes 16 bytes."""
+    text = pa.py_buffer(b"castle" * 100_000)
+    view = struct.pack("<i4sii", len(text), b"cast", 0, 0)
+    homes = pa.Array.from_buffers(pa.string_view(), 20_000, [None, pa.py_buffer(view * 20_000), text])
+    for column in (homes, pa.DictionaryArray.from_arrays(np.zeros(20_000, np.int8), homes)):
+        found = refusal(post(client, stream(example_table(20_000, home=column)), ARROW), 413)
+        assert found.detail == "the texts of the table are longer than 33,554,432 bytes; split the batch"
 
 
 def test_columns_that_may_be_missing_may_be_left_out_or_null(client: TestClient) -> None:
@@ -194,12 +243,19 @@ def test_nan_in_a_table_is_no_missing_value(client: TestClient) -> None:
             example_table(age=pa.array(["30"]), home=pa.array([1])),
             {
                 "home": "must be a column of strings or a dictionary of strings, not int64",
-                "age": "must be a column of integers or floats, not string",
+                "age": "must be a column of integers, floats or decimals, not string",
             },
         ),
-        (example_table(age=pa.array([[30]])), {"age": "must be a column of integers or floats, not list"}),
+        (
+            example_table(age=pa.array([True])),
+            {"age": "must be a column of integers, floats or decimals, not bool"},
+        ),
+        (
+            example_table(age=pa.array([[30]])),
+            {"age": "must be a column of integers, floats or decimals, not list"},
+        ),
     ],
-    ids=["missing", "unknown", "swapped kinds", "nested"],
+    ids=["missing", "unknown", "swapped kinds", "boolean", "nested"],
 )
 def test_columns_that_are_wrong_are_named(client: TestClient, table: pa.Table, errors: Any) -> None:
     found = refusal(post(client, stream(table), ARROW), 422).errors or []
@@ -234,6 +290,63 @@ def test_lines_that_are_not_json_cost_the_others_nothing(client: TestClient) -> 
     assert found[2]["errors"][0]["row"] == 2
 
 
+def test_a_byte_order_mark_is_passed_over(client: TestClient) -> None:
+    mark = b"\xef\xbb\xbf"
+    expected = outcomes(post(client, body(ROWS, JSON), JSON))
+    for rows in (ROWS, [EXAMPLE] * 2):
+        for media_type in (JSON, NDJSON):
+            answer = post(client, mark + body(rows, media_type), media_type)
+            assert outcomes(answer) == (expected if rows is ROWS else expected[:1] * 2)
+    for row in (EXAMPLE, EXAMPLE | {"age": 17}):
+        whole = json.dumps(row).encode()
+        plain, marked = (
+            client.post("/v1/predict", content=content, headers=AUTHORIZED | {"Content-Type": JSON})
+            for content in (whole, mark + whole)
+        )
+        assert (marked.status_code, marked.content) == (plain.status_code, plain.content)
+
+
+def test_utf_16_is_named(client: TestClient) -> None:
+    content = json.dumps({"applications": [EXAMPLE]}).encode("utf-16")
+    found = refusal(post(client, content, JSON), 400)
+    assert found.detail == "the body is not JSON: it is UTF-16; send UTF-8"
+
+
+VALID_ROW, INVALID_ROW = json.dumps(EXAMPLE), json.dumps(EXAMPLE | {"age": 17})
+PRETTY, PRETTY_INVALID = (json.dumps(json.loads(row), indent=2) for row in (VALID_ROW, INVALID_ROW))
+JQ = "NDJSON has one application a line, as `jq -c .` writes it"
+ARRAY = "NDJSON has one application a line, as `jq -c '.[]'` writes it"
+FRAMES = [
+    ([VALID_ROW * 3], f"line 1 holds more than one application; {JQ}"),
+    ([VALID_ROW * 2 + INVALID_ROW], f"line 1 holds more than one application; {JQ}"),
+    (["", VALID_ROW, f"{INVALID_ROW} {VALID_ROW}"], f"line 3 holds more than one application; {JQ}"),
+    ([f"{VALID_ROW}\r{VALID_ROW}"], f"line 1 holds more than one application; {JQ}"),
+    ([PRETTY] * 3, f"line 1 holds only the beginning of an application; {JQ}"),
+    ([PRETTY, PRETTY_INVALID], f"line 1 holds only the beginning of an application; {JQ}"),
+    ([INVALID_ROW, PRETTY], f"line 2 holds only the beginning of an application; {JQ}"),
+    ([json.dumps([EXAMPLE, EXAMPLE])], f"line 1 holds an array of applications; {ARRAY}"),
+    (["[", f"{VALID_ROW},", VALID_ROW, "]"], f"line 1 begins an array; {ARRAY}"),
+]
+
+
+@pytest.mark.parametrize(("lines", "detail"), FRAMES)
+def test_lines_that_are_no_applications_are_refused_whatever_they_hold(
+    client: TestClient, lines: list[str], detail: str
+) -> None:
+    assert refusal(post(client, "\n".join(lines).encode(), NDJSON), 400).detail == detail
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\n\n", " \n", "\n \t\r\n"])
+def test_how_lines_end_changes_nothing(client: TestClient, ends: str) -> None:
+    for rows in ([VALID_ROW] * 3, [VALID_ROW, INVALID_ROW, VALID_ROW]):
+        expected = outcomes(post(client, "\n".join(rows).encode(), NDJSON))
+        for content in (ends.join(rows), "".join(row + ends for row in rows)):
+            assert outcomes(post(client, content.encode(), NDJSON)) == expected
+        # No end of a line to JSON, though it is one to Python's `splitlines`.
+        named = [row.replace('"rent"', '"r\u2028\x85nt"') for row in rows]
+        assert len(outcomes(post(client, "\n".join(named).encode(), NDJSON))) == 3
+
+
 def test_what_could_unpack_to_any_size_is_not_unpacked(client: TestClient) -> None:
     table = example_table(1_000)
     for compression in ("lz4", "zstd"):
@@ -252,8 +365,16 @@ def test_a_long_text_that_each_row_repeats_is_kept_once(client: TestClient) -> N
     assert len(problems[19_999].as_py()) < 500
 
 
-def broken() -> list[bytes]:
-    good = body([EXAMPLE] * 3, ARROW)
+def viewed() -> bytes:
+    """A stream as Polars writes it by default."""
+    table = example_table(3)
+    for name in CATEGORIES:
+        column = table[name].cast(pa.string_view())
+        table = table.set_column(table.column_names.index(name), name, column)
+    return stream(table)
+
+
+def broken(good: bytes) -> list[bytes]:
     cut = [good[:place] for place in range(0, len(good), 97)]
     flipped = []
     random = np.random.default_rng(3)
@@ -265,11 +386,12 @@ def broken() -> list[bytes]:
     return [b"", b"{}", b"ARROW1", b"PAR1", *cut, *flipped]
 
 
-def test_what_is_no_table_is_refused_and_nothing_falls_over(client: TestClient) -> None:
-    statuses = {post(client, content, ARROW).status_code for content in broken()}
+@pytest.mark.parametrize("good", [body([EXAMPLE] * 3, ARROW), viewed()], ids=["stream", "stream of views"])
+def test_what_is_no_table_is_refused_and_nothing_falls_over(client: TestClient, good: bytes) -> None:
+    statuses = {post(client, content, ARROW).status_code for content in broken(good)}
     assert 400 in statuses
     assert statuses <= {200, 400, 413, 415, 422}
-    assert post(client, body([EXAMPLE], ARROW), ARROW).status_code == 200
+    assert post(client, good, ARROW).status_code == 200
 
 
 def test_a_flood_of_record_batches_is_refused(client: TestClient) -> None:

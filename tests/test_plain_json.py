@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from test_contract import ANYTHING, NEARLY, VALID
 
@@ -97,3 +97,29 @@ def test_what_may_be_missing_may_be_left_out_or_null() -> None:
     assert left_out is not None
     assert np.isnan(null).sum() == len(NULLABLE)
     assert np.array_equal(null, left_out, equal_nan=True)
+
+
+ROW = json.dumps(EXAMPLE).encode()
+
+
+@pytest.mark.parametrize("body", [ROW, ROW + b"\n", b"\n \n" + ROW + b"\r\n" + ROW + b"\n\n"])
+def test_an_object_a_line_is_read_fast(body: bytes) -> None:
+    features = plain_json.read_lines(body)
+    assert features is not None
+    assert len(features) == body.count(b"{")
+
+
+LINES = [ROW, b"\n", b"\r\n", b" ", b"\n\n", b"\r", ROW.replace(b",", b",\n", 1), ROW.replace(b"}", b"\n}")]
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=8))
+@example([ROW, ROW])
+@example([ROW, ROW, b"\n\n", ROW])
+@example([ROW, b"\r", ROW])
+@example([json.dumps(EXAMPLE, indent=2).encode()])
+@example([LINES[-1], ROW])
+def test_what_it_reads_is_an_object_a_line(parts: list[bytes]) -> None:
+    body = b"".join(parts)
+    features = plain_json.read_lines(body)
+    if features is not None:
+        assert [line.strip() for line in body.strip().split(b"\n")] == [ROW] * len(features)
