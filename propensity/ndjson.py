@@ -6,7 +6,8 @@ several, or because one goes on over lines, nobody could say how many rows there
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 from propensity import strict_json
 from propensity.problem import Kind, ProblemError
@@ -15,8 +16,8 @@ Line = object | ProblemError
 """What a line stands for, or what is wrong with it."""
 
 
-def parse(lines: Sequence[tuple[int, bytes]]) -> list[Line]:
-    """What each line stands for.
+def parse(lines: Sequence[tuple[int, bytes]]) -> Iterator[Line]:
+    """What each line stands for, one at a time: it may be much larger than its text.
 
     Args:
         lines: that are not empty, each with its number in the body or file.
@@ -24,7 +25,7 @@ def parse(lines: Sequence[tuple[int, bytes]]) -> list[Line]:
     Raises:
         ProblemError: 400, lines are not applications.
     """
-    return [_parsed(place, lines) for place in range(len(lines))]
+    return (_parsed(place, lines) for place in range(len(lines)))
 
 
 def _parsed(place: int, lines: Sequence[tuple[int, bytes]]) -> Line:
@@ -32,7 +33,10 @@ def _parsed(place: int, lines: Sequence[tuple[int, bytes]]) -> Line:
     try:
         found = strict_json.parse(line, f"application {place}")
     except ProblemError as error:
-        _check(place, lines, error.problem.detail)
+        detail = error.problem.detail
+        _check(place, lines, detail)
+        # Which line that is, is said already.
+        error.problem.detail = re.sub(r",? at line \d+ column (\d+)$", r" at column \1", detail)
         return error
     if isinstance(found, list) and any(isinstance(each, dict) for each in found):
         raise _refused(number, "holds an array of applications", "jq -c '.[]'")

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
+
+
+class OutputError(Exception):
+    """Predictions that can't be written; the message says where and why."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What fails in the block is the fault of this output.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number else str(error).splitlines()[0]
+        raise OutputError(
+            f"{path}: can't be written: {reason}; once it can, start again: what is done is kept"
+        ) from error
 
 
 class Target(ABC):
@@ -23,6 +48,10 @@ class Target(ABC):
     def join(self, parts: Sequence[Path], path: Path) -> None:
         """Make one file of the pieces."""
         concatenate(parts, path)
+
+    @abstractmethod
+    def count(self, path: Path) -> int:
+        """How many predictions a file has: rows with a propensity."""
 
 
 class ParquetTarget(Target):
@@ -38,17 +67,29 @@ class ParquetTarget(Target):
             for part in parts:
                 writer.write_table(pq.read_table(part, use_threads=False))
 
+    def count(self, path: Path) -> int:
+        """Of all row groups."""
+        batches = pq.ParquetFile(path).iter_batches(columns=["propensity"], use_threads=False)
+        return sum(batch.num_rows - batch.column(0).null_count for batch in batches)
+
 
 class CsvTarget(Target):
     """A CSV file with a line of names."""
 
     def write(self, table: pa.Table, path: Path) -> None:
         """With the line of names."""
-        pa.csv.write_csv(plain(table), path)
+        pa.csv.write_csv(_spelt(plain(table)), path)
 
     def join(self, parts: Sequence[Path], path: Path) -> None:
         """The line of names stands once."""
         concatenate(parts, path, head_lines=1)
+
+    def count(self, path: Path) -> int:
+        """Below the line of names."""
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.reader(file)
+            place = next(rows).index("propensity")
+            return sum(1 for row in rows if row[place])
 
 
 class NdJsonTarget(Target):
@@ -57,8 +98,14 @@ class NdJsonTarget(Target):
     def write(self, table: pa.Table, path: Path) -> None:
         """Its lines."""
         with path.open("w", encoding="utf-8") as file:
-            for row in table.to_pylist():
-                file.write(f"{json.dumps(row, separators=(',', ':'))}\n")
+            for row in _spelt(table).to_pylist():
+                file.write(f"{json.dumps(row, separators=(',', ':'), allow_nan=False)}\n")
+
+    def count(self, path: Path) -> int:
+        """Lines whose propensity is not null."""
+        with path.open("rb") as file:
+            # Nothing within an id looks like this: its quotes would be escaped.
+            return sum(1 for line in file if b'"propensity":null' not in line)
 
 
 def concatenate(parts: Sequence[Path], path: Path, head_lines: int = 0) -> None:
@@ -86,5 +133,51 @@ def plain(table: pa.Table) -> pa.Table:
     return table.cast(pa.schema(plain))
 
 
-TARGETS: dict[str, type[Target]] = {".parquet": ParquetTarget, ".csv": CsvTarget, ".ndjson": NdJsonTarget}
-"""By the end of the file's name."""
+def _spelt(table: pa.Table) -> pa.Table:
+    """With ids as CSV and JSON can have them."""
+    if "id" not in table.column_names:
+        return table
+    place = table.column_names.index("id")
+    return table.set_column(place, "id", spelt(table["id"].combine_chunks()))
+
+
+def spelt(ids: pa.Array) -> pa.Array:
+    """Ids as CSV and JSON can have them: whole numbers, truth values and texts as they are.
+
+    Floats that are not finite are missing values; decimals, dates and times are text, times with a zone in
+    UTC; bytes are text in hexadecimal.
+    """
+    if pa.types.is_dictionary(ids.type):
+        ids = ids.dictionary_decode()
+    kind = ids.type
+    if pa.types.is_floating(kind):
+        ids = ids.cast(pa.float64())
+        return pc.if_else(pc.is_finite(ids), ids, pa.scalar(None, pa.float64()))
+    if isinstance(kind, pa.UuidType):
+        return pa.array([None if each is None else str(each) for each in ids.to_pylist()], pa.string())
+    if any(
+        is_one(kind)
+        for is_one in (
+            pa.types.is_binary,
+            pa.types.is_large_binary,
+            pa.types.is_binary_view,
+            pa.types.is_fixed_size_binary,
+        )
+    ):
+        return pa.array([None if each is None else each.hex() for each in ids.to_pylist()], pa.string())
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        # By its number: the names of zones are not known everywhere.
+        texts = ids.cast(pa.int64()).cast(pa.timestamp(kind.unit)).cast(pa.string())
+        return pc.binary_join_element_wise(texts, "Z", "")
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
+        return ids
+    return ids.cast(pa.string())
+
+
+TARGETS: dict[str, type[Target]] = {
+    ".parquet": ParquetTarget,
+    ".csv": CsvTarget,
+    ".ndjson": NdJsonTarget,
+    ".jsonl": NdJsonTarget,
+}
+"""By the end of the file's name, in letters of either case."""

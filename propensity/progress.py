@@ -27,7 +27,7 @@ class Lines:
         """So many more are done."""
         self._done += by
         if time.monotonic() >= self._next or self._done == self._total:
-            of = "" if self._total is None else f" of {self._total:,} ({self._done / self._total:.0%})"
+            of = "" if not self._total else f" of {self._total:,} ({self._done / self._total:.0%})"
             print(f"{self._what}: {self._done:,}{of}", file=sys.stderr, flush=True)
             self._next = time.monotonic() + LINE_SECONDS
 

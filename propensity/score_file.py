@@ -1,4 +1,4 @@
-"""Scores a file of applications of any size with the model of the store, without a server.
+"""Scores files of applications of any size with the model of the store, without a server.
 
     python -m propensity.score_file applications.parquet predictions.parquet --id application_id
 
@@ -11,26 +11,42 @@ read.
 
 from __future__ import annotations
 
+import os
+import signal
+
+if __name__ == "__main__":
+    # What is imported below takes seconds, and whoever stops it then would get a traceback of that.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(
+            number,
+            lambda number, _: (os.write(2, b"score-file: stopped before it began\n"), os._exit(128 + number)),
+        )
+
 import argparse
-import csv
 import json
 import re
-import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
 from bentoml.exceptions import BentoMLException
 
 from propensity import store, tables
-from propensity.application_files import SOURCES, FileError, Piece, Source
+from propensity.application_files import SOURCES, FileError, Piece, Source, source_of
 from propensity.batch import Outcomes
-from propensity.prediction_files import TARGETS, Target, concatenate
+from propensity.prediction_files import TARGETS, OutputError, Target, concatenate, spelt, writing
 from propensity.problem import ProblemError
 from propensity.progress import progress
 from propensity.scorer import Scorer
+from propensity.unfinished_work import Work
+
+SOME_PROBLEMS = 3
+"""Exit status, where rows have problems instead of predictions."""
 
 
 def predicted(piece: Piece, scorer: Scorer) -> pa.Table:
@@ -38,65 +54,6 @@ def predicted(piece: Piece, scorer: Scorer) -> pa.Table:
     batch = piece.batch
     table = tables.write(Outcomes.of(batch, scorer.predict(batch.features), scorer.threshold, scorer.model))
     return table if piece.ids is None else table.add_column(0, "id", piece.ids)
-
-
-class Work:
-    """The pieces that are done, in a folder beside the output, until they are joined."""
-
-    def __init__(self, source: Source, output: Path, model: str) -> None:
-        """Goes on with what is there.
-
-        Raises:
-            FileError: it is of another input, model or id.
-        """
-        self.folder = output.with_name(f"{output.name}.work")
-        self._suffix = output.suffix
-        about = source.path.stat()
-        self._note = self.folder / "of.json"
-        self._of = json.dumps(
-            {
-                "input": str(source.path.resolve()),
-                "bytes": about.st_size,
-                "modified": about.st_mtime_ns,
-                "id": source.id_column,
-                "model": model,
-            }
-        )
-        if self._note.exists() and self._note.read_text(encoding="utf-8") != self._of:
-            raise FileError(
-                f"{self.folder}: holds interrupted work on another input or model; delete it to begin anew"
-            )
-
-    def done(self) -> int:
-        """How many pieces are done: those before the first that is not whole."""
-        number = 0
-        while self.part(number).exists():
-            number += 1
-        return number
-
-    def part(self, number: int) -> Path:
-        """The predictions of a piece."""
-        return self.folder / f"{number:08}{self._suffix}"
-
-    def rows(self, number: int) -> int:
-        """How many rows a piece has."""
-        return int((self.folder / f"{number:08}.rows").read_text())
-
-    def keep(self, number: int, predictions: pa.Table, target: Target, problems: list[str]) -> None:
-        """Keep a piece."""
-        if not self._note.exists():
-            self.folder.mkdir(exist_ok=True)
-            self._note.write_text(self._of, encoding="utf-8")
-        self.problems(number).write_text("".join(problems), encoding="utf-8")
-        (self.folder / f"{number:08}.rows").write_text(str(predictions.num_rows))
-        # Last, and whole: it says that the piece is done.
-        unfinished = self.part(number).with_suffix(".unfinished")
-        target.write(predictions, unfinished)
-        unfinished.replace(self.part(number))
-
-    def problems(self, number: int) -> Path:
-        """The problems of a piece."""
-        return self.folder / f"{number:08}.problems"
 
 
 def score_file(source: Source, target: Target, output: Path, scorer: Scorer) -> tuple[int, int]:
@@ -112,54 +69,98 @@ def score_file(source: Source, target: Target, output: Path, scorer: Scorer) -> 
         How many rows there were, and how many of them got a problem.
 
     Raises:
-        FileError: it can't be read, or there is other work in the way.
+        FileError: it can't be read, there is other work in the way, or a row has got lost.
+        OutputError: the output can't be written.
     """
-    work = Work(source, output, scorer.model)
-    number = work.done()
-    rows = sum(work.rows(each) for each in range(number))
-    with progress("scoring", source.total) as bar:
-        bar.advance(rows)
-        for piece in source.pieces(number):
-            predictions = predicted(piece, scorer)
-            work.keep(
-                number, predictions.drop_columns("problem"), target, list(_problem_lines(predictions, rows))
-            )
-            rows += predictions.num_rows
-            bar.advance(predictions.num_rows)
-            number += 1
-    if not number:
+    _check_absent(output)
+    source.check()
+    if source.total == 0:
         raise FileError(f"{source.path}: holds no applications")
+    with Work(source, output, scorer.model) as work:
+        # Whoever held the lock until now may have been done.
+        _check_absent(output)
+        number = work.done()
+        if not number:
+            _check_absent(_problems_of(output))
+        rows = sum(work.rows(each) for each in range(number))
+        with progress("scoring", source.total) as bar:
+            bar.advance(rows)
+            for piece in source.pieces(number):
+                predictions = predicted(piece, scorer)
+                problems = list(_problem_lines(predictions, rows, piece.file))
+                work.keep(number, predictions.drop_columns("problem"), target, problems)
+                rows += predictions.num_rows
+                bar.advance(predictions.num_rows)
+                number += 1
+        if not number:
+            raise FileError(f"{source.path}: holds no applications")
+        problem_count = _join(work, number, target, output, source.count())
+        work.remove()
+    return rows, problem_count
+
+
+def _join(work: Work, pieces: int, target: Target, output: Path, rows: int) -> int:
+    """Join what is done; how many problems there are.
+
+    Raises:
+        FileError: rows of the input are not there.
+    """
     unfinished = output.with_name(f"{output.name}.unfinished")
-    target.join([work.part(each) for each in range(number)], unfinished)
-    problems_file = output.with_name(f"{output.name}.problems.ndjson")
-    concatenate([work.problems(each) for each in range(number)], problems_file)
-    unfinished.replace(output)
-    with problems_file.open("rb") as file:
-        count = sum(1 for _ in file)
-    if not count:
-        problems_file.unlink()
-    shutil.rmtree(work.folder)
-    return rows, count
+    try:
+        with writing(output):
+            target.join([work.part(each) for each in range(pieces)], unfinished)
+            concatenate([work.problems(each) for each in range(pieces)], _problems_of(output))
+        predictions = target.count(unfinished)
+        with _problems_of(output).open("rb") as file:
+            problems = sum(1 for _ in file)
+        if predictions + problems != rows:
+            raise FileError(
+                f"{output}: not written: of {rows:,} rows there are {predictions:,} predictions and"
+                f" {problems:,} problems; this is a fault of score-file: please report it"
+            )
+        with writing(output):
+            unfinished.replace(output)
+    finally:
+        unfinished.unlink(missing_ok=True)
+        if not output.exists() or not problems:
+            _problems_of(output).unlink(missing_ok=True)
+    return problems
 
 
-def _problem_lines(predictions: pa.Table, before: int) -> Iterator[str]:
+def _problems_of(output: Path) -> Path:
+    return output.with_name(f"{output.name}.problems.ndjson")
+
+
+def _check_absent(path: Path) -> None:
+    if path.exists():
+        raise FileError(f"{path}: exists; move it away, or name another output")
+
+
+def _problem_lines(predictions: pa.Table, before: int, file: Path | None) -> Iterator[str]:
     """A line for each row that has a problem.
 
     Args:
         predictions: of a piece.
         before: rows before it.
+        file: that they are of, where there are several.
     """
-    for place in np.flatnonzero(predictions["problem"].is_valid()).tolist():
-        row = {"row": before + place}
-        if "id" in predictions.column_names:
-            row["id"] = predictions["id"][place].as_py()
+    places = np.flatnonzero(predictions["problem"].is_valid()).tolist()
+    if not places:
+        return
+    ids = spelt(predictions["id"].combine_chunks()) if "id" in predictions.column_names else None
+    for place in places:
+        row: dict[str, object] = {"row": before + place}
+        if file is not None:
+            row["file"] = str(file)
+        if ids is not None:
+            row["id"] = ids[place].as_py()
         problem = json.loads(predictions["problem"][place].as_py())
         # Its places are those in the piece, or in a request.
         problem["detail"] = _PLACE.sub("the row ", problem["detail"])
         for error in problem.get("errors", ()):
             error.pop("row", None)
             error.pop("pointer")
-        yield f"{json.dumps(row | problem, default=str)}\n"
+        yield f"{json.dumps(row | problem)}\n"
 
 
 _PLACE = re.compile(r"^(application [\d,]+|the body) ")
@@ -167,33 +168,81 @@ _PLACE = re.compile(r"^(application [\d,]+|the body) ")
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m propensity.score_file", description="Scores a file of applications."
-    )
     kinds = ", ".join(SOURCES)
-    parser.add_argument("input", type=Path, help=f"applications ({kinds})")
+    parser = argparse.ArgumentParser(
+        prog="python -m propensity.score_file",
+        description="Scores files of applications.",
+        epilog=f"Exit status: 0, all rows are predicted; {SOME_PROBLEMS}, some have problems, which are in"
+        " OUTPUT.problems.ndjson; 1, the files can't be scored; 130 and 143, it was stopped.",
+    )
+    parser.add_argument(
+        "input",
+        type=Path,
+        nargs="+",
+        help=f"applications ({kinds}; text also in .gz or .zst): files, folders of them, or quoted patterns",
+    )
     parser.add_argument("output", type=Path, help=f"predictions, a row for each ({kinds})")
     parser.add_argument("--id", help="a column of the input that names the applications; goes along as `id`")
     parser.add_argument("--model", default=str(store.SERVED.tag), help=f"tag ({store.SERVED.tag})")
     given = parser.parse_args()
-    for path in (given.input, given.output):
-        if path.suffix not in SOURCES:
-            sys.exit(f"score-file: {path}: give it a name that ends in {kinds}, which says what is in it")
-    if given.output.exists():
-        sys.exit(f"score-file: {given.output}: exists; move it away, or name another output")
-    try:
-        scorer = store.load_scorer(store.ImportedModel(given.model).resolve())
-        source = SOURCES[given.input.suffix](given.input, given.id)
-        rows, problems = score_file(source, TARGETS[given.output.suffix](), given.output, scorer)
-    except (FileError, BentoMLException) as error:
-        sys.exit(f"score-file: {error}")
-    except ProblemError as error:
-        sys.exit(f"score-file: {given.input}: {error.problem.detail}")
-    except (OSError, pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
-        sys.exit(f"score-file: {given.input}: {str(error).splitlines()[0]}")
+    with _stoppable():
+        rows, problems = _scored(given)
     print(f"score-file: {rows:,} applications, {rows - problems:,} predictions in {given.output}")
     if problems:
-        print(f"score-file: {problems:,} problems in {given.output}.problems.ndjson")
+        print(f"score-file: {problems:,} problems in {_problems_of(given.output)}")
+        sys.exit(SOME_PROBLEMS)
+
+
+class StoppedError(BaseException):
+    """Whoever started the command wants it to end."""
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ends the block, and the command, with one line at SIGINT and SIGTERM."""
+
+    def stop(number: int, _: FrameType | None) -> NoReturn:
+        raise StoppedError(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except StoppedError as stopped:
+        print("score-file: stopped; start it again to go on where it was", file=sys.stderr)
+        sys.exit(128 + stopped.args[0])
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
+
+
+def _scored(given: argparse.Namespace) -> tuple[int, int]:
+    """Score as the command was told; how many rows and problems there were."""
+    try:
+        target = _target(given.output, given.input)
+        source = source_of(given.input, given.id)
+        scorer = store.load_scorer(store.ImportedModel(given.model).resolve())
+        return score_file(source, target, given.output, scorer)
+    except (FileError, OutputError, BentoMLException) as error:
+        sys.exit(f"score-file: {error}")
+    except ProblemError as error:
+        sys.exit(f"score-file: {given.input[0]}: {error.problem.detail}")
+    except (OSError, pa.ArrowException) as error:
+        sys.exit(f"score-file: {_where(error, given.input)}{str(error).splitlines()[0]}")
+
+
+def _target(output: Path, inputs: Sequence[Path]) -> Target:
+    kind = TARGETS.get(output.suffix.lower())
+    if kind is None:
+        kinds = ", ".join(TARGETS)
+        raise FileError(f"{output}: give it a name that ends in {kinds}, which says what is to be in it")
+    for path in inputs:
+        if path.is_dir() and output.resolve().is_relative_to(path.resolve()):
+            raise FileError(f"{output}: lies in {path}, all of which is read; write it elsewhere")
+    return kind()
+
+
+def _where(error: Exception, given: list[Path]) -> str:
+    return "" if str(given[0]) in str(error) else f"{given[0]}: "
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from propensity import store, tables
-from propensity.application_files import Piece
+from propensity.application_files import Piece, check_columns
 from propensity.manifest import ServedManifest
 from propensity.prediction_files import plain
 from propensity.score_file import predicted
@@ -41,9 +41,13 @@ def score(
         JSON, where the application is not valid.
 
     Raises:
-        ProblemError: a column is not a field, or is missing.
+        FileError: a column is not a field, or is missing; seen in the driver, before there is a job.
         StoreError: the model may not be loaded.
     """
+    # With PySpark, which only Spark needs.
+    from pyspark.sql.pandas.types import to_arrow_schema  # noqa: PLC0415
+
+    check_columns(to_arrow_schema(applications.schema, timezone="UTC"), id_column, "the DataFrame")
     stored = store.ImportedModel(model).resolve()
     content, manifest = store.check(stored), store.manifest_of(stored).model_dump_json()
     columns = _COLUMNS
@@ -63,7 +67,6 @@ def _scoring(
             table, ids = pa.Table.from_batches([batch]), None
             if id_column is not None:
                 ids, table = table[id_column], table.drop_columns(id_column)
-            tables.check_schema(table.schema)
             yield from plain(predicted(Piece(tables.read(table), ids), scorer)).to_batches()
 
     return scored

@@ -3,28 +3,53 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import io
+import itertools
 import json
 import os
+import resource
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
+from uuid import UUID
 
 import commands
+import duckdb
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import AUTHORIZED, ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from propensity import application_files, score_file, store
+from propensity import application_files, score_file, store, tables
 from propensity.access_log import WRITE_SECONDS
-from propensity.application_files import CsvSource, FileError, ParquetSource
+from propensity.application_files import (
+    CsvSource,
+    FileError,
+    NdJsonSource,
+    ParquetSource,
+    Piece,
+    source_of,
+)
 from propensity.contract import EXAMPLE
-from propensity.prediction_files import ParquetTarget
+from propensity.features import COLUMNS
+from propensity.prediction_files import TARGETS, CsvTarget, ParquetTarget, Target
 from propensity.scorer import Scorer
+from propensity.unfinished_work import Work
 
 Rows = list[dict[str, Any]]
 FORMATS = ["parquet", "csv", "ndjson"]
@@ -92,7 +117,7 @@ def test_a_file_gets_the_predictions_and_problems_of_the_api(
     before = source.read_bytes()
     output = tmp_path / f"out.{wanted}"
     done = run(source, output, "--id", "application_id")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 3, done.stderr
     assert done.stdout.splitlines() == [
         f"score-file: 500 applications, 498 predictions in {output}",
         f"score-file: 2 problems in {output}.problems.ndjson",
@@ -128,23 +153,24 @@ def test_a_file_gets_the_predictions_and_problems_of_the_api(
 def test_without_problems_there_is_no_file_of_them(tmp_path: Path, rows: Rows) -> None:
     applications = [{name: row[name] for name in EXAMPLE} for row in rows[:3]]
     done = run(write(applications, tmp_path / "in.parquet"), tmp_path / "out.parquet")
+    assert done.returncode == 0
     assert done.stdout == f"score-file: 3 applications, 3 predictions in {tmp_path / 'out.parquet'}\n"
     assert "id" not in read(tmp_path / "out.parquet")[0]
     assert {path.name for path in tmp_path.iterdir()} == {"in.parquet", "out.parquet"}
 
 
 def test_a_cell_that_is_no_number_and_a_row_of_another_length_are_problems_of_their_own(
-    tmp_path: Path,
+    tmp_path: Path, tag: str
 ) -> None:
     names = ",".join(EXAMPLE)
     good = ",".join(map(str, EXAMPLE.values()))
     lines = [names, good, good.replace("9,rent", "nine,rent", 1), f"{good},1", "", good.replace("129", "")]
     (tmp_path / "in.csv").write_text("\n".join(lines) + "\n")
     done = run(tmp_path / "in.csv", tmp_path / "out.ndjson")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 3, done.stderr
     nine, long = read(tmp_path / "out.ndjson.problems.ndjson")
     assert (nine["row"], nine["errors"][0]["field"]) == (1, "seniority")
-    assert (long["row"], long["detail"]) == (2, "the row has 14 cells, the line of names 13")
+    assert (long["row"], long["detail"]) == (2, "line 4 has 14 cells, the line of names 13")
     predictions = read(tmp_path / "out.ndjson")
     assert [row["propensity"] is None for row in predictions] == [False, True, True, False]
 
@@ -218,17 +244,57 @@ def test_work_on_another_input_is_not_gone_on_with(
     assert (tmp_path / "out.parquet.work" / "00000001.parquet").exists()
 
 
+NAMES, LINE = ",".join(EXAMPLE), ",".join(map(str, EXAMPLE.values()))
+JSON_LINE = json.dumps(EXAMPLE)
+
+
+def parquet(table: pa.Table, **options: Any) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(table, file, **options)
+    return file.getvalue()
+
+
+TABLE = pa.Table.from_pylist([EXAMPLE] * 3)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "options", "said"),
     [
         ("in.parquet", b"PAR1", (), "in.parquet: "),
-        ("in.csv", b"age,wage\n1,2\n", (), "in.csv: the columns of the table are not valid: seniority"),
-        ("in.csv", b"", (), "in.csv: the columns of the table are not valid"),
-        ("in.csv", f"{','.join(EXAMPLE)}\n".encode(), (), "in.csv: holds no applications"),
-        ("in.csv", f"{','.join(EXAMPLE)}\n".encode(), ("--id", "x"), "in.csv: there is no column 'x'"),
-        ("in.csv", b"\xff\xfe", (), "in.csv: "),
-        ("in.xlsx", b"", (), "in.xlsx: give it a name that ends in .parquet, .csv, .ndjson"),
+        ("in.parquet", parquet(TABLE.slice(0, 0)), (), "in.parquet: holds no applications"),
+        ("in.csv", b"age,wage\n1,2\n", (), "'seniority' is required and missing; 'time' is"),
+        ("in.csv", b"age,wage\n1,2\n", (), "'wage' is not a field of this API; check its spelling"),
+        ("in.csv", b"", (), "in.csv: holds no applications"),
+        ("in.csv", f"{NAMES}\n".encode(), (), "in.csv: holds no applications"),
+        ("in.csv", f"{NAMES}\n".encode(), ("--id", "x"), "in.csv: there is no column 'x'"),
+        ("in.csv", f"{NAMES},age\n{LINE},30\n".encode(), (), "'age' is there more than once"),
+        ("in.csv", f"i,{NAMES},i\n".encode(), ("--id", "i"), "in.csv: 'i' is there twice"),
+        ("in.csv", NAMES.replace(",", ";").encode(), (), "separates cells by ';'; write it with commas"),
+        ("in.csv", NAMES.replace(",", "\t").encode(), (), "separates cells by '\\t'; write it with commas"),
+        ("in.csv", f'"{NAMES}\n{LINE}\n'.encode(), (), "in.csv: line 1 has a stray quote"),
+        (
+            "in.csv",
+            f"{NAMES}\n{LINE}\n{LINE}é".encode("latin-1"),
+            (),
+            "in.csv: line 3 is not UTF-8; if it is",
+        ),
+        ("in.csv", f"{NAMES}\n{LINE}\n".encode("utf-16"), (), "is UTF-16; `iconv -f UTF-16 -t UTF-8` makes"),
+        ("in.csv", f"{NAMES}\n{LINE}\n".encode("utf-16-le"), (), "is UTF-16; `iconv -f UTF-16 -t UTF-8`"),
+        ("in.csv", f"{NAMES}\n{LINE}\n{'9' * 2_000_000}".encode(), (), "line 3 is longer than 1,048,576"),
+        ("in.csv", pd.DataFrame([EXAMPLE]).to_csv().encode(), (), "leave it out (index=False), or take it"),
+        ("in.csv", f"person_id,{NAMES}\n".encode(), (), "take it along: --id person_id"),
+        ("in.csv.gz", gzip.compress(f"{NAMES}\n{LINE}".encode())[:-9], (), "in.csv.gz: Truncated compressed"),
+        ("in.ndjson", JSON_LINE.encode("utf-16"), (), "in.ndjson: is UTF-16"),
+        (
+            "in.ndjson",
+            f"{JSON_LINE}\n{JSON_LINE * 2}\n".encode(),
+            (),
+            "line 2 holds more than one application",
+        ),
+        ("in.ndjson", json.dumps(EXAMPLE, indent=1).encode(), (), "line 1 holds only the beginning of an"),
         ("in.ndjson", b"", ("--model", "propensity:none"), "propensity:none"),
+        ("in.xlsx", b"", (), "in.xlsx: give it a name that ends in .parquet, .csv, .ndjson, .jsonl"),
+        ("in.feather", b"", (), "in.feather: Arrow files (Feather) are not read; write it as Parquet"),
     ],
 )
 def test_what_keeps_a_file_from_being_scored_is_said_in_one_line(
@@ -241,6 +307,257 @@ def test_what_keeps_a_file_from_being_scored_is_said_in_one_line(
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_no_row_of_csv_gets_lost_to_a_stray_quote(tmp_path: Path, tag: str) -> None:
+    stray = {
+        10: '"a10',  # opens, and is closed in front of row 40
+        40: '"a40',
+        50: '"a50"x',
+        60: 'a"60',
+        70: '"a\n70"',  # valid elsewhere; here a row is a line, so these are two
+        99: '"a99',  # is open when the file ends
+    }
+    lines = [f"{stray.get(number, f'a{number}')},{LINE}" for number in range(100)]
+    lines[20:22] = [f'"a20",{LINE}', f'"a ""21"", it is",{LINE}']
+    (tmp_path / "in.csv").write_text("\n".join([f"id,{NAMES}", *lines]))
+    done = run(tmp_path / "in.csv", tmp_path / "out.ndjson", "--id", "id")
+    assert done.returncode == 3
+    assert done.stdout.startswith("score-file: 101 applications, 94 predictions in ")
+    problems = read(tmp_path / "out.ndjson.problems.ndjson")
+    assert [problem["row"] for problem in problems] == [10, 40, 50, 60, 70, 71, 100]
+    assert problems[0]["detail"] == (
+        "line 12 has a stray quote: a quoted cell must end on its line, in front of a comma, and quotes"
+        " within it be doubled"
+    )
+    predictions = read(tmp_path / "out.ndjson")
+    assert [row["id"] for row in predictions[19:23]] == ["a19", "a20", 'a "21", it is', "a22"]
+    assert [place for place, row in enumerate(predictions) if row["propensity"] is None] == (
+        [problem["row"] for problem in problems]
+    )
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r", "\n\n", "\n \t\r\n"])
+def test_lines_of_csv_may_end_in_any_way(tmp_path: Path, tag: str, ends: str) -> None:
+    for mark in ("", "\ufeff"):
+        content = mark + ends.join([NAMES, LINE, LINE.replace("30", "7"), LINE])
+        (tmp_path / "in.csv").write_bytes(content.encode())
+        pieces = [*CsvSource(tmp_path / "in.csv", None).pieces(0)]
+        assert [(piece.batch.rows, [*piece.batch.problems]) for piece in pieces] == [(3, [1])]
+        assert CsvSource(tmp_path / "in.csv", None).count() == 3
+
+
+CSV_PIECES = [
+    f"{LINE}\n", LINE, f'"{LINE}"', "\n", "\r\n", "\r", ",", '"', '""', " ", "\t", "\0", "\u2028", "\x85",
+    "é", LINE.replace("rent", '"rent"'), LINE.replace("129", ""), "9,rent,",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(CSV_PIECES), max_size=12))
+@settings(deadline=None)
+def test_each_line_of_csv_is_a_row_whatever_the_others_are(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[str]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    path.write_text("".join([f"{NAMES}\n", *pieces]), newline="")
+    source = CsvSource(path, None)
+    together = [*source.pieces(0)]
+    with patch.object(application_files, "MAX_ROWS", 1):
+        alone = [*source.pieces(0)]
+    assert sum(piece.batch.rows for piece in together) == len(alone) == source.count()
+    problems = {place: piece.batch.problems[0] for place, piece in enumerate(alone) if piece.batch.problems}
+    for piece in together:
+        assert piece.batch.problems == problems
+        features = np.concatenate([piece.batch.features for piece in alone])
+        assert np.array_equal(piece.batch.features, features, equal_nan=True)
+
+
+@pytest.mark.parametrize("other", ["", "x"], ids=["by columns", "by lines"])
+@pytest.mark.parametrize(
+    ("cell", "number"),
+    [
+        ("129", 129), (" 129\t", 129), ("129.0", 129), ("1.29e2", 129), ("0", 0), ("-0", 0),
+        *((cell, None) for cell in (
+            "1_2_9", "\N{FULLWIDTH DIGIT ONE}2", "0x1F", "+129", "0129", "129.", ".5", "inf", "Infinity",
+            "nan", "NaN", "-inf",
+            "1e400", " ", "129\xa0", "1 29", "1,29", "12\x009", "true", "TRUE", "$129", "129f",
+        )),
+    ],
+)  # fmt: skip
+def test_a_number_in_csv_is_one_of_json(tmp_path: Path, other: str, cell: str, number: float | None) -> None:
+    """Whatever the other rows of the piece are, in which a column is read at once."""
+    cell = f'"{cell}"' if "," in cell else cell
+    lines = [NAMES, LINE.replace("129", cell), LINE.replace("73", other or "73")]
+    (tmp_path / "in.csv").write_text("\n".join(lines))
+    (piece,) = CsvSource(tmp_path / "in.csv", None).pieces(0)
+    assert [*piece.batch.problems] == [place for place, bad in enumerate((number is None, other)) if bad]
+    if number is not None:
+        assert piece.batch.features[0, COLUMNS.index("income")] == number
+
+
+def test_rows_of_ndjson_are_those_of_the_api(tmp_path: Path, client: TestClient) -> None:
+    """The same number of them, and the same problems, with and without an id."""
+    odd = [
+        JSON_LINE,
+        JSON_LINE.replace(" ", "\r"),
+        "{",
+        JSON_LINE.replace("30", "7"),
+        "",
+        '{"age": 1}x',
+        "[]",
+        "7",
+        f"{JSON_LINE} ",
+        "\u2028",
+    ]
+    for ends in ("\n", "\r\n"):
+        content = "\ufeff" + ends.join(odd)
+        answer = client.post(
+            "/v1/predict_batch",
+            content=content.encode(),
+            headers=AUTHORIZED | {"Content-Type": "application/x-ndjson"},
+        )
+        expected = [json.loads(line).get("status") for line in answer.text.splitlines()]
+        (tmp_path / "in.jsonl").write_bytes(content.encode())
+        for id_column in (None, "id"):
+            source = NdJsonSource(tmp_path / "in.jsonl", id_column)
+            (piece,) = source.pieces(0)
+            found = [piece.batch.problems[place].status if place in piece.batch.problems else None
+                     for place in range(piece.batch.rows)]  # fmt: skip
+            assert found == expected
+            assert source.count() == len(expected) == 9
+
+
+def test_an_application_over_several_lines_is_refused_wherever_it_begins(tmp_path: Path) -> None:
+    pretty = json.dumps(EXAMPLE, indent=1)
+    for before in range(4):
+        (tmp_path / "in.ndjson").write_text("\n".join([*[JSON_LINE] * before, pretty, JSON_LINE]))
+        source = NdJsonSource(tmp_path / "in.ndjson", None)
+        said = f"line {before + 1} holds only the beginning of an application"
+        with patch.object(application_files, "MAX_ROWS", 2), pytest.raises(FileError, match=said):
+            [*source.pieces(0)]
+
+
+def test_ids_of_ndjson_are_texts_or_numbers(tmp_path: Path) -> None:
+    ids = ["a", 7, 1.5, 10**30, None, True, [1], {"a": 1}]
+    (tmp_path / "in.ndjson").write_text("".join(f"{json.dumps(EXAMPLE | {'id': each})}\n" for each in ids))
+    (piece,) = NdJsonSource(tmp_path / "in.ndjson", "id").pieces(0)
+    assert piece.ids is not None
+    assert piece.ids.to_pylist() == ["a", "7", "1.5", f"{10**30}", None, None, None, None]
+    assert {problem.detail for problem in piece.batch.problems.values()} == (
+        {"the row has an id that is neither text nor a number"}
+    )
+    assert [*piece.batch.problems] == [5, 6, 7]
+
+
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+IDS: dict[str, tuple[pa.Array, Any]] = {
+    "decimal": (pa.array([Decimal("20.50")], pa.decimal128(20, 2)), "20.50"),
+    "small decimal": (pa.array([Decimal(7)], pa.decimal32(5, 0)), "7"),
+    "date": (pa.array([MOMENT.date()]), "2026-01-02"),
+    "timestamp": (pa.array([MOMENT], pa.timestamp("us")), "2026-01-02 03:04:05.000000"),
+    "timestamp with a zone": (
+        pa.array([MOMENT], pa.timestamp("ns", "America/Santiago")),
+        "2026-01-02 03:04:05.000000000Z",
+    ),
+    "time": (pa.array([MOMENT.time()], pa.time64("us")), "03:04:05.000000"),
+    "bytes": (pa.array([b"\xff\x00"]), "ff00"),
+    "view of bytes": (pa.array([b"\xff\x00"], pa.binary_view()), "ff00"),
+    "uuid": (pa.array([UUID(int=7)], pa.uuid()), "00000000-0000-0000-0000-000000000007"),
+    "NaN": (pa.array([float("nan")]), None),
+    "half float": (pa.array(np.array([2], np.float16)), 2),
+    "large integer": (pa.array([2**64 - 1], pa.uint64()), 2**64 - 1),
+    "boolean": (pa.array([True]), True),
+    "null": (pa.nulls(1), None),
+    "view": (pa.array(['a "b",\nc'], pa.string_view()), 'a "b",\nc'),
+    "dictionary": (pa.array(["a"]).dictionary_encode(), "a"),
+    "dictionary of numbers": (pa.array([7]).dictionary_encode(), 7),
+}
+
+
+@pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
+def test_ids_of_any_type_come_out_in_every_format(
+    tmp_path: Path, scorer: Scorer, ids: tuple[pa.Array, Any]
+) -> None:
+    """Of a valid row, and of one with a problem."""
+    column, text = ids
+    column = pa.concat_arrays([column, column, pa.nulls(1, column.type)])
+    table = pa.Table.from_pylist([EXAMPLE, EXAMPLE | {"age": 7}, EXAMPLE]).append_column("name", column)
+    pq.write_table(table, tmp_path / "in.parquet")
+    for suffix, kind in TARGETS.items():
+        output = tmp_path / f"out{suffix}"
+        assert score_file.score_file(
+            ParquetSource(tmp_path / "in.parquet", "name"), kind(), output, scorer
+        ) == (3, 1)
+        (problem,) = read(Path(f"{output}.problems.ndjson"))
+        assert problem["id"] == text
+        if suffix == ".parquet":
+            kept = pq.read_table(tmp_path / "in.parquet")["name"]
+            assert str(pq.read_table(output)["id"].to_pylist()) == str(kept.to_pylist())
+        else:
+            said = str(text).lower() if text is True else text
+            csv_text = None if text is None else str(said)
+            expected = csv_text if suffix == ".csv" else text
+            assert [row["id"] for row in read(output)] == [expected, expected, None]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [pa.array([[1]] * 3), pa.array([{"a": 1}] * 3), pa.array([timedelta(1)] * 3)],
+    ids=["list", "struct", "duration"],
+)
+def test_ids_that_name_nothing_are_refused_before_any_work(
+    tmp_path: Path, tag: str, column: pa.Array
+) -> None:
+    (tmp_path / "in.parquet").write_bytes(parquet(TABLE.append_column("name", column)))
+    for suffix in TARGETS:
+        done = run(tmp_path / "in.parquet", tmp_path / f"out{suffix}", "--id", "name")
+        assert done.returncode == 1
+        kind = str(column.type).partition("<")[0]
+        assert f"in.parquet: name is {kind}" in done.stderr
+        assert done.stderr.endswith(", which can't name an application; cast it to text\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
+
+
+TEXTS = [name for name, value in EXAMPLE.items() if isinstance(value, str)]
+NUMBERS = [name for name in EXAMPLE if name not in TEXTS]
+WRITERS: dict[str, dict[str, Any]] = {
+    "version 1": {"version": "1.0", "data_page_version": "1.0"},
+    "version 2": {"data_page_version": "2.0"},
+    "lengths": {"use_dictionary": False, "column_encoding": dict.fromkeys(TEXTS, "DELTA_LENGTH_BYTE_ARRAY")},
+    "prefixes": {"use_dictionary": False, "column_encoding": dict.fromkeys(TEXTS, "DELTA_BYTE_ARRAY")},
+    "differences": {
+        "use_dictionary": False,
+        "column_encoding": dict.fromkeys(NUMBERS, "DELTA_BINARY_PACKED"),
+    },
+    "split bytes": {"use_dictionary": False, "use_byte_stream_split": NUMBERS},
+    "plain": {"use_dictionary": False, "compression": "none"},
+    "zstd": {"compression": "zstd"},
+}
+
+
+def test_parquet_is_read_however_it_was_written(tmp_path: Path) -> None:
+    rows = [EXAMPLE | {"home": home, "age": age} for home, age in (("owner", 44), (None, 30), ("castle", 17))]
+    table = pa.Table.from_pylist(rows)
+    expected = tables.read(table)
+    contents = {name: parquet(table, **options) for name, options in WRITERS.items()}
+    for name, kind in (("view", pa.string_view()), ("large", pa.large_string())):
+        schema = pa.schema([(each.name, kind if each.name in TEXTS else each.type) for each in table.schema])
+        contents[name] = parquet(table.cast(schema))
+    schema = pa.schema(
+        [(each.name, pa.decimal128(38, 0) if each.name in NUMBERS else each.type) for each in table.schema]
+    )
+    contents["decimals"] = parquet(table.cast(schema))
+    with duckdb.connect() as connection:
+        connection.register("applications", table)
+        for version in ("V1", "V2"):
+            path = tmp_path / f"{version}.parquet"
+            connection.execute(f"copy applications to '{path}' (parquet_version {version})")
+            contents[f"DuckDB, {version}"] = path.read_bytes()
+    for name, content in contents.items():
+        (tmp_path / "in.parquet").write_bytes(content)
+        (piece,) = ParquetSource(tmp_path / "in.parquet", None).pieces(0)
+        assert np.array_equal(piece.batch.features, expected.features, equal_nan=True), name
+        assert piece.batch.problems == expected.problems, name
 
 
 def test_an_output_that_is_there_is_not_overwritten(tmp_path: Path, rows: Rows) -> None:
@@ -260,15 +577,299 @@ def test_a_csv_file_of_excel_is_read(tmp_path: Path) -> None:
     assert piece.batch.problems == {}
 
 
+@pytest.mark.parametrize(
+    ("name", "packed"),
+    [
+        ("in.csv.gz", "gzip"), ("IN.CSV", None), ("in.ndjson.zst", "zstd"), ("in.jsonl", None),
+        ("In.JSONL.Gz", "gzip"), ("IN.PARQUET", None), ("in.CSV.ZST", "zstd"),
+    ],
+)  # fmt: skip
+def test_names_say_what_is_in_a_file_and_how_it_is_packed(
+    tmp_path: Path, rows: Rows, tag: str, name: str, packed: str | None
+) -> None:
+    kind = next(each for each in ("csv", "ndjson", "parquet", "jsonl") if each in name.lower())
+    content = write(rows[:3], tmp_path / f"plain.{kind}").read_bytes()
+    (tmp_path / name).write_bytes(pa.compress(content, packed, asbytes=True) if packed else content)
+    if packed == "zstd":
+        with pa.output_stream(str(tmp_path / name), compression="zstd") as file:
+            file.write(content)
+    elif packed == "gzip":
+        # As it comes of several that are appended.
+        half = len(content) // 2
+        (tmp_path / name).write_bytes(gzip.compress(content[:half]) + gzip.compress(content[half:]))
+    done = run(tmp_path / name, tmp_path / "OUT.JsonL", "--id", "application_id")
+    assert done.returncode == 0, done.stderr
+    assert [row["id"] for row in read(tmp_path / "OUT.JsonL")] == ["a0", "a1", "a2"]
+
+
+def spark_folder(rows: Rows, folder: Path) -> Path:
+    """As Spark writes one."""
+    for number in range(3):
+        part = folder / f"date=2026-01-0{number + 1}"
+        part.mkdir(parents=True)
+        write(rows[number * 2 : number * 2 + 2], part / f"part-0000{number}.snappy.parquet")
+        (part / f".part-0000{number}.snappy.parquet.crc").write_bytes(b"crc")
+    pq.write_table(pa.Table.from_pylist(rows[:1]).slice(0, 0), folder / "part-00009.parquet")
+    (folder / "_temporary").mkdir()
+    (folder / "_temporary" / "part-00003.parquet").write_bytes(b"PAR1")
+    (folder / "_SUCCESS").touch()
+    return folder
+
+
+def test_a_folder_stands_for_the_files_in_it(tmp_path: Path, rows: Rows, tag: str) -> None:
+    folder = spark_folder(rows, tmp_path / "in.parquet")
+    inputs: list[tuple[str | Path, ...]] = [
+        (folder,),
+        (f"{folder}/*/part-*.parquet",),
+        (f"{folder}/**/part-0000[012]*.parquet",),
+        tuple(sorted(folder.glob("date*/part-*.parquet"))),
+    ]
+    for number, paths in enumerate(inputs):
+        output = tmp_path / f"out{number}.csv"
+        done = run(*paths, output, "--id", "application_id")
+        assert done.returncode == 3, done.stderr
+        assert [row["id"] for row in read(output)] == [f"a{row}" for row in range(6)]
+        (problem,) = read(Path(f"{output}.problems.ndjson"))
+        assert (problem["row"], problem["id"]) == (3, "a3")
+        assert problem["file"] == str(folder / "date=2026-01-02/part-00001.snappy.parquet")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("part-1.csv.tmp", b"", "part-1.csv.tmp: give it a name that ends in .parquet"),
+        ("home=rent/part.parquet", b"", "home is in the name of the folder, where it is not read"),
+        ("application_id=7/part.parquet", b"", "application_id is in the name of the folder"),
+        (
+            "z.parquet",
+            parquet(TABLE.append_column("application_id", pa.array([1, 2, 3]))),
+            "application_id is int64",
+        ),
+        ("z.csv", f"{NAMES}\n".encode(), "z.csv: there is no column 'application_id'"),
+        ("z.parquet", b"PAR1", "z.parquet"),
+    ],
+    ids=["another kind", "a field", "the id", "another type of id", "no id", "no table"],
+)
+def test_a_folder_with_something_else_in_it_is_refused_before_any_work(
+    tmp_path: Path, rows: Rows, tag: str, name: str, content: bytes, said: str
+) -> None:
+    folder = tmp_path / "in"
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).write_bytes(content)
+    write(rows[:3], folder / "a.parquet")
+    done = run(folder, tmp_path / "out.csv", "--id", "application_id")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert said in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_an_output_within_the_folder_that_is_read_is_refused(tmp_path: Path, rows: Rows, tag: str) -> None:
+    write(rows[:3], tmp_path / "a.parquet")
+    done = run(tmp_path, tmp_path / "out.csv")
+    assert done.returncode == 1
+    assert "lies in" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def stopping(before: int) -> Callable[[Piece, Scorer], pa.Table]:
+    """Predicts, and stops before one of the pieces."""
+    numbers = itertools.count()
+    predicted = score_file.predicted
+
+    def stopped(piece: Piece, scorer: Scorer) -> pa.Table:
+        if next(numbers) == before:
+            raise InterruptedWorkError
+        return predicted(piece, scorer)
+
+    return stopped
+
+
+def test_several_files_are_gone_on_with_where_it_was(
+    tmp_path: Path, rows: Rows, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application_files, "MAX_ROWS", 2)
+    files = [tmp_path / "a.csv", tmp_path / "b.ndjson", tmp_path / "c.csv"]
+    for number, path in enumerate(files):
+        write(rows[number * 3 : number * 3 + 3], path)
+    source = source_of(files, "application_id")
+    output = tmp_path / "out.csv"
+    with monkeypatch.context() as patched:
+        patched.setattr(score_file, "predicted", stopping(before=3))
+        with pytest.raises(InterruptedWorkError):
+            score_file.score_file(source, CsvTarget(), output, scorer)
+    assert len([*(tmp_path / "out.csv.work").glob("*.csv")]) == 3
+    assert score_file.score_file(source, CsvTarget(), output, scorer) == (9, 1)
+    assert [row["id"] for row in read(output)] == [f"a{number}" for number in range(9)]
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["at once", "after an interruption"])
+def test_rows_that_got_lost_keep_the_output_from_being_written(
+    tmp_path: Path, rows: Rows, scorer: Scorer, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    """Counted by themselves, in all that is written."""
+    monkeypatch.setattr(application_files, "MAX_ROWS", 2)
+    path, output = write(rows[:7], tmp_path / "in.csv"), tmp_path / "out.csv"
+    chunks = CsvSource.chunks
+
+    def losing(source: CsvSource) -> Any:
+        for number, (names, lines) in enumerate(chunks(source)):
+            yield names, lines[:1] if number == 0 else lines
+
+    monkeypatch.setattr(CsvSource, "chunks", losing)
+    if stopped:
+        with monkeypatch.context() as patched:
+            patched.setattr(score_file, "predicted", stopping(before=2))
+            with pytest.raises(InterruptedWorkError):
+                score_file.score_file(CsvSource(path, "application_id"), CsvTarget(), output, scorer)
+        monkeypatch.setattr(CsvSource, "chunks", chunks)
+    with pytest.raises(
+        FileError, match="of 7 rows there are 5 predictions and 1 problems; this is a fault of"
+    ):
+        score_file.score_file(CsvSource(path, "application_id"), CsvTarget(), output, scorer)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
+@pytest.mark.parametrize(("suffix", "target"), TARGETS.items())
+def test_predictions_are_counted_in_what_was_written(
+    tmp_path: Path, suffix: str, target: type[Target]
+) -> None:
+    ids = pa.array(['"propensity":null', "a\nb", None, 'c"d,'])
+    table = pa.table({"id": ids, "propensity": pa.array([0.5, None, 0.1, 0.2])})
+    target().write(table, tmp_path / f"out{suffix}")
+    assert target().count(tmp_path / f"out{suffix}") == 3
+
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from propensity.application_files import CsvSource
+from propensity.unfinished_work import Work
+with Work(CsvSource(Path(sys.argv[1]), None), Path(sys.argv[2]), sys.argv[3]):
+    print("holds it", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_run_on_one_output_says_who_holds_it(tmp_path: Path, tag: str) -> None:
+    path, output = write([EXAMPLE] * 3, tmp_path / "in.csv"), tmp_path / "out.csv"
+    command = [sys.executable, "-c", HOLDING, str(path), str(output), tag]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "holds it\n"
+        second = run(path, output)
+        first.kill()
+    holder = f"process {first.pid} on {socket.gethostname()} since "
+    assert second.returncode == 1
+    assert second.stderr.startswith(f"score-file: {output}: is being written by {holder}")
+    assert second.stderr.endswith("; wait for it, or name another output\n")
+    assert second.stderr.count("\n") == 1
+    # What a killed process leaves behind stands in nobody's way.
+    assert (tmp_path / "out.csv.work" / "lock").exists()
+    assert run(path, output).returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "out.csv"}
+
+
+def test_whoever_waited_for_the_lock_does_not_write_again(
+    tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first has ended between the look for its output and the lock."""
+    path, output = write([EXAMPLE] * 3, tmp_path / "in.csv"), tmp_path / "out.csv"
+    locked = Work.__enter__
+
+    def late(work: Work) -> Work:
+        output.write_text("of the first")
+        return locked(work)
+
+    monkeypatch.setattr(Work, "__enter__", late)
+    with pytest.raises(FileError, match=r"out\.csv: exists"):
+        score_file.score_file(CsvSource(path, None), CsvTarget(), output, scorer)
+    assert output.read_text() == "of the first"
+    assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "out.csv"}
+
+
+def test_problems_that_are_there_are_not_overwritten(tmp_path: Path, tag: str) -> None:
+    path = write([EXAMPLE] * 3, tmp_path / "in.csv")
+    (tmp_path / "out.csv.problems.ndjson").write_text("mine")
+    done = run(path, tmp_path / "out.csv")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "out.csv.problems.ndjson: exists; move it away" in done.stderr
+    assert (tmp_path / "out.csv.problems.ndjson").read_text() == "mine"
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """Files of 4,000 bytes at most, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    action = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, action)
+
+
+@pytest.mark.parametrize("suffix", TARGETS)
+def test_a_full_disk_is_the_fault_of_the_output(
+    tmp_path: Path, rows: Rows, tag: str, request: pytest.FixtureRequest, suffix: str
+) -> None:
+    path, output = write(rows * 10, tmp_path / "in.parquet"), tmp_path / f"out{suffix}"
+    request.getfixturevalue("small_files")
+    done = run(path, output, "--id", "application_id")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"score-file: {output}: can't be written: File too large; once it can, start again: what is done is"
+        " kept\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
+
+
+def test_a_folder_that_is_not_there_is_the_fault_of_the_output(tmp_path: Path, tag: str) -> None:
+    done = run(write([EXAMPLE], tmp_path / "in.csv"), tmp_path / "none" / "out.csv")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "none/out.csv.work: can't be written: No such file or directory" in done.stderr
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_who_stops_it_gets_one_line_and_may_go_on(
+    tmp_path: Path, rows: Rows, tag: str, monkeypatch: pytest.MonkeyPatch, number: int, status: int
+) -> None:
+    monkeypatch.setattr(application_files, "MAX_ROWS", 2)
+    path, output = write(rows[:6], tmp_path / "in.csv"), tmp_path / "out.csv"
+    before = signal.getsignal(number)
+
+    def killed(piece: Piece, scorer: Scorer) -> pa.Table:
+        if piece.batch.problems:
+            os.kill(os.getpid(), number)
+        return predicted(piece, scorer)
+
+    predicted = score_file.predicted
+    with monkeypatch.context() as patched:
+        patched.setattr(score_file, "predicted", killed)
+        done = run(path, output, "--id", "application_id")
+    assert done.returncode == status
+    assert done.stderr == "score-file: stopped; start it again to go on where it was\n"
+    assert signal.getsignal(number) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "out.csv.work"}
+    assert run(path, output, "--id", "application_id").returncode == 3
+    assert [row["id"] for row in read(output)] == [f"a{number}" for number in range(6)]
+
+
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java 17")
 
 SPARK = """
 import sys
 from pyspark.sql import SparkSession
+from pyspark.sql.functions import col
+from propensity.application_files import FileError
 from propensity.spark import score
 spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
 applications = spark.read.parquet(sys.argv[1]).repartition(4)
+applications = applications.withColumn("amount", col("amount").cast("decimal(20, 0)"))
 score(applications, id_column="application_id").write.parquet(sys.argv[2])
+for wrong, id_column in ((applications.drop("age"), "application_id"), (applications, "name")):
+    try:
+        score(wrong, id_column=id_column)
+    except FileError as error:
+        print(error)
 """
 
 
@@ -280,6 +881,10 @@ def test_spark_predicts_what_the_api_does(tmp_path: Path, rows: Rows, answers: R
         text=True, check=False, env=os.environ | {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4_000:]
+    assert done.stdout.startswith(
+        "the DataFrame: the columns of the table are not valid: 'age' is required and missing\n"
+        "the DataFrame: there is no column 'name'; there are application_id, seniority, "
+    )
     assert len(list((tmp_path / "out").glob("*.parquet"))) > 1
     found = {row["id"]: row for row in pq.read_table(tmp_path / "out").to_pylist()}
     assert len(found) == 500
