@@ -31,7 +31,7 @@ BOUNDS = [round(step / 20, 2) for step in range(1, 21)]
 """Upper bounds of the histogram of propensities."""
 
 APPROVE, DECLINE = get_args(Decision)
-_ROW_PROBLEMS = (Kind.INVALID_APPLICATION, Kind.MODEL_FAILED)
+_ROW_PROBLEMS = (Kind.UNREADABLE_BODY, Kind.INVALID_APPLICATION, Kind.MODEL_FAILED)
 
 
 class PredictionMetrics:

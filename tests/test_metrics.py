@@ -87,6 +87,16 @@ def test_rows_are_counted_by_decision_and_problem_and_propensities_as_they_are_d
         assert risen.get(named("propensity_predicted_bucket", model=tag, le=str(bound)), 0) == below
 
 
+def test_lines_that_are_not_json_are_counted_with_the_others(client: TestClient, tag: str) -> None:
+    lines = "\n".join([json.dumps(EXAMPLE), '{"age":', "{}", json.dumps(EXAMPLE)])
+    headers = AUTHORIZED | {"Content-Type": "application/x-ndjson"}
+    with rising(client) as risen:
+        assert client.post("/v1/predict_batch", content=lines, headers=headers).status_code == 200
+    counted = {outcome: risen.get(named("propensity_rows_total", model=tag, outcome=outcome))
+               for outcome in ("unreadable-body", "invalid-application", "approve")}  # fmt: skip
+    assert counted == {"unreadable-body": 1, "invalid-application": 1, "approve": 2}
+
+
 @pytest.mark.parametrize(
     ("request_", "kind"),
     [
