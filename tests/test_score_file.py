@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -148,6 +149,17 @@ def test_a_file_gets_the_predictions_and_problems_of_the_api(
         output.name,
         f"{output.name}.problems.ndjson",
     }
+
+
+def test_the_command_of_the_docs_scores_a_file(
+    tmp_path: Path, rows: Rows, tag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs/trust.md").read_text()
+    (arguments,) = re.findall(r"^python -m propensity\.score_file (.+)$", page, re.MULTILINE)
+    write(rows, tmp_path / "applications.parquet")
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments.split()).returncode == 3
+    assert [row["id"] for row in read(tmp_path / "predictions.parquet")] == [f"a{n}" for n in range(500)]
 
 
 def test_without_problems_there_is_no_file_of_them(tmp_path: Path, rows: Rows) -> None:
