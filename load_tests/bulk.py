@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from load_tests.compare.client import machine
 from load_tests.compare.server import ROOT
+from load_tests.measurements import keep
 
 SEED = 20_26
 PIECE = 100_000
@@ -134,9 +135,7 @@ def main() -> None:
                     shutil.rmtree(output)
                 else:
                     output.unlink()
-    path = ROOT / "load_tests/bulk.json"
-    path.write_text(json.dumps({"machine": machine(), "cells": measured}, indent=1) + "\n", encoding="utf-8")
-    print(f"bulk: wrote {path.relative_to(ROOT)}")
+    keep("bulk", {"machine": machine(), "cells": measured})
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from sklearn.base import clone
 
 from load_tests.compare.client import complete_rows
 from load_tests.compare.server import ROOT
+from load_tests.measurements import keep
 from propensity import formats, gate
 from propensity.batch import Outcomes
 from propensity.compiled import CompiledForm
@@ -105,9 +106,7 @@ def main() -> None:
             for (name, step, size), seconds in handled.items()
         ],
     }
-    path = ROOT / "load_tests/complexity.json"
-    path.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-    print(f"complexity: wrote {path.relative_to(ROOT)}")
+    keep("complexity", measured)
 
 
 if __name__ == "__main__":

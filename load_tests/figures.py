@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import curve_fit, nnls
+
+from load_tests.measurements import read
 
 HERE = Path(__file__).parent
 THIS = "this bundle"
@@ -24,11 +25,6 @@ NAIVE = "FastAPI, pickle"
 MODEL_SERVERS = ["BentoML quickstart", "LitServe", "MLflow", "MLServer", "Ray Serve"]
 CONNECTIONS = [1, 8, 32, 128]
 SIZES = [1, 100, 1_000, 10_000]
-
-
-def read(name: str) -> Any:
-    """A file of measurements, such as `compare`."""
-    return json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def cell(connections: int, size: int) -> str:

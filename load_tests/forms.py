@@ -23,6 +23,7 @@ import onnxruntime
 import treelite
 from skl2onnx import to_onnx
 
+from load_tests.measurements import keep
 from propensity import gate
 from propensity.compiled import CompiledForm
 from propensity.compiler import compile_pipeline
@@ -116,5 +117,5 @@ def measure() -> dict[str, Any]:
 
 if __name__ == "__main__":
     measured = measure()
-    (ROOT / "load_tests/forms.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    keep("forms", measured)
     print(json.dumps(measured, indent=2))

@@ -15,6 +15,7 @@ from typing import Any
 from load_tests.compare.client import prepare
 from load_tests.compare.contenders import CONTENDERS, THIS
 from load_tests.compare.server import ROOT, CompareError, serve
+from load_tests.measurements import keep
 
 USERS = ["SingleUser", "BatchUser", "MixedUser"]
 CALLERS = 16
@@ -47,10 +48,7 @@ def main() -> None:
             if done.returncode:
                 sys.exit(f"load-test: requests failed, or Locust did; its output: {done.stdout[-500:]}")
             measured[user] = [_figures(entry) for entry in json.loads(done.stdout)]
-    path = ROOT / "load_tests/load_test.json"
-    report = {"callers": CALLERS, "users": measured}
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"load-test: wrote {path.relative_to(ROOT)}")
+    keep("load_test", {"callers": CALLERS, "users": measured})
 
 
 def _figures(entry: dict[str, Any]) -> dict[str, Any]:

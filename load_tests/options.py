@@ -8,19 +8,18 @@ worth more than the digits. Client and worker share the machine's cores.
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import bentoml
 
 from load_tests.compare.client import complete_rows, load, machine, prepare, require_wrk, write_bodies
 from load_tests.compare.contenders import CONTENDERS, THIS
-from load_tests.compare.server import HOME, ROOT, CompareError, serve
+from load_tests.compare.server import HOME, CompareError, serve
+from load_tests.measurements import keep
 
 CONNECTIONS = [1, 32]
 SECONDS = 4
@@ -67,10 +66,7 @@ def main() -> None:
                             f" {rate:,.0f}/s",
                             flush=True,
                         )
-    report = {"machine": machine(), "summary": summary(measured), "cells": measured}
-    path = ROOT / "load_tests/options.json"
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"options: wrote {path.relative_to(Path(ROOT))}")
+    keep("options", {"machine": machine(), "summary": summary(measured), "cells": measured})
 
 
 def summary(measured: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, float]]:

@@ -30,9 +30,9 @@ from load_tests.figures import (
     Complexity,
     Scaling,
     cell,
-    read,
     usl,
 )
+from load_tests.measurements import read
 
 mpl.use("Agg")
 

@@ -7,7 +7,6 @@ py-spy must be allowed to look into the worker: run it as root, or see its docum
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ import psutil
 from load_tests.compare.client import complete_rows, load, prepare, require_wrk, write_bodies
 from load_tests.compare.contenders import CONTENDERS, THIS
 from load_tests.compare.server import HOME, ROOT, CompareError, serve
+from load_tests.measurements import keep
 
 CONNECTIONS = 32
 SECONDS = 8
@@ -90,10 +90,7 @@ def main() -> None:
     flames = outputs["flamegraph"]
     # Of this machine, and of no use to a reader: where the project lies.
     flames.write_text(flames.read_text(encoding="utf-8").replace(f"{ROOT}/", ""), encoding="utf-8")
-    report = {"connections": CONNECTIONS, "parts": parts(stacks.read_text(encoding="utf-8"))}
-    path = ROOT / "load_tests/profiling.json"
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"profiling: wrote {path.relative_to(ROOT)}")
+    keep("profiling", {"connections": CONNECTIONS, "parts": parts(stacks.read_text(encoding="utf-8"))})
 
 
 def _is_worker(process: psutil.Process) -> bool:

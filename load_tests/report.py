@@ -27,8 +27,8 @@ from load_tests.figures import (
     Complexity,
     Scaling,
     cell,
-    read,
 )
+from load_tests.measurements import read, version
 
 C32 = cell(32, 1)
 PEERS = [ECHO, SAME_MODEL, NAIVE, *MODEL_SERVERS]
@@ -332,6 +332,25 @@ def drifts(soak: dict[str, Any]) -> str:
     return table(["median of a minute", "second", "last", "change"], rows)
 
 
+MADE_BY = {
+    "compare": "`make compare` (half an hour; needs wrk)",
+    "scaling": "`make scaling` (some minutes; needs wrk, and leave to run py-spy)",
+    "complexity": "`make scaling`",
+    "profiling": "`make scaling`",
+    "load_test": "`make load-test` (Locust, about a minute)",
+    "soak": "`make soak` (ten minutes)",
+    "options": "`make options` (some minutes; needs wrk)",
+    "bulk": "`make bulk` (some minutes; needs Java 17)",
+    "forms": "`python -m load_tests.forms`",
+}
+
+
+def made() -> str:
+    """The files of measurements: what makes each, and which version it is of."""
+    rows = [f"| [{name}.json]({name}.json) | {how} | {version(name)} |" for name, how in MADE_BY.items()]
+    return "\n".join(["| file | made by | of |", "|---|---|---|", *rows])
+
+
 def report() -> str:
     """The report's text."""
     comparison, scaling, costs = Comparison(), Scaling(), Complexity()
@@ -342,6 +361,7 @@ def report() -> str:
     return text.format(
         machine=f"{machine['cores']} cores of {machine['processor']}, Python {machine['python']}",
         client=machine["client"],
+        measured=made(),
         rounds=len(comparison.rounds),
         seconds=comparison.seconds,
         targets=targets(comparison),

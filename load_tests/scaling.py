@@ -9,7 +9,6 @@ share the machine's cores.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -19,7 +18,8 @@ from typing import Any
 
 from load_tests.compare.client import complete_rows, load, machine, prepare, require_wrk, write_bodies
 from load_tests.compare.contenders import CONTENDERS, THIS
-from load_tests.compare.server import HOME, ROOT, CompareError, Server, serve
+from load_tests.compare.server import HOME, CompareError, Server, serve
+from load_tests.measurements import keep
 from propensity.health import LOOPBACK
 from propensity.tokens import new_token
 
@@ -91,9 +91,7 @@ def main() -> None:
                         f" {connections} connections: {rate:,.0f}/s",
                         flush=True,
                     )
-    path = ROOT / "load_tests/scaling.json"
-    path.write_text(json.dumps({"machine": machine(), "cells": measured}, indent=1) + "\n", encoding="utf-8")
-    print(f"scaling: wrote {path.relative_to(ROOT)}")
+    keep("scaling", {"machine": machine(), "cells": measured})
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ import pyarrow as pa
 
 from load_tests.compare.client import prepare
 from load_tests.compare.contenders import CONTENDERS, THIS
-from load_tests.compare.server import ROOT, CompareError, Server, serve
+from load_tests.compare.server import CompareError, Server, serve
+from load_tests.measurements import keep
 from propensity.contract import EXAMPLE
 from propensity.limits import MAX_APPLICATION_BYTES
 from propensity.tokens import new_token
@@ -357,9 +358,8 @@ def main() -> None:
         soak = Soak(server, token, tokens, time.monotonic() + seconds)
         asyncio.run(run(soak))
     found = figures(soak, seconds)
-    path = ROOT / "load_tests/soak.json"
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(f"soak: {found['answered']:,} answered, {found['failed']} failed; wrote {path.relative_to(ROOT)}")
+    keep("soak", found)
+    print(f"soak: {found['answered']:,} answered, {found['failed']} failed")
     wrong = verdict(found)
     if wrong:
         sys.exit("soak: " + "; ".join(wrong))

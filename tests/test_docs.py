@@ -17,7 +17,9 @@ import pytest
 from conftest import PREDICT_TOKEN, ROOT
 from starlette.testclient import TestClient
 
+from load_tests import measurements
 from load_tests.compare.server import free_port
+from load_tests.report import MADE_BY
 from propensity import limits
 from propensity.contract import EXAMPLE, Prediction
 
@@ -218,7 +220,12 @@ kill $! && wait $! || true
 
 def test_make_imports_in_a_folder_whose_path_has_spaces_and_accents(source: Path) -> None:
     done = subprocess.run(
-        ["make", "--old-file=.venv/.installed", "import"], cwd=source, env=BARE, capture_output=True, text=True, check=False
+        ["make", "--old-file=.venv/.installed", "import"],
+        cwd=source,
+        env=BARE,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert re.fullmatch("propensity:[0-9a-f]{12}", done.stdout.splitlines()[-1])
@@ -246,6 +253,27 @@ def test_the_figures_of_scoring_files_are_the_measured_ones() -> None:
     for cell in cells:
         figures = f"{cell['rows']:,} | {cell['rows_per_second']:,} | {cell['memory_mb']:,} MB"
         assert f"| {BULK[cell['kind']]} | {figures} |" in page
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        ("README.md", ["compare"]),
+        ("docs/trust.md", ["bulk", "options"]),
+        ("docs/adr/0003-exact-compilation.md", ["forms"]),
+        ("docs/adr/0004-dispatcher.md", ["compare"]),
+        ("load_tests/REPORT.md", sorted(measurements.versions())),
+    ],
+)
+def test_a_page_says_of_which_version_its_figures_are(page: str, names: list[str]) -> None:
+    text = " ".join((ROOT / page).read_text().split())
+    for name in names:
+        assert f"on {measurements.version(name)}" in text or f"| {measurements.version(name)} |" in text
+
+
+def test_each_file_of_measurements_has_a_version() -> None:
+    kept = {path.stem for path in (ROOT / "load_tests").glob("*.json")} - {"versions"}
+    assert set(measurements.versions()) == set(MADE_BY) == kept
 
 
 BULK = {"parquet": "Parquet", "csv": "CSV", "ndjson": "NDJSON", "spark": "Parquet on Spark, `local[2]`"}

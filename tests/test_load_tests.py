@@ -14,7 +14,8 @@ from conftest import PREDICT_TOKEN, ROOT
 from load_tests import capacity, report
 from load_tests.compare.__main__ import CELLS
 from load_tests.compare.contenders import CONTENDERS, Contender
-from load_tests.figures import CONNECTIONS, SIZES, THIS, Comparison, Complexity, Scaling, cell, read, usl
+from load_tests.figures import CONNECTIONS, SIZES, THIS, Comparison, Complexity, Scaling, cell, usl
+from load_tests.measurements import read
 from propensity.contract import EXAMPLE
 
 

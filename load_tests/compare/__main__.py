@@ -10,7 +10,6 @@ are reported, and ratios are of the same round.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import urllib.request
@@ -27,7 +26,8 @@ from load_tests.compare.client import (
     write_bodies,
 )
 from load_tests.compare.contenders import CONTENDERS, THIS, Contender, Request, Rows
-from load_tests.compare.server import HOME, ROOT, CompareError, Server, install, serve
+from load_tests.compare.server import HOME, CompareError, Server, install, serve
+from load_tests.measurements import keep
 from propensity.compiled import CompiledForm, Tables
 from propensity.contract import Application
 from propensity.features import encode
@@ -154,9 +154,7 @@ def main(names: list[str]) -> None:
         "reference": THIS,
         "rounds": rounds,
     }
-    path = ROOT / "load_tests/compare.json"
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"compare: wrote {path.relative_to(ROOT)}")
+    keep("compare", report)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,41 @@
+"""The committed measurements: kept beside the scripts that make them, with the version that was measured."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+VERSIONS = HERE / "versions.json"
+"""Of each file of measurements: the commit, with `-dirty` where more than that was measured, and the day."""
+
+
+def keep(name: str, measured: Any) -> None:
+    """Write a file of measurements, such as `compare`, and which version it is of."""
+    path = HERE / f"{name}.json"
+    path.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    described = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"]
+    commit = subprocess.run(described, capture_output=True, text=True, check=True).stdout.strip()
+    known = versions() | {name: {"commit": commit, "day": f"{datetime.now(UTC):%Y-%m-%d}"}}
+    VERSIONS.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n", encoding="utf-8")
+    print(f"{name.replace('_', '-')}: wrote load_tests/{path.name}", flush=True)
+
+
+def read(name: str) -> Any:
+    """A file of measurements."""
+    return json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def versions() -> dict[str, dict[str, str]]:
+    """Which version each file is of, by its name."""
+    found: dict[str, dict[str, str]] = json.loads(VERSIONS.read_text(encoding="utf-8"))
+    return found
+
+
+def version(name: str) -> str:
+    """Which version a file is of, for a page that quotes it."""
+    of = versions()[name]
+    return f"commit {of['commit']} of {of['day']}"
