@@ -35,7 +35,7 @@ def tracing() -> dict[str, object]:
     if not (os.environ.get(_OTLP) or os.environ.get(_OTLP_TRACES)):
         return {}
     share = os.environ.get(_SHARE, "1")
-    if not re.fullmatch(r"0?\.\d+|1(\.0*)?", share):
+    if not re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", share, re.ASCII | re.I) or float(share) > 1:
         raise SettingError(f"{_SHARE} is {share!r}; it must be the share of requests to trace, such as 0.05")
     return {
         "exporter_type": "otlp",

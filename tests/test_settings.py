@@ -70,7 +70,10 @@ def test_nothing_is_traced_unless_a_collector_is_named(monkeypatch: pytest.Monke
     assert settings.tracing()["sample_rate"] == 1
 
 
-@pytest.mark.parametrize(("share", "rate"), [("0.05", 0.05), (".5", 0.5), ("1", 1), ("1.0", 1)])
+@pytest.mark.parametrize(
+    ("share", "rate"),
+    [("0.05", 0.05), (".5", 0.5), ("1", 1), ("1.0", 1), ("0", 0), ("0.0", 0), ("1e-3", 0.001)],
+)
 def test_the_share_of_requests_that_is_traced(
     monkeypatch: pytest.MonkeyPatch, share: str, rate: float
 ) -> None:
@@ -79,7 +82,7 @@ def test_the_share_of_requests_that_is_traced(
     assert settings.tracing()["sample_rate"] == rate
 
 
-@pytest.mark.parametrize("share", ["5%", "2", "-0.1", "nan", "", "1e-3"])
+@pytest.mark.parametrize("share", ["5%", "2", "-0.1", "nan", "", "1.01", "1e1", "0_1"])
 def test_a_share_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, share: str) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", share)
