@@ -40,7 +40,12 @@ class TokensError(BentoMLException):
 def _read(path: Path) -> dict[bytes, Caller]:
     """Who the tokens of a file belong to, by the digest of the token."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte-order mark
+    except PermissionError as error:
+        raise TokensError(
+            f"tokens file {path}: the service runs as uid {os.geteuid()} and may not read it; make that user"
+            " its owner (chown), or let it read the file (chmod; in Kubernetes, fsGroup)"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise TokensError(f"tokens file {path}: {reason}; {_HOW_TO}") from error

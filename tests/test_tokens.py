@@ -74,6 +74,22 @@ def test_a_token_has_the_scopes_of_its_lines(tokens_file: Path) -> None:
     assert scopes(tokens, "another") == set()
 
 
+def test_a_file_of_a_windows_editor_is_read(tokens_file: Path) -> None:
+    tokens_file.write_bytes(b"\xef\xbb\xbf" + TOKEN_LINES.replace("\n", "\r\n").encode())
+    assert scopes(Tokens(tokens_file), PREDICT_TOKEN) == {"predict"}
+
+
+def test_a_file_that_may_not_be_read_says_who_would_read_it(
+    tokens_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)  # root may read anything
+    with pytest.raises(TokensError, match=rf"runs as uid {os.geteuid()} and may not read it; .*chown.*chmod"):
+        Tokens(tokens_file)
+
+
 def test_a_token_is_rotated_without_a_restart(tokens_file: Path) -> None:
     tokens = Tokens(tokens_file)
     replace(tokens_file, token_line("scoring", "predict", "new"))
