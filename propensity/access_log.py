@@ -25,6 +25,9 @@ from propensity.problem import PROBLEM
 
 WRITE_SECONDS = 0.1
 
+_WRONG = 400
+"""Statuses from here on are logged of health checks and scrapes as well."""
+
 REQUEST_ID = "propensity.request_id"
 MODEL = "propensity.model"
 ROWS = "propensity.rows"
@@ -48,11 +51,11 @@ class AccessLog:
 
         Args:
             app: the application.
-            skip_paths: what begins with one of these is not logged.
+            skip_paths: of which only what goes wrong is logged.
             has_traces: whether lines name the trace.
         """
         self._app = app
-        self._skip_paths = tuple(skip_paths)
+        self._skip_paths = frozenset(skip_paths)
         self._has_traces = has_traces
         self._lines: list[str] = []
         self._is_failing = False
@@ -65,11 +68,12 @@ class AccessLog:
             finally:
                 self._write()
             return
-        if scope["type"] != "http" or scope["path"].startswith(self._skip_paths):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
         status = 500  # whoever raises before answering is answered so
+        is_skipped = scope["path"] in self._skip_paths
         request_id = scope[REQUEST_ID] = _request_id(scope)
 
         async def noting(message: Message) -> None:
@@ -78,13 +82,15 @@ class AccessLog:
                 status = message["status"]
                 if self._has_traces:  # the span ends with the answer
                     _mark_span(scope, request_id)
-                message["headers"] = [*message["headers"], (_HEADER, request_id)]
+                if not (is_skipped and status < _WRONG):
+                    message["headers"] = [*message["headers"], (_HEADER, request_id)]
             await send(message)
 
         try:
             await self._app(scope, receive, noting)
         finally:
-            self._note(scope, request_id, status, (time.perf_counter() - started) * 1_000)
+            if not (is_skipped and status < _WRONG):
+                self._note(scope, request_id, status, (time.perf_counter() - started) * 1_000)
 
     def _note(self, scope: Scope, request_id: bytes, status: int, milliseconds: float) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -135,6 +135,17 @@ def test_health_checks_and_scrapes_are_not_logged(client: TestClient, output: Ou
     assert [line["path"] for line in output.lines(1)] == ["/docs.json"]
 
 
+def test_refused_scrapes_and_paths_that_only_begin_like_skipped_ones_are_logged(
+    client: TestClient, output: Output
+) -> None:
+    answer = client.get("/metrics")
+    client.get("/metricsX", headers=METRICS_AUTHORIZED)
+    refused, other = output.lines(2)
+    assert (refused["path"], refused["status"]) == ("/metrics", 401)
+    assert answer.headers["X-Request-ID"] == refused["request_id"]
+    assert other["path"] == "/metricsX"
+
+
 def test_a_full_disk_costs_lines_and_no_predictions(
     client: TestClient, output: Output, caplog: pytest.LogCaptureFixture
 ) -> None:
