@@ -39,12 +39,13 @@ def answered(card: ModelCard, outcomes: Path, log: Path) -> Deployed:
         )
     wanted = (pc.field("model") == card.tag) & pc.field("request_id").isin(known["request_id"].unique())
     try:
-        logged = pa.concat_tables(
-            [pq.read_table(file, filters=wanted, partitioning=None) for file in written],
-            promote_options="permissive",
-        )
+        parts = [_logged(pq.read_table(file, filters=wanted, partitioning=None)) for file in written]
     except (pa.ArrowException, OSError) as error:
         raise EvaluationError(f"{log}: {str(error).splitlines()[0]}") from error
+    parts = [part for part in parts if len(part)] or parts[:1]
+    # Fields may be left out, or be hashes, in a part of the log: those that it has throughout are read.
+    common = [name for name in parts[0].column_names if all(name in part.column_names for part in parts)]
+    logged = pa.concat_tables([part.select(common) for part in parts])
     joined = logged.filter(pc.field("propensity").is_valid()).join(
         known, ["request_id", "row"], join_type="inner"
     )
@@ -63,6 +64,20 @@ def answered(card: ModelCard, outcomes: Path, log: Path) -> Deployed:
         is_holdout=False,
         faults=[*_threshold_faults(joined, card)],
     )
+
+
+def _logged(table: pa.Table) -> pa.Table:
+    """What is read of a file of the log, in types that are the same for all of them."""
+    read = {
+        "request_id": table["request_id"].cast(pa.string()),
+        "row": table["row"].cast(pa.int32()),
+        "propensity": table["propensity"].cast(pa.float64()),
+        "decision": table["decision"].cast(pa.string()),
+    }
+    for name in COLUMNS:
+        if (column := values(name, table)) is not None:
+            read[name] = pa.chunked_array([pa.array(column, pa.float64())])
+    return pa.table(read)
 
 
 def _read(path: Path) -> pa.Table:
@@ -106,8 +121,9 @@ def _read(path: Path) -> pa.Table:
 
 def _features(logged: pa.Table) -> Features | None:
     """The applications; None where the log does not have all their fields."""
-    columns = [column for name in COLUMNS if (column := values(name, logged)) is not None]
-    return np.column_stack(columns) if len(columns) == len(COLUMNS) else None
+    if not set(COLUMNS) <= set(logged.column_names):
+        return None
+    return np.column_stack([logged[name].to_numpy() for name in COLUMNS])
 
 
 def _threshold_faults(logged: pa.Table, card: ModelCard) -> list[str]:

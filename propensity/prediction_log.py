@@ -170,7 +170,7 @@ class PredictionLog:
             places = pa.array(np.where(missing, 0, values).astype(np.int8), mask=missing)
             column = pa.DictionaryArray.from_arrays(places, pa.array(CATEGORIES[field]))
         else:
-            column = pa.array(values, mask=missing)
+            column = pa.array(values + 0.0, mask=missing)  # -0.0 is 0, in a hash too
         if field not in self._pseudonyms:
             return column
         texts = column.cast(pa.string()).to_pylist()

@@ -84,5 +84,5 @@ def _in_words(name: str, value: float) -> tuple[str, str]:
         return _MISSING
     if name in CATEGORIES:
         return _VALUES[name][CATEGORIES[name][int(value)]]
-    english = f"{value:,.0f}"
+    english = f"{value + 0.0:,.0f}"  # -0.0 is 0
     return english, english.replace(",", ".")

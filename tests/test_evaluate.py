@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import commands
@@ -20,7 +21,7 @@ from load_tests.compare.server import free_port
 from propensity import evaluate as evaluation
 from propensity.batch import Answered, Batch, Outcomes
 from propensity.client import Api, EvaluationError
-from propensity.contract import Application
+from propensity.contract import EXAMPLE, Application
 from propensity.evaluate import Known, asked, evaluate, intervals, metrics, notebooks
 from propensity.features import encode
 from propensity.manifest import ModelCard
@@ -210,6 +211,63 @@ def write_outcomes(path: Path, outcomes: dict[str, Any]) -> Path:
     else:
         pyarrow.csv.write_csv(table, path)
     return path
+
+
+def test_a_negative_zero_has_the_pseudonym_of_zero(tmp_path: Path) -> None:
+    features = encode([Application.model_validate(EXAMPLE | {"assets": assets}) for assets in (-0.0, 0.0)])
+    batch = Batch(features, {})
+    log = PredictionLog(tmp_path, pseudonyms=["assets"], key=b"k" * 16)
+    outcomes = Outcomes.of(batch, np.array([0.1, 0.1]), 0.5, "propensity:one")
+    log.add(Answered.of(batch, outcomes, b"loans", 1_800_000_000.0, 0.001), None)
+    log.write(None)
+    (file,) = tmp_path.glob("date=*/*.parquet")
+    assert len({*pq.read_table(file, partitioning=None)["assets"].to_pylist()}) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "has_features"),
+    [
+        ({}, True),
+        ({"omitted": ["age"]}, False),
+        ({"pseudonyms": ["income", "home"], "key": b"k" * 16}, False),
+    ],
+    ids=["challenger", "omitted", "pseudonyms"],
+)
+def test_a_log_whose_files_differ_is_read_as_one(
+    api: Api, known: Known, tmp_path: Path, options: dict[str, Any], has_features: bool
+) -> None:
+    card = api.model_card()
+    features = encode([Application.model_validate(application) for application in known.applications[:40]])
+    propensities = np.linspace(0.01, 0.99, 40)
+    challenger: Any = SimpleNamespace(model="propensity:challenger", threshold=0.5)
+    for rows, asked_too, own in (
+        (slice(0, 20), None, {}),
+        (slice(20, 30), challenger, options),
+        (slice(30, 40), SimpleNamespace(model="propensity:next", threshold=0.5), options),
+    ):
+        log = PredictionLog(tmp_path, **own)
+        outcomes = Outcomes.of(Batch(features[rows], {}), propensities[rows], card.threshold.value, card.tag)
+        name = b"loans-%d" % rows.start
+        log.add(
+            Answered.of(Batch(features[rows], {}), outcomes, name, 1_800_000_000.0, 0.001),
+            propensities[rows] if asked_too else None,
+        )
+        log.write(asked_too)
+    starts = [0] * 20 + [20] * 10 + [30] * 10
+    known_by_now = write_outcomes(
+        tmp_path / "outcomes.csv",
+        {
+            "request_id": [f"loans-{start}" for start in starts],
+            "row": [place - start for place, start in enumerate(starts)],
+            "default": [place % 2 == 0 for place in range(40)],
+        },
+    )
+    found = answered(card, known_by_now, tmp_path)
+    assert sorted(found.propensities.tolist()) == propensities.tolist()
+    assert (found.features is not None) == has_features
+    if found.features is not None:
+        order = np.argsort(found.propensities)
+        np.testing.assert_array_equal(found.features[order], features)
 
 
 @pytest.mark.parametrize(("suffix", "hashed"), [(".csv", False), (".parquet", True)])

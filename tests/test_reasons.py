@@ -228,3 +228,13 @@ def test_every_value_of_every_field_has_words_in_both_languages(
         values = np.unique(features[:, place])
         assert len(texts) == len(values)  # one for each, and for a missing one
         assert all(english and spanish and english != spanish for english, spanish in texts), name
+
+
+def test_a_negative_zero_is_put_into_words_as_zero(client: TestClient) -> None:
+    said = [
+        [(reason["en"], reason["es"]) for reason in answer["explanation"]["reasons"]]
+        for assets in (-0.0, 0.0)
+        for answer in [asked(client, "/v1/predict?explain=true", json=EXAMPLE | {"assets": assets}).json()]
+    ]
+    assert said[0] == said[1]
+    assert ("Value of assets: 0", "Valor del patrimonio: 0") in said[0]
