@@ -7,8 +7,9 @@ take a tenth of its time.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from typing import Any, get_args
 
 import numpy as np
@@ -29,6 +30,8 @@ INSTANT_ROWS = 4_096
 
 BOUNDS = [round(step / 20, 2) for step in range(1, 21)]
 """Upper bounds of the histogram of propensities."""
+
+logger = logging.getLogger("bentoml.propensity")
 
 APPROVE, DECLINE = get_args(Decision)
 _ROW_PROBLEMS = (Kind.UNREADABLE_BODY, Kind.INVALID_APPLICATION, Kind.MODEL_FAILED)
@@ -124,7 +127,7 @@ class PredictionMetrics:
         if sum(len(each.features) for each in noted) <= INSTANT_ROWS:
             self._count(noted)
         else:
-            self._threads.submit(self._count, noted)
+            self._threads.submit(self._count, noted).add_done_callback(_log_failure)
 
     def _count(self, noted: Sequence[Answered]) -> None:
         features = np.concatenate([each.features for each in noted])
@@ -142,6 +145,12 @@ class PredictionMetrics:
         propensities = propensities[~np.isnan(propensities)]
         observe(self._predicted, propensities)
         self.drift.count(features, propensities)
+
+
+def _log_failure(counted: Future[None]) -> None:
+    # Nobody waits for it, so nobody else would hear of it.
+    if not counted.cancelled() and (error := counted.exception()) is not None:
+        logger.error("predictions could not be counted; metrics miss them", exc_info=error)
 
 
 def observe(histogram: Any, values: Propensities) -> None:

@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,7 +30,7 @@ from propensity.challenger import Challenger
 from propensity.contract import EXAMPLE, Application
 from propensity.features import Features, Propensities
 from propensity.follow_up import FollowUp
-from propensity.prediction_metrics import BOUNDS, WRITE_SECONDS
+from propensity.prediction_metrics import BOUNDS, WRITE_SECONDS, _log_failure
 from propensity.problem import Kind
 from propensity.scorer import Scorer
 
@@ -260,3 +261,14 @@ def test_spans_go_to_the_otlp_endpoint_that_is_set_and_share_their_ids_with_the_
     logged = {line["trace_id"]: line for line in lines}
     assert logged[trace_id]["request_id"] == "order-17"
     assert logged[second.trace_id.hex()]["problem"] == "unauthenticated"
+
+
+def test_what_could_not_be_counted_in_a_thread_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise ValueError("no room for counters")
+
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(fail).add_done_callback(_log_failure)
+    (record,) = caplog.records
+    assert record.getMessage() == "predictions could not be counted; metrics miss them"
+    assert "no room for counters" in caplog.text
