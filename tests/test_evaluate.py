@@ -239,11 +239,12 @@ def test_a_log_whose_files_differ_is_read_as_one(
     card = api.model_card()
     features = encode([Application.model_validate(application) for application in known.applications[:40]])
     propensities = np.linspace(0.01, 0.99, 40)
-    challenger: Any = SimpleNamespace(model="propensity:challenger", threshold=0.5)
+    first: Any = SimpleNamespace(model="propensity:challenger", threshold=0.5)
+    second: Any = SimpleNamespace(model="propensity:next", threshold=0.5)
     for rows, asked_too, own in (
         (slice(0, 20), None, {}),
-        (slice(20, 30), challenger, options),
-        (slice(30, 40), SimpleNamespace(model="propensity:next", threshold=0.5), options),
+        (slice(20, 30), first, options),
+        (slice(30, 40), second, options),
     ):
         log = PredictionLog(tmp_path, **own)
         outcomes = Outcomes.of(Batch(features[rows], {}), propensities[rows], card.threshold.value, card.tag)
