@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -54,6 +55,8 @@ KEYS_RETRY_SECONDS = 5.0
 MAX_KEYS_BYTES = 256 * 1024
 KEYS_TIMEOUT_SECONDS = 5.0
 
+_UNREADABLE = (OSError, ValueError, HTTPException)
+
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 logger = logging.getLogger("bentoml.propensity")
@@ -87,8 +90,8 @@ class Keys:
         if not self._is_url:
             try:
                 self._keys = _keys(self._fetch())
-            except (OSError, ValueError, jwt.PyJWTError) as error:
-                raise SettingError(f"PROPENSITY_JWT_KEYS: {source}: {error}") from error
+            except _UNREADABLE as error:
+                raise SettingError(f"PROPENSITY_JWT_KEYS: {source}: {unreadable(error)}") from error
 
     async def that_may_have_signed(self, name: object, algorithm: str) -> list[jwt.PyJWK]:
         """The keys of this name (`kid`), or without a name some of them all, that fit an algorithm.
@@ -123,7 +126,7 @@ class Keys:
             self._tried_at = time.monotonic()
             try:
                 self._keys = _keys(await asyncio.to_thread(self._fetch))
-            except (OSError, ValueError, jwt.PyJWTError) as error:
+            except _UNREADABLE as error:
                 report_stale("keys", True)
                 kept = "those read before stay valid" if self._keys else "JWTs are answered 503 until then"
                 logger.error("keys of the issuer, %s: %s; %s", self._source, error, kept)  # noqa: TRY400
@@ -163,7 +166,7 @@ class _Key:
 
 
 def _keys(content: bytes) -> list[_Key]:
-    document = json.loads(content)
+    document = json.loads(content.decode("utf-8-sig"))
     if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
         raise ValueError("not a JSON Web Key Set")  # noqa: TRY004 — handled with the other reasons
     keys = [key for each in document["keys"] if (key := _key(each)) is not None]
@@ -176,7 +179,7 @@ def _key(published: Any) -> _Key | None:
     """None, where it is not for signatures that are believed here; one such key costs the others nothing."""
     if not isinstance(published, dict) or published.get("use", "sig") != "sig":
         return None
-    if "verify" not in published.get("key_ops", ["verify"]):
+    if "verify" not in (published.get("key_ops") or ["verify"]):
         return None
     curve = None if published.get("kty") == "RSA" else published.get("crv")
     possible = _OF_KEYS.get((str(published.get("kty")), curve), ())
