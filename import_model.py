@@ -12,18 +12,17 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
-from sklearn.metrics import roc_auc_score
 
-from propensity import drift, gate, store
+from propensity import drift, figures, gate, settings, signature, store
 from propensity.compiler import NotCompilableError, check_parity, compile_pipeline
 from propensity.contract import Application
 from propensity.features import encode
-from propensity.gate import GateError
+from propensity.gate import DigestError, GateError
 from propensity.manifest import (
     CompiledModel,
     Manifest,
@@ -33,9 +32,9 @@ from propensity.manifest import (
     read_manifest,
 )
 from propensity.pipeline import PipelineForm
+from propensity.settings import SettingError
 from propensity.signature import SignatureError
-
-AUC_TOLERANCE = 1e-9
+from propensity.store import StoreError
 
 
 def import_model(pickle_path: Path) -> str:
@@ -45,22 +44,29 @@ def import_model(pickle_path: Path) -> str:
         ManifestError: there is no manifest beside it, or it can't be read.
         GateError: the pickle may not pass.
         SignatureError: the key to sign with can't be read.
+        StoreError: the store has the model with another manifest.
     """
     if not pickle_path.is_file():
-        raise GateError(f"{pickle_path}: no such file; `make notebook` writes it")
+        raise GateError(f"{pickle_path}: no such file; the notebook writes it (here: `make notebook`)")
     manifest_path = pickle_path.with_suffix(".json")
     manifest = read_manifest(manifest_path)
-    content = gate.checked_pickle(pickle_path, manifest.pickle.sha256)
+    try:
+        content = gate.checked_pickle(pickle_path, manifest.pickle.sha256)
+    except DigestError as error:
+        raise GateError(
+            f"{error}: they are not of one run; fetch both again, or run the notebook that wrote them again"
+        ) from error
     gate.check_libraries(manifest.libraries)
     pipeline = gate.load_pipeline(content)
     gate.check_contract(pipeline, manifest)
     applications, defaults = read_holdout(manifest_path.parent / manifest.holdout.file, manifest)
-    check_auc(pipeline, manifest, applications, defaults)
+    features = encode(applications)
+    propensities = PipelineForm(pipeline).propensities(features)
+    figures.check(manifest, applications, defaults, propensities)
     kept = store.find(manifest)
     if kept is not None:
         return str(kept.tag)
-    features = encode(applications)
-    reference = drift.reference(features, PipelineForm(pipeline).propensities(features))
+    reference = drift.reference(features, propensities)
     served: CompiledModel | PipelineModel
     try:
         compiled = compile_pipeline(pipeline)
@@ -84,9 +90,13 @@ def read_holdout(path: Path, manifest: Manifest) -> tuple[list[Application], lis
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise GateError(f"{path}: {error.strerror}; `make notebook` writes it") from error
+        raise GateError(
+            f"{path}: {error.strerror}; the manifest names it as its hold-out set, relative to itself"
+        ) from error
     if hashlib.sha256(content).hexdigest() != manifest.holdout.sha256:
-        raise GateError(f"{path}: not the hold-out set of the manifest; `make notebook` writes both")
+        raise GateError(
+            f"{path}: its SHA-256 is not the one in the manifest; run the notebook that wrote both again"
+        )
     rows = json.loads(content)
     applications = []
     for number, row in enumerate(rows):
@@ -101,22 +111,6 @@ def read_holdout(path: Path, manifest: Manifest) -> tuple[list[Application], lis
     return applications, [row["default"] for row in rows]
 
 
-def check_auc(
-    pipeline: Any, manifest: Manifest, applications: list[Application], defaults: list[bool]
-) -> None:
-    """Predict the hold-out applications and compare the AUC with the notebook's.
-
-    Raises:
-        GateError: it differs by more than `AUC_TOLERANCE`.
-    """
-    auc = roc_auc_score(defaults, PipelineForm(pipeline).propensities(encode(applications)))
-    if abs(auc - manifest.metrics.auc) > AUC_TOLERANCE:
-        raise GateError(
-            f"the hold-out AUC is {auc:.12f}, the manifest says {manifest.metrics.auc:.12f}: this environment"
-            " predicts otherwise than the notebook; rebuild with `make notebook`"
-        )
-
-
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(
@@ -124,10 +118,19 @@ def main() -> None:
         description="Imports the notebook's pickle into the BentoML model store and prints its tag.",
     )
     parser.add_argument("pickle", type=Path, metavar="PATH", help="such as artifacts/propensity.pkl")
+    path = parser.parse_args().pickle
     try:
-        print(import_model(parser.parse_args().pickle))
-    except (GateError, ManifestError, SignatureError) as error:
+        settings.check_names()
+        tag = import_model(path)
+    except (GateError, ManifestError, SettingError, SignatureError, StoreError) as error:
         sys.exit(f"import_model.py: {' '.join(str(error).split())}")
+    print(tag)
+    if not os.environ.get(signature.PRIVATE_VARIABLE):
+        print(
+            f"import_model.py: not signed, since {signature.PRIVATE_VARIABLE} is not set; a service with"
+            f" {signature.PUBLIC_VARIABLE} refuses it",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

@@ -57,8 +57,26 @@ ALLOWED = frozenset(
 """What the notebook's candidates are made of. Another estimator joins by a line here, after a review."""
 
 
+_COMPRESSED = tuple(
+    map(bytes.fromhex, ("7801", "785e", "789c", "78da", "1f8b", "425a68", "fd377a58", "5d0000", "04224d18"))
+)
+"""How files begin that joblib compresses: zlib, gzip, bz2, xz, lzma, lz4."""
+
+_OF_JOBLIB = {
+    ("joblib.numpy_pickle", "NumpyArrayWrapper"),
+    ("joblib.numpy_pickle", "NDArrayWrapper"),
+    ("joblib.numpy_pickle", "ZNDArrayWrapper"),
+}
+
+_PICKLE_DUMP = "write it with `pickle.dump(pipeline, file)`, and its SHA-256 into the manifest"
+
+
 class GateError(Exception):
     """A pickle that may not pass; the message says why and what to do."""
+
+
+class DigestError(GateError):
+    """A file that is not the one its manifest speaks of."""
 
 
 class _Inert:
@@ -76,6 +94,11 @@ class _Inert:
 
 class _Rehearsal(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> type[_Inert]:
+        if (module, name) in _OF_JOBLIB:
+            raise GateError(
+                f"written by joblib.dump (it names {module}.{name}), which puts arrays beside the pickle;"
+                f" {_PICKLE_DUMP}"
+            )
         if (module, name) not in ALLOWED:
             raise GateError(
                 f"the pickle names {module}.{name}, which is not on the allow-list; if it belongs to your"
@@ -95,18 +118,17 @@ def checked_bytes(path: Path, sha256: str) -> bytes:
     """The bytes of a file, after its digest (step 1).
 
     Raises:
-        GateError: the file can't be read, or is not the one the digest speaks of.
+        GateError: the file can't be read.
+        DigestError: it is not the one that the digest speaks of. The way out is another for who imports than
+            for who serves, and is said by them.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise GateError(f"{path}: {error.strerror}; `make notebook` writes pickle and manifest") from error
+        raise GateError(f"{path}: {error.strerror}") from error
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
-        raise GateError(
-            f"{path}: its SHA-256 is {found[:12]}…, its manifest says {sha256[:12]}…; fetch both again, or"
-            " rebuild them with `make notebook`"
-        )
+        raise DigestError(f"{path}: its SHA-256 is {found[:12]}…, its manifest says {sha256[:12]}…")
     return content
 
 
@@ -117,12 +139,14 @@ def checked_pickle(path: Path, sha256: str) -> bytes:
         GateError: as `checked_bytes`, or the pickle may not be loaded.
     """
     content = checked_bytes(path, sha256)
+    if content.startswith(_COMPRESSED):
+        raise GateError(f"{path}: compressed, as joblib.dump writes it with compress=...; {_PICKLE_DUMP}")
     try:
         _Rehearsal(io.BytesIO(content)).load()
     except GateError as error:
         raise GateError(f"{path}: {error}") from None
     except Exception as error:  # the opcode machine raises whatever a broken stream leads it to
-        raise GateError(f"{path}: not a complete pickle ({error}); rebuild it with `make notebook`") from None
+        raise GateError(f"{path}: not a complete pickle ({error}); {_PICKLE_DUMP}") from None
     return content
 
 
@@ -134,7 +158,7 @@ def check_libraries(libraries: dict[str, str]) -> None:
     """
     if "scikit-learn" not in libraries:
         raise GateError(
-            "the manifest does not state the version of scikit-learn; rebuild with `make notebook`"
+            "the manifest does not state the version of scikit-learn that wrote the pickle, under `libraries`"
         )
     differing = [
         f"{name} {stated} (here {here})"
@@ -143,8 +167,8 @@ def check_libraries(libraries: dict[str, str]) -> None:
     ]
     if differing:
         raise GateError(
-            f"the pickle was made with {', '.join(differing)};"
-            " `make notebook` rebuilds it in this environment"
+            f"the pickle was made with {', '.join(differing)}; install these, or run the notebook that wrote"
+            " it in this environment"
         )
 
 
@@ -170,7 +194,9 @@ def load_pipeline(content: bytes) -> Any:
     except GateError:
         raise
     except Exception as error:  # whatever a class's own __setstate__ raises
-        raise GateError(f"the pickle can't be loaded: {error}; rebuild it with `make notebook`") from error
+        raise GateError(
+            f"the pickle can't be loaded: {error}; run the notebook that wrote it again"
+        ) from error
 
 
 def check_contract(pipeline: Any, manifest: Manifest) -> None:
@@ -189,7 +215,9 @@ def check_contract(pipeline: Any, manifest: Manifest) -> None:
         raise GateError("the pipeline does not predict the probability of a default (classes False, True)")
     stated = {feature.name: feature for feature in manifest.features}
     if tuple(stated) != FEATURES:
-        raise GateError("the manifest's features are not the pipeline's; rebuild both with `make notebook`")
+        raise GateError(
+            "the manifest's features are not the pipeline's; run the notebook that wrote both again"
+        )
     for name, feature in stated.items():
         if tuple(feature.categories or ()) != CATEGORIES.get(name, ()):
             raise GateError(f"feature {name}: the categories differ from those in propensity/contract.py")

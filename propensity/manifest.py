@@ -133,11 +133,11 @@ def read_manifest(path: Path) -> Manifest:
         return Manifest.model_validate_json(path.read_bytes())
     except OSError as error:
         raise ManifestError(
-            f"{path}: {error.strerror}; `make notebook` writes pickle and manifest"
+            f"{path}: {error.strerror}; a pickle has its manifest beside it, written by the same notebook"
         ) from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise ManifestError(
-            f"{path}: {where}: {first['msg']}; `make notebook` writes pickle and manifest"
+            f"{path}: {where}: {first['msg']}; correct the notebook that wrote it, and run it again"
         ) from error

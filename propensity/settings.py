@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 
@@ -24,6 +25,18 @@ def whole_number(name: str, default: int, at_least: int, at_most: int | None = N
         limit = "" if at_most is None else f" and at most {at_most}"
         raise SettingError(f"{name} is {value!r}; it must be a whole number, at least {at_least}{limit}")
     return int(value)
+
+
+def check_names() -> None:
+    """Check that every `PROPENSITY_` variable is one that there is: what is misspelt would set nothing.
+
+    Raises:
+        SettingError: one is not; the message names the nearest that is.
+    """
+    for name in sorted(os.environ):
+        if name.startswith("PROPENSITY_") and name not in NAMES and not _OF_A_SERVICE.fullmatch(name):
+            nearest = difflib.get_close_matches(name.upper(), NAMES, n=1, cutoff=0)[0]
+            raise SettingError(f"{name} is set, but there is no such setting; the nearest is {nearest}")
 
 
 def tracing() -> dict[str, object]:
@@ -56,6 +69,43 @@ def model_tag(name: str, default: str) -> str:
         raise SettingError(f"{name} is {value!r}; it must be a model tag, as import_model.py prints it")
     return value
 
+
+NAMES = frozenset(
+    {
+        "PROPENSITY_CHALLENGER",
+        "PROPENSITY_DRAIN_SECONDS",
+        "PROPENSITY_JWT_ALGORITHMS",
+        "PROPENSITY_JWT_AUDIENCE",
+        "PROPENSITY_JWT_ISSUER",
+        "PROPENSITY_JWT_KEYS",
+        "PROPENSITY_JWT_LEEWAY_SECONDS",
+        "PROPENSITY_KEEP_ALIVE_SECONDS",
+        "PROPENSITY_LOG_FOLDER",
+        "PROPENSITY_LOG_KEY",
+        "PROPENSITY_LOG_OMIT",
+        "PROPENSITY_LOG_PSEUDONYMS",
+        "PROPENSITY_LOG_ROWS",
+        "PROPENSITY_LOG_SECONDS",
+        "PROPENSITY_MAX_LATENCY_MS",
+        "PROPENSITY_MAX_MERGED_ROWS",
+        "PROPENSITY_MODEL",
+        "PROPENSITY_MODEL_KEY",
+        "PROPENSITY_RATE_LIMIT",
+        "PROPENSITY_RATE_LIMIT_REDIS",
+        "PROPENSITY_SIGNING_KEY",
+        "PROPENSITY_TOKENS_FILE",
+        "PROPENSITY_WORKERS",
+        # Of `make` and Compose, which pass them on to what they start.
+        "PROPENSITY_IMAGE",
+        "PROPENSITY_USER",
+    }
+)
+"""Every variable that there is."""
+
+_OF_A_SERVICE = re.compile(
+    r"PROPENSITY_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+"""What Kubernetes sets in every pod beside a Service that is called `propensity`, or `propensity-...`."""
 
 _OTLP, _OTLP_TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 _SHARE = "OTEL_TRACES_SAMPLER_ARG"

@@ -3,8 +3,9 @@
     python -m propensity.signature new signing-key      # writes signing-key and signing-key.pub
 
 Who imports holds the private key (`PROPENSITY_SIGNING_KEY` names its file), who serves the public one (that
-of `PROPENSITY_MODEL_KEY`). What is signed (Ed25519) is the tag and the whole manifest, and with it the digest
-of the file that is loaded, the threshold, and the metrics. docs/adr/0005-model-signature.md has the reasons.
+of `PROPENSITY_MODEL_KEY`); while a key is replaced, several public keys stand in that file, one after the
+other. What is signed (Ed25519) is the tag and the whole manifest, and with it the digest of the file that is
+loaded, the threshold, and the metrics. docs/adr/0005-model-signature.md has the reasons.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -65,13 +67,24 @@ def verify(tag: str, manifest: Manifest, signature: bytes | None) -> None:
         logger.warning("model %s: signature not verified, since %s is not set", tag, PUBLIC_VARIABLE)
         return
     if signature is None:
-        raise SignatureError(f"it has no signature; import it with {PRIVATE_VARIABLE} set")
-    try:
-        _public_key(path).verify(signature, _statement(tag, manifest))
-    except InvalidSignature as error:
+        raise SignatureError(f"it has no signature; import it again, with {PRIVATE_VARIABLE} set")
+    statement = _statement(tag, manifest)
+    keys = _public_keys(path)
+    if not any(_is_of(key, signature, statement) for key in keys):
+        which = "the key" if len(keys) == 1 else f"any of the {len(keys)} keys"
         raise SignatureError(
-            f"its signature is not one of {path}: model.yaml was changed, or it was signed with another key"
-        ) from error
+            f"its signature is not of {which} in {path}: model.yaml was changed, or it was signed with"
+            " another key; import it again with a key that is served, or add the public key of the one that"
+            f" signed it to the file of {PUBLIC_VARIABLE}"
+        )
+
+
+def _is_of(key: Ed25519PublicKey, signature: bytes, statement: bytes) -> bool:
+    try:
+        key.verify(signature, statement)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _statement(tag: str, manifest: Manifest) -> bytes:
@@ -80,25 +93,44 @@ def _statement(tag: str, manifest: Manifest) -> bytes:
 
 
 def _private_key(path: str) -> Ed25519PrivateKey:
+    content = _read(PRIVATE_VARIABLE, path, "the private key to sign with")
     try:
-        key = serialization.load_pem_private_key(Path(path).read_bytes(), password=None)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise SignatureError(f"{PRIVATE_VARIABLE}: {path}: {error}; {_HOW_TO}") from error
+        key = serialization.load_pem_private_key(content, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise SignatureError(f"{PRIVATE_VARIABLE}: {path}: not a private key in PEM; {_HOW_TO}") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise SignatureError(f"{PRIVATE_VARIABLE}: {path}: not an Ed25519 key; {_HOW_TO}")
     return key
 
 
-def _public_key(path: str) -> Ed25519PublicKey:
+def _public_keys(path: str) -> list[Ed25519PublicKey]:
+    """The keys of a file: one, or while a key is replaced several."""
+    content = _read(PUBLIC_VARIABLE, path, _PUBLIC)
+    blocks = [block[0] for block in _PEM.finditer(content)]
+    where = f"{PUBLIC_VARIABLE}: {path}"
+    if not blocks or content.count(b"-----BEGIN ") != len(blocks):
+        raise SignatureError(f"{where}: not public keys in PEM; name {_PUBLIC}")
+    keys = []
+    for number, block in enumerate(blocks, start=1):
+        try:
+            key = serialization.load_pem_public_key(block)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise SignatureError(f"{where}: block {number} is not a public key; name {_PUBLIC}") from error
+        if not isinstance(key, Ed25519PublicKey):
+            raise SignatureError(f"{where}: block {number} is not an Ed25519 key; name {_PUBLIC}")
+        keys.append(key)
+    return keys
+
+
+def _read(variable: str, path: str, wanted: str) -> bytes:
     try:
-        key = serialization.load_pem_public_key(Path(path).read_bytes())
-    except (OSError, ValueError, UnsupportedAlgorithm) as error:
-        raise SignatureError(f"{PUBLIC_VARIABLE}: {path}: {error}; {_HOW_TO}") from error
-    if not isinstance(key, Ed25519PublicKey):
-        raise SignatureError(f"{PUBLIC_VARIABLE}: {path}: not an Ed25519 key; {_HOW_TO}")
-    return key
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise SignatureError(f"{variable}: {path}: {error.strerror}; name the file of {wanted}") from error
 
 
+_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
+_PUBLIC = "the public key (.pub) that belongs to the private key the model was signed with"
 _HOW_TO = "make a pair with `python -m propensity.signature new FILE`"
 
 

@@ -14,7 +14,7 @@ from bentoml.models import BentoModel
 from pydantic import ValidationError
 
 from propensity import gate, signature
-from propensity.gate import GateError
+from propensity.gate import DigestError, GateError
 from propensity.manifest import CompiledModel, Manifest, ServedManifest
 from propensity.scorer import Form, Scorer
 from propensity.settings import CHALLENGER_MODEL, MODEL
@@ -56,7 +56,7 @@ class ImportedModel(BentoModel):
         except yaml.YAMLError as error:
             reason = " ".join(str(error).split())
             raise StoreError(
-                f"model {self.tag}: model.yaml can't be read: {reason}; import it again"
+                f"model {self.tag}: model.yaml can't be read: {reason}; delete its folder and import it again"
             ) from error
         if stored is None:
             raise StoreError(
@@ -74,18 +74,39 @@ def find(manifest: Manifest) -> bentoml.Model | None:
 
     Raises:
         SignatureError: the key to sign with can't be read.
+        StoreError: it was imported with another manifest.
     """
     model = _get(_tag(manifest))
     # Not by SERVED.tag: BentoML writes the version that it resolves to into it.
     latest = _get(f"{NAME}:latest")
-    if model is None or latest is None or latest.tag != model.tag:
+    if model is None:
         return None
     try:
         kept = manifest_of(model)
     except StoreError:
         # Of an older version of this product.
         return None
+    _require_same(model, kept, manifest)
+    if latest is None or latest.tag != model.tag:
+        return None
     return model if signature.is_signed(str(model.tag), kept, _signature(model)) else None
+
+
+def _require_same(model: bentoml.Model, kept: ServedManifest, manifest: Manifest) -> None:
+    """A tag never changes its meaning, so what it is said to be stays too.
+
+    When the notebook ran and for how long may differ: the same pickle came out.
+    """
+    ran = {"trained_at", "training_seconds"}
+    there = kept.model_dump(mode="json", exclude_none=True, exclude=ran | {"reference", "served"})
+    here = manifest.model_dump(mode="json", exclude_none=True, exclude=ran)
+    differing = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
+    if differing:
+        raise StoreError(
+            f"the store has this pickle and threshold as {model.tag}, with another manifest:"
+            f" {', '.join(differing)} differ{'s' * (len(differing) == 1)}; nothing was stored. If this is"
+            f" the right one, `bentoml models delete {model.tag}` and import again"
+        )
 
 
 def save(content: bytes, manifest: ServedManifest) -> bentoml.Model:
@@ -125,7 +146,7 @@ def manifest_of(model: bentoml.Model) -> ServedManifest:
         return ServedManifest.model_validate(model.info.metadata)
     except ValidationError as error:
         raise StoreError(
-            f"model {model.tag} was not imported by this version's import_model.py; import it again"
+            f"model {model.tag} was not imported by this version's import_model.py; import its pickle again"
         ) from error
 
 
@@ -145,8 +166,12 @@ def check(model: bentoml.Model) -> bytes:
             return gate.checked_bytes(_file(model, manifest), manifest.served.sha256)
         content = gate.checked_pickle(_file(model, manifest), manifest.pickle.sha256)
         gate.check_libraries(manifest.libraries)
+    except DigestError as error:
+        raise StoreError(
+            f"model {model.tag}: {error}: the store was changed; delete the model and import it again"
+        ) from error
     except (GateError, SignatureError) as error:
-        raise _refused(model, error) from error
+        raise StoreError(f"model {model.tag}: {error}") from error
     return content
 
 
@@ -160,7 +185,7 @@ def load_scorer(model: bentoml.Model) -> Scorer:
     try:
         return scorer_of(content, manifest_of(model), str(model.tag))
     except GateError as error:
-        raise _refused(model, error) from error
+        raise StoreError(f"model {model.tag}: {error}") from error
 
 
 def scorer_of(content: bytes, manifest: ServedManifest, tag: str) -> Scorer:
@@ -185,10 +210,6 @@ def scorer_of(content: bytes, manifest: ServedManifest, tag: str) -> Scorer:
 
         form = PipelineForm(gate.load_pipeline(content))
     return Scorer(form, manifest.threshold.value, tag)
-
-
-def _refused(model: bentoml.Model, error: Exception) -> StoreError:
-    return StoreError(f"model {model.tag}: {error}; then import it again")
 
 
 def _tag(manifest: Manifest) -> str:

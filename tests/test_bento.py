@@ -21,8 +21,8 @@ def test_a_bento_contains_only_what_serving_needs(bento: Path) -> None:
     source = {str(path.relative_to(bento / "src")) for path in (bento / "src").rglob("*") if path.is_file()}
     modules = {f"propensity/{path.name}" for path in (ROOT / "propensity").glob("*.py")}
     left_out = (
-        "client", "compiler", "drift_report", "evaluate", "evaluation_report", "local", "model_card",
-        "outcomes", "past_predictions", "sbom",
+        "client", "compiler", "drift_report", "evaluate", "evaluation_report", "figures", "local",
+        "model_card", "outcomes", "past_predictions", "sbom",
     )  # fmt: skip
     modules -= {f"propensity/{name}.py" for name in left_out}
     assert source == modules | {"bentofile.yaml", "sbom.cdx.json", "service.py"}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
+import math
 import os
 import pickle
 import shutil
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import bentoml
+import joblib
 import numpy as np
 import pytest
 import sklearn.pipeline
@@ -23,16 +26,15 @@ from conftest import ARTIFACTS, ROOT
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from import_model import import_model
-from propensity import store
+from propensity import figures, store
 from propensity.contract import CATEGORIES, FEATURES, Application
 from propensity.features import encode
 from propensity.gate import GateError, checked_pickle, load_pipeline
-from propensity.manifest import CompiledModel, ManifestError, PipelineModel
+from propensity.manifest import CompiledModel, Manifest, ManifestError, PipelineModel, read_manifest
 from propensity.pipeline import PipelineForm, frame
 
 Change = Callable[[dict[str, Any]], None]
@@ -69,6 +71,16 @@ def vouch_for(bundle: Path) -> None:
     """Make the manifest state the digest of whatever the pickle is now, as an attacker would."""
     digest = hashlib.sha256(bundle.read_bytes()).hexdigest()
     change_manifest(bundle, lambda manifest: manifest["pickle"].update(sha256=digest))
+
+
+def restate(bundle: Path) -> None:
+    """Make the manifest state the figures of whatever pickle and threshold are now, as a notebook would."""
+    manifest = read_manifest(bundle.with_suffix(".json"))
+    rows = json.loads((bundle.parents[1] / "load_tests/data/applications.json").read_bytes())
+    applications = [Application.model_validate(row["application"]) for row in rows]
+    propensities = PipelineForm(pickle.loads(bundle.read_bytes())).propensities(encode(applications))
+    found = figures.reproduced(manifest, applications, [row["default"] for row in rows], propensities)
+    change_manifest(bundle, lambda manifest: manifest["metrics"].update(found["metrics"]))
 
 
 class WritesAFile:
@@ -129,8 +141,7 @@ def linear(bundle: Path, holdout: list[dict[str, Any]], applications: list[Appli
     pipeline = Pipeline(steps).fit(frame(encode(applications)), truth)
     bundle.write_bytes(pickle.dumps(pipeline))
     vouch_for(bundle)
-    auc = float(roc_auc_score(truth, PipelineForm(pipeline).propensities(encode(applications))))
-    change_manifest(bundle, lambda manifest: manifest["metrics"].update(auc=auc))
+    restate(bundle)
     return bundle
 
 
@@ -170,13 +181,130 @@ def test_another_threshold_is_another_model_and_the_last_import_is_the_latest(
 ) -> None:
     first = import_model(bundle)
     change_manifest(bundle, lambda manifest: manifest["threshold"].update(value=0.5))
+    restate(bundle)
     second = import_model(bundle)
     assert first != second
     assert str(bentoml.models.get("propensity:latest").tag) == second
     change_manifest(bundle, lambda manifest: manifest["threshold"].update(value=0.26))
+    restate(bundle)
     assert import_model(bundle) == first
     assert str(bentoml.models.get("propensity:latest").tag) == first
     assert len(empty_store.list()) == 2
+
+
+def paths(figure: Any, *names: str | int) -> Iterator[tuple[str | int, ...]]:
+    """Where the numbers of a part of a manifest stand."""
+    if isinstance(figure, dict | list):
+        for name, part in figure.items() if isinstance(figure, dict) else enumerate(figure):
+            yield from paths(part, *names, name)
+    elif isinstance(figure, int | float):
+        yield names
+
+
+NOT_OF_THE_HOLDOUT = {"permutation_importance"}
+"""It depends on how the notebook shuffled."""
+
+
+def test_a_figure_that_the_holdout_set_does_not_give_is_refused(
+    bundle: Path, manifest: dict[str, Any], applications: list[Application], holdout: list[dict[str, Any]]
+) -> None:
+    """Each figure that the notebook writes, by a millionth or one."""
+    propensities = PipelineForm(pickle.loads(bundle.read_bytes())).propensities(encode(applications))
+    defaults = [row["default"] for row in holdout]
+    stated = {part: manifest[part] for part in ("threshold", "holdout", "metrics")}
+    figures.check(Manifest.model_validate(manifest), applications, defaults, propensities)
+    tampered = 0
+    for path in paths(stated):
+        changed = copy.deepcopy(manifest)
+        *parents, last = path
+        parent: Any = changed
+        for name in parents:
+            parent = parent[name]
+        was = parent[last]
+        parent[last] = not was if isinstance(was, bool) else was + 1 if isinstance(was, int) else was - 1e-6
+        if last == "value":
+            parent[last] = 0.30
+        elif was == 0:
+            parent[last] = 1e-6
+        if NOT_OF_THE_HOLDOUT & set(path):
+            figures.check(Manifest.model_validate(changed), applications, defaults, propensities)
+            continue
+        with pytest.raises(GateError) as caught:
+            figures.check(Manifest.model_validate(changed), applications, defaults, propensities)
+        if path[0] != "threshold":
+            named = ".".join(map(str, path))
+            assert str(caught.value).startswith(f"{named} is {parent[last]!r} in the manifest, and ")
+        tampered += 1
+    assert tampered > 100
+
+
+@pytest.mark.parametrize(
+    ("figure", "stated"),
+    [
+        ("ks", math.nan), ("log_loss", "0.4176766823000165"), ("log_loss", None), ("confusion", 4),
+        ("calibration", {"mean_propensity": [0.2, 0.8], "default_rate": [0.2]}),
+    ],
+)  # fmt: skip
+def test_a_figure_of_another_kind_is_refused(
+    bundle: Path, empty_store: Any, figure: str, stated: object
+) -> None:
+    change_manifest(bundle, lambda manifest: manifest["metrics"].update({figure: stated}))
+    if stated is None:  # as good as absent
+        import_model(bundle)
+        return
+    assert f"metrics.{figure}" in refusal(bundle)
+    assert empty_store.list() == []
+
+
+def test_figures_that_are_absent_or_of_the_notebooks_own_are_no_fault(bundle: Path, empty_store: Any) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        for name in ("declined", "log_loss", "confusion", "calibration", "groups"):
+            del manifest["metrics"][name]
+        manifest["metrics"]["profit"] = 17
+        manifest["metrics"]["groups"] = {"region": {"north": {"rows": 3}}, "age": {"old": {"rows": 3}}}
+
+    change_manifest(bundle, change)
+    kept = store.manifest_of(bentoml.models.get(import_model(bundle)))
+    assert kept.metrics.model_extra is not None
+    assert kept.metrics.model_extra["profit"] == 17
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        (lambda manifest: manifest.update(algorithm="magic"), "algorithm differs"),
+        (lambda manifest: manifest["data"].update(licence="none"), "data differs"),
+        (lambda manifest: manifest["metrics"].pop("declined"), "metrics differs"),
+        (lambda manifest: manifest.update(algorithm="magic", note="x"), "algorithm, note differ"),
+    ],
+)
+def test_another_manifest_for_a_model_that_is_stored_is_refused_and_named(
+    bundle: Path, empty_store: Any, changed: Change, named: str
+) -> None:
+    tag = import_model(bundle)
+    change_manifest(bundle, changed)
+    with pytest.raises(store.StoreError) as caught:
+        import_model(bundle)
+    assert named in str(caught.value)
+    assert f"`bentoml models delete {tag}`" in str(caught.value)
+    bentoml.models.delete(tag)
+    assert import_model(bundle) == tag
+
+
+def test_a_notebook_that_ran_once_more_and_wrote_the_same_pickle_keeps_the_model(
+    bundle: Path, empty_store: Any
+) -> None:
+    tag = import_model(bundle)
+    change_manifest(bundle, lambda manifest: manifest.update(trained_at="2030-01-01T00:00:00+00:00"))
+    assert import_model(bundle) == tag
+
+
+@pytest.mark.parametrize("compress", [0, 3, ("gzip", 3), ("bz2", 3), ("xz", 3), ("lzma", 3)], ids=str)
+def test_what_joblib_wrote_is_refused_with_the_way_out(bundle: Path, pipeline: Any, compress: Any) -> None:
+    joblib.dump(pipeline, bundle, compress=compress)
+    vouch_for(bundle)
+    assert "joblib.dump" in refusal(bundle)
+    assert "write it with `pickle.dump(pipeline, file)`" in refusal(bundle)
 
 
 def test_a_pickle_that_executes_something_is_refused_before_it_does(bundle: Path, empty_store: Any) -> None:
@@ -245,7 +373,7 @@ def test_differing_library_versions_are_named(bundle: Path, empty_store: Any) ->
     assert "scikit-learn 1.2.0 (here " in message
     assert "python 3.9 (here " in message
     assert "numpy" not in message
-    assert "`make notebook` rebuilds it in this environment" in message
+    assert "install these, or run the notebook that wrote it in this environment" in message
     assert empty_store.list() == []
 
 
@@ -269,11 +397,11 @@ def _feature(name: str, **change: object) -> Change:
         (lambda manifest: manifest["features"].pop(), "the manifest's features are not the pipeline's"),
         (
             lambda manifest: manifest["metrics"].update(auc=manifest["metrics"]["auc"] - 2e-9),
-            "the hold-out AUC is 0.8",
+            "metrics.auc is 0.8",
         ),
         (
             lambda manifest: manifest["holdout"].update(sha256="0" * 64),
-            "not the hold-out set of the manifest",
+            "applications.json: its SHA-256 is not the one in the manifest",
         ),
         (lambda manifest: manifest["holdout"].update(file="nowhere.json"), "nowhere.json: No such file"),
         (lambda manifest: manifest["threshold"].update(value=1.5), "propensity.json: threshold.value: "),
@@ -310,13 +438,14 @@ def test_a_holdout_row_outside_the_contract_is_named(bundle: Path) -> None:
     assert "row 3: age: " in refusal(bundle)
 
 
-def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, ROOT / "import_model.py", *arguments],
         capture_output=True,
         text=True,
         check=False,
         cwd=ROOT,
+        env=os.environ | environment,
     )
 
 
@@ -325,15 +454,29 @@ def test_the_command_prints_the_tag_alone(pickle_path: Path, tag: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{tag}\n", "")
 
 
+def test_an_import_that_is_not_signed_says_so(pickle_path: Path, tag: str) -> None:
+    done = command(pickle_path, PROPENSITY_SIGNING_KEY="")
+    assert (done.returncode, done.stdout) == (0, f"{tag}\n")
+    assert done.stderr == (
+        "import_model.py: not signed, since PROPENSITY_SIGNING_KEY is not set; a service with"
+        " PROPENSITY_MODEL_KEY refuses it\n"
+    )
+
+
 def test_the_command_refuses_with_one_line_on_stderr(bundle: Path) -> None:
     absent = command(bundle.with_name("absent.pkl"))
     assert (absent.returncode, absent.stdout) == (1, "")
-    assert (
-        absent.stderr
-        == f"import_model.py: {bundle.with_name('absent.pkl')}: no such file; `make notebook` writes it\n"
+    assert absent.stderr == (
+        f"import_model.py: {bundle.with_name('absent.pkl')}: no such file; the notebook writes it (here:"
+        " `make notebook`)\n"
     )
     bundle.with_suffix(".json").unlink()
     no_manifest = command(bundle)
+    misspelt = command(bundle, PROPENSITY_SIGNINGKEY="key")
+    assert misspelt.stderr == (
+        "import_model.py: PROPENSITY_SIGNINGKEY is set, but there is no such setting; the nearest is"
+        " PROPENSITY_SIGNING_KEY\n"
+    )
     assert (no_manifest.returncode, no_manifest.stdout) == (1, "")
     assert no_manifest.stderr.count("\n") == 1
     assert "propensity.json: No such file or directory" in no_manifest.stderr
@@ -344,7 +487,7 @@ def test_a_stored_graph_that_was_changed_is_not_loaded(bundle: Path, empty_store
     Path(model.path_of("propensity.npz")).write_bytes(b"changed")
     with pytest.raises(
         store.StoreError,
-        match=rf"model {model.tag}: .*propensity\.npz: its SHA-256 is.*; then import it again",
+        match=rf"model {model.tag}: .*propensity\.npz: its SHA-256 is.*; delete the model and import it",
     ):
         store.load_scorer(model)
 

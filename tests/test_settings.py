@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -88,3 +89,50 @@ def test_a_share_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, share: s
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", share)
     with pytest.raises(settings.SettingError, match=r"OTEL_TRACES_SAMPLER_ARG is '.*'; it must be the share"):
         settings.tracing()
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("PROPENSITY_MAX_LATENCY", "PROPENSITY_MAX_LATENCY_MS"),
+        ("PROPENSITY_TOKEN_FILE", "PROPENSITY_TOKENS_FILE"),
+        ("PROPENSITY_RATELIMIT", "PROPENSITY_RATE_LIMIT"),
+        ("PROPENSITY_workers", "PROPENSITY_WORKERS"),
+        ("PROPENSITY_", "PROPENSITY_"),
+    ],
+)
+def test_a_variable_that_there_is_not_is_refused_by_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, name: str, nearest: str
+) -> None:
+    settings.check_names()
+    monkeypatch.setenv(name, "500")
+    with pytest.raises(settings.SettingError, match=f"{name} is set, but .*the nearest is {nearest}"):
+        settings.check_names()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PROPENSITY_SERVICE_HOST", "PROPENSITY_SERVICE_PORT", "PROPENSITY_SERVICE_PORT_HTTP",
+        "PROPENSITY_PORT", "PROPENSITY_PORT_80_TCP", "PROPENSITY_PORT_80_TCP_PROTO", "PROPENSITY_PORT_80_TCP_PORT",
+        "PROPENSITY_PORT_80_TCP_ADDR", "PROPENSITY_CANARY_SERVICE_HOST",
+        "PROPENSITY_CANARY_PORT_3000_TCP_ADDR",
+    ],
+)  # fmt: skip
+def test_what_kubernetes_sets_for_a_service_of_the_name_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "10.0.0.1")
+    settings.check_names()
+
+
+def test_every_variable_that_is_read_is_known_and_every_known_one_is_documented() -> None:
+    sources = [*(ROOT / "propensity").glob("*.py"), ROOT / "service.py", ROOT / "import_model.py"]
+    read = {
+        name
+        for path in [*sources, ROOT / "Makefile", *(ROOT / "deploy").rglob("*.y*ml")]
+        for name in re.findall(r"\bPROPENSITY_[A-Z_]*[A-Z]\b", path.read_text())
+    }
+    assert read <= settings.NAMES
+    documented = set(re.findall(r"PROPENSITY_[A-Z_]+", (ROOT / "docs/serving.md").read_text()))
+    assert settings.NAMES - documented == {"PROPENSITY_IMAGE", "PROPENSITY_USER"}

@@ -115,10 +115,40 @@ def test_a_model_that_was_exchanged_as_a_whole_is_not_loaded(
     new_key(own_store / "theirs")
     monkeypatch.setenv("PROPENSITY_SIGNING_KEY", str(own_store / "theirs"))
     model = bentoml.models.get(import_model(pickle_path))
-    with pytest.raises(StoreError, match=f"its signature is not one of {public}"):
+    with pytest.raises(StoreError, match=f"its signature is not of the key in {public}"):
         store.load_scorer(model)
     shutil.copy(own_store / "key", own_store / "theirs")
     store.load_scorer(bentoml.models.get(import_model(pickle_path)))
+
+
+def test_a_key_is_rotated_and_rolled_back_with_two_keys_in_one_file(
+    own_store: Path, pickle_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old_model = bentoml.models.get(import_model(pickle_path))
+    served = own_store / "served"
+    monkeypatch.setenv("PROPENSITY_MODEL_KEY", str(served))
+    old, new = ((own_store / "key.pub").read_text(), new_key(own_store / "new").read_text())
+    manifest = store.manifest_of(old_model)
+    changed = manifest.model_copy(update={"threshold": manifest.threshold.model_copy(update={"value": 0.5})})
+    monkeypatch.setenv("PROPENSITY_SIGNING_KEY", str(own_store / "new"))
+    served.write_text(old)
+    new_model = store.save(store.check(old_model), changed)
+    with pytest.raises(StoreError, match=f"its signature is not of the key in {served}"):
+        store.load_scorer(new_model)
+    served.write_text(f"the old one\n{old}\nthe new one\n{new}")
+    store.load_scorer(new_model)
+    store.load_scorer(old_model)  # the rollback
+    served.write_text(new)
+    store.load_scorer(new_model)
+    with pytest.raises(StoreError, match="signed with another key; import it again with a key"):
+        store.load_scorer(old_model)
+    served.write_text(new_key(own_store / "third").read_text() + new)
+    with pytest.raises(StoreError, match=f"not of any of the 2 keys in {served}"):
+        store.load_scorer(old_model)
+    for broken in (old + new[:60], old + (own_store / "key").read_text()):
+        served.write_text(broken)
+        with pytest.raises(StoreError, match=f"PROPENSITY_MODEL_KEY: {served}: .*not (a )?public key"):
+            store.load_scorer(old_model)
 
 
 def test_a_model_without_a_signature_is_not_loaded_where_one_is_asked_for(
@@ -126,7 +156,7 @@ def test_a_model_without_a_signature_is_not_loaded_where_one_is_asked_for(
 ) -> None:
     monkeypatch.delenv("PROPENSITY_SIGNING_KEY")
     model = bentoml.models.get(import_model(pickle_path))
-    with pytest.raises(StoreError, match="it has no signature; import it with PROPENSITY_SIGNING_KEY set"):
+    with pytest.raises(StoreError, match="has no signature; import it again, with PROPENSITY_SIGNING_KEY"):
         store.load_scorer(model)
     monkeypatch.delenv("PROPENSITY_MODEL_KEY")
     store.load_scorer(model)
@@ -140,11 +170,13 @@ def test_a_key_that_can_not_be_used_is_named(
     (own_store / "broken").write_text("no key")
     for path in ("absent", "broken", "key"):
         monkeypatch.setenv("PROPENSITY_MODEL_KEY", str(own_store / path))
-        with pytest.raises(StoreError, match=f"PROPENSITY_MODEL_KEY: .*{path}.*make a pair with"):
+        with pytest.raises(StoreError, match=f"PROPENSITY_MODEL_KEY: .*{path}: .*name the "):
             store.load_scorer(model)
     for path in ("absent", "broken", "key.pub"):
         monkeypatch.setenv("PROPENSITY_SIGNING_KEY", str(own_store / path))
-        with pytest.raises(SignatureError, match=f"PROPENSITY_SIGNING_KEY: .*{path}.*make a pair with"):
+        with pytest.raises(
+            SignatureError, match=f"PROPENSITY_SIGNING_KEY: .*{path}: .*(name the file|make a pair with)"
+        ):
             import_model(pickle_path)
 
 
