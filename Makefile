@@ -16,7 +16,7 @@ LOCAL_TOKEN := .local/token
 CHECKOV := .local/checkov/.installed
 TRIVY := .local/trivy/.installed
 
-# A store of its own: two services that share one wipe each other's metrics.
+# A store of its own, so that nothing of anyone else's is served or deleted.
 export BENTOML_HOME ?= $(CURDIR)/.local/bentoml
 export BENTOML_DO_NOT_TRACK := True
 export PROPENSITY_IMAGE = propensity:$(shell cat "$(BENTOML_HOME)/bentos/propensity/latest" 2>/dev/null)

@@ -8,15 +8,27 @@ POST /v1/predict and /v1/predict_batch. Concurrent requests to either are merged
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import bentoml
 
-from propensity import store
+# Looking for a tag, BentoML imports a module of its name, and so the `propensity` of the working directory.
+# A Bento is served with its own.
+found = sys.modules.get("propensity")
+if found is not None and Path(found.__path__[0]).resolve().parent != Path(__file__).resolve().parent:
+    for module in [name for name in sys.modules if name.partition(".")[0] == "propensity"]:
+        del sys.modules[module]
+
+from propensity import store, supervision
 from propensity.app import PredictionService, allowance, authorities
 from propensity.contract import Application, Applications, Prediction, Predictions
 from propensity.features import Features, Propensities
 from propensity.limits import MAX_TABLE_ROWS
 from propensity.prediction_log import PredictionLog
 from propensity.settings import MAX_LATENCY_MS, MAX_MERGED_ROWS, WORKERS, tracing
+
+supervision.prepare()
 
 
 @bentoml.service(name="propensity", service_class=PredictionService, workers=WORKERS, tracing=tracing())
@@ -29,6 +41,7 @@ class Propensity:
     @bentoml.on_deployment
     def check() -> None:
         """Refuse to start without tokens, or with a setting or a model that can't be used."""
+        supervision.supervise()
         authorities()
         allowance()
         PredictionLog.from_environment()

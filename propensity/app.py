@@ -11,6 +11,7 @@ import gc
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import bentoml
@@ -20,6 +21,7 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.context import server_context
 from bentoml._internal.server.http.access import AccessLogMiddleware
 from bentoml._internal.server.http.instruments import RunnerTrafficMetricsMiddleware
+from bentoml.exceptions import BentoMLException
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -114,6 +116,10 @@ def follow_up(challenging: Scorer | None) -> FollowUp | None:
     return FollowUp(log, None if challenging is None else Challenger(challenging))
 
 
+class ForeignCodeError(BentoMLException):
+    """A Bento whose modules were found elsewhere first."""
+
+
 class PredictionService(Service[Any]):
     """A BentoML service that is served by `PredictionApp`."""
 
@@ -128,7 +134,17 @@ class PredictionService(Service[Any]):
         return app()
 
     def on_load_bento(self, bento: bentoml.Bento) -> None:
-        """Serve the model that the Bento was built with; BentoML would take the store's latest."""
+        """Serve the model that the Bento was built with; BentoML would take the store's latest.
+
+        Raises:
+            ForeignCodeError: this is not the Bento's code.
+        """
+        here, own = Path(__file__).resolve().parent, Path(bento.path_of("src")).resolve()
+        if own not in here.parents:
+            raise ForeignCodeError(
+                f"Bento {bento.tag} would be served with the code in {here}, and not with its own; start it"
+                " from another folder, and without that one in PYTHONPATH"
+            )
         super().on_load_bento(bento)
         recorded = next(info.models for info in bento.info.services if info.name == self.name)
         # In the order of their names in service.py: a challenger before the model.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from pathlib import Path
 
 from bentoml.exceptions import BentoMLException
 
@@ -37,6 +38,26 @@ def check_names() -> None:
         if name.startswith("PROPENSITY_") and name not in NAMES and not _OF_A_SERVICE.fullmatch(name):
             nearest = difflib.get_close_matches(name.upper(), NAMES, n=1, cutoff=0)[0]
             raise SettingError(f"{name} is set, but there is no such setting; the nearest is {nearest}")
+
+
+def resolve_paths() -> None:
+    """Make the paths among the settings absolute: workers are started in folders of their own."""
+    for name in PATHS:
+        value = os.environ.get(name)
+        if value and "://" not in value:
+            os.environ[name] = str(Path(value).absolute())
+
+
+def one_of(name: str, default: str, *values: str) -> str:
+    """A setting that is one of some words.
+
+    Raises:
+        SettingError: it is set to something else.
+    """
+    value = os.environ.get(name, default)
+    if value not in values:
+        raise SettingError(f"{name} is {value!r}; it must be one of {', '.join(values)}")
+    return value
 
 
 def tracing() -> dict[str, object]:
@@ -76,12 +97,15 @@ NAMES = frozenset(
         "PROPENSITY_DRAIN_SECONDS",
         "PROPENSITY_JWT_ALGORITHMS",
         "PROPENSITY_JWT_AUDIENCE",
+        "PROPENSITY_JWT_AUDIENCE_CLAIM",
         "PROPENSITY_JWT_ISSUER",
         "PROPENSITY_JWT_KEYS",
         "PROPENSITY_JWT_LEEWAY_SECONDS",
+        "PROPENSITY_JWT_SCOPE_CLAIMS",
         "PROPENSITY_KEEP_ALIVE_SECONDS",
         "PROPENSITY_LOG_FOLDER",
         "PROPENSITY_LOG_KEY",
+        "PROPENSITY_LOG_LEVEL",
         "PROPENSITY_LOG_OMIT",
         "PROPENSITY_LOG_PSEUDONYMS",
         "PROPENSITY_LOG_ROWS",
@@ -102,6 +126,21 @@ NAMES = frozenset(
 )
 """Every variable that there is."""
 
+PATHS = (
+    "PROPENSITY_TOKENS_FILE",
+    "PROPENSITY_MODEL_KEY",
+    "PROPENSITY_SIGNING_KEY",
+    "PROPENSITY_LOG_FOLDER",
+    "PROPENSITY_LOG_KEY",
+    "PROPENSITY_JWT_KEYS",
+    "BENTOML_HOME",
+    "BENTOML_CONFIG",
+    "SSL_CERT_FILE",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+)
+"""Variables that name files and folders."""
+
 _OF_A_SERVICE = re.compile(
     r"PROPENSITY_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
@@ -115,6 +154,9 @@ MODEL = model_tag("PROPENSITY_MODEL", "propensity:latest")
 
 CHALLENGER_MODEL = model_tag("PROPENSITY_CHALLENGER", "")
 """The model that is compared with it; empty, if none is."""
+
+LOG_LEVEL = one_of("PROPENSITY_LOG_LEVEL", "info", "debug", "info", "warning", "error")
+"""Of the lines that the service writes of itself; those of requests are always written."""
 
 WORKERS = whole_number("PROPENSITY_WORKERS", 1, at_least=1)
 """Processes that predict; each takes a core and has a model of its own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import subprocess
@@ -38,6 +39,14 @@ class Served:
     def workers(self) -> dict[int, psutil.Process]:
         """The processes that predict, by process id."""
         return {worker.pid: worker for worker in bundle_workers(psutil.Process(self.process.pid))}
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What it has written so far; all of it is lines of JSON."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def requests(self) -> list[dict[str, Any]]:
+        """The lines of requests."""
+        return [line for line in self.lines() if "request_id" in line]
 
     def metric(self, pattern: str, headers: dict[str, str]) -> float:
         """The sum of the series that match."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import signal
@@ -224,7 +223,7 @@ def test_a_worker_that_is_killed_loses_what_it_had_not_written_and_nothing_else(
         written = max(file.stat().st_mtime for file in (tmp_path / "predictions").rglob("*.parquet"))
         unfinished = [*(tmp_path / "predictions").rglob("*.part")]
         rows = {row["request_id"] for row in logged(tmp_path / "predictions")}
-    lines = [json.loads(line) for line in served.log.read_text().splitlines() if line.startswith('{"time"')]
+    lines = served.requests()
     # What was answered a moment before the last file was written is in one of the files.
     before = datetime.fromtimestamp(written - 5 * follow_up.PAUSE_SECONDS, UTC)
     answered_before = {

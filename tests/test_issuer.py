@@ -578,9 +578,6 @@ def test_the_served_bento_takes_jwts_and_follows_the_rotation_of_keys(
         assert status({"Authorization": f"Bearer {other.token()}"}) == 200
         assert status({"Authorization": f"Bearer {signer.token()}"}) == 401
         time.sleep(0.3)
-        lines = [
-            json.loads(line) for line in served.log.read_text().splitlines() if line.startswith('{"time"')
-        ]
-        callers = [line.get("caller") for line in lines if line["path"] == "/v1/predict"]
+        callers = [line.get("caller") for line in served.requests() if line["path"] == "/v1/predict"]
         assert callers == ["scoring", "jwt:scoring-batch", None, "jwt:scoring-batch", None]
         assert "eyJ" not in served.log.read_text()

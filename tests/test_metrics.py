@@ -257,7 +257,7 @@ def test_spans_go_to_the_otlp_endpoint_that_is_set_and_share_their_ids_with_the_
     assert attributes["propensity.caller"] == "scoring"
     refused = {each.key: each.value.string_value for each in second.attributes}
     assert refused["propensity.problem"] == "unauthenticated"
-    lines = [json.loads(line) for line in served.log.read_text().splitlines() if line.startswith('{"time"')]
+    lines = served.requests()
     logged = {line["trace_id"]: line for line in lines}
     assert logged[trace_id]["request_id"] == "order-17"
     assert logged[second.trace_id.hex()]["problem"] == "unauthenticated"
