@@ -24,7 +24,7 @@ from propensity import __version__
 from propensity.authorization import SCOPES, Caller, DisbeliefError, TokenScope
 from propensity.metrics import report_stale
 from propensity.problem import RETRY, Kind, ProblemError
-from propensity.settings import SettingError, whole_number
+from propensity.settings import SettingError, unreadable, whole_number
 
 _OF_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _OF_KEYS: Mapping[tuple[str, str | None], tuple[str, ...]] = {
@@ -129,7 +129,7 @@ class Keys:
             except _UNREADABLE as error:
                 report_stale("keys", True)
                 kept = "those read before stay valid" if self._keys else "JWTs are answered 503 until then"
-                logger.error("keys of the issuer, %s: %s; %s", self._source, error, kept)  # noqa: TRY400
+                logger.error("keys of the issuer, %s: %s; %s", self._source, unreadable(error), kept)  # noqa: TRY400
             else:
                 report_stale("keys", False)
                 self._read_at = self._tried_at

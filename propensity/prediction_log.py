@@ -20,7 +20,7 @@ import numpy as np
 from propensity.batch import Answered
 from propensity.contract import CATEGORIES, FEATURES, Decision
 from propensity.features import COLUMNS, Propensities
-from propensity.settings import SettingError, whole_number
+from propensity.settings import SettingError, unreadable, whole_number
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,7 +71,7 @@ class PredictionLog:
             try:
                 key = Path(key_file).read_bytes().strip()
             except OSError as error:
-                raise SettingError(f"{_KEY} is {key_file!r}: {error.strerror}") from error
+                raise SettingError(f"{_KEY} is {key_file!r}: {unreadable(error)}") from error
             if len(key) < MIN_KEY_BYTES:
                 raise SettingError(f"{_KEY}: {key_file} holds less than {MIN_KEY_BYTES} bytes")
         if not os.access(folder, os.W_OK | os.X_OK) or not Path(folder).is_dir():

@@ -60,6 +60,20 @@ def one_of(name: str, default: str, *values: str) -> str:
     return value
 
 
+def unreadable(error: Exception) -> str:
+    """Why a file that a setting names can't be read; where that is known, with the way out."""
+    if isinstance(error, PermissionError):
+        return (
+            f"the service runs as uid {os.geteuid()} and may not read it; make that user its owner (chown),"
+            " let it read the file (chmod; in Kubernetes, fsGroup), or run as who owns it (docker run --user)"
+        )
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder; name the file in it"
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8; save it as UTF-8"
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
 def tracing() -> dict[str, object]:
     """BentoML's settings of spans: sent to the OTLP endpoint that OpenTelemetry's own variables name, if any.
 
@@ -101,6 +115,8 @@ NAMES = frozenset(
         "PROPENSITY_JWT_ISSUER",
         "PROPENSITY_JWT_KEYS",
         "PROPENSITY_JWT_LEEWAY_SECONDS",
+        "PROPENSITY_JWT_METRICS",
+        "PROPENSITY_JWT_PREDICT",
         "PROPENSITY_JWT_SCOPE_CLAIMS",
         "PROPENSITY_KEEP_ALIVE_SECONDS",
         "PROPENSITY_LOG_FOLDER",

@@ -24,6 +24,7 @@ from bentoml.exceptions import BentoMLException
 
 from propensity.authorization import SCOPES, Caller, TokenScope
 from propensity.metrics import report_stale
+from propensity.settings import unreadable
 
 FILE_VARIABLE = "PROPENSITY_TOKENS_FILE"
 
@@ -41,14 +42,10 @@ def _read(path: Path) -> dict[bytes, Caller]:
     """Who the tokens of a file belong to, by the digest of the token."""
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte-order mark
-    except PermissionError as error:
-        raise TokensError(
-            f"tokens file {path}: the service runs as uid {os.geteuid()} and may not read it; make that user"
-            " its owner (chown), or let it read the file (chmod; in Kubernetes, fsGroup)"
-        ) from error
+    except FileNotFoundError as error:
+        raise TokensError(f"tokens file {path}: {error.strerror}; {_HOW_TO}") from error
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise TokensError(f"tokens file {path}: {reason}; {_HOW_TO}") from error
+        raise TokensError(f"tokens file {path}: {unreadable(error)}") from error
     callers: dict[bytes, Caller] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):

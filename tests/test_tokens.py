@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -79,15 +81,42 @@ def test_a_file_of_a_windows_editor_is_read(tokens_file: Path) -> None:
     assert scopes(Tokens(tokens_file), PREDICT_TOKEN) == {"predict"}
 
 
-def test_a_file_that_may_not_be_read_says_who_would_read_it(
-    tokens_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object, **__: object) -> str:
-        raise PermissionError(13, "Permission denied")
+@contextmanager
+def another_user() -> Iterator[int]:
+    """Root may read anything, and so is nobody for a moment."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65_534)
+    try:
+        yield os.geteuid()
+    finally:
+        os.seteuid(before)
 
-    monkeypatch.setattr(Path, "read_text", refuse)  # root may read anything
-    with pytest.raises(TokensError, match=rf"runs as uid {os.geteuid()} and may not read it; .*chown.*chmod"):
+
+def test_a_file_that_may_not_be_read_says_who_would_read_it(tokens_file: Path) -> None:
+    tokens_file.chmod(0)
+    with another_user() as uid, pytest.raises(TokensError) as caught:
         Tokens(tokens_file)
+    assert f"runs as uid {uid} and may not read it; make that user its owner (chown)" in str(caught.value)
+    assert "tokens new" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: path.mkdir(), "it is a folder; name the file in it"),
+        (lambda path: path.write_text(TOKEN_LINES, encoding="utf-16"), "not UTF-8; save it as UTF-8"),
+        (lambda path: path.touch(), "holds no token, and the API is never open; add one with"),
+        (lambda path: path.parent.exists(), "No such file or directory; add one with"),
+    ],
+    ids=["folder", "UTF-16", "empty", "absent"],
+)
+def test_a_file_that_is_none_is_named_with_the_way_out_that_fits(
+    tmp_path: Path, make: Callable[[Path], object], said: str
+) -> None:
+    make(tmp_path / "tokens")
+    with pytest.raises(TokensError, match=re.escape(f"tokens file {tmp_path}/tokens: {said}")):
+        Tokens(tmp_path / "tokens")
 
 
 def test_a_token_is_rotated_without_a_restart(tokens_file: Path) -> None:
