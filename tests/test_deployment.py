@@ -152,6 +152,8 @@ def test_the_model_key_is_exchanged_as_the_page_says_with_both_keys_in_between(c
     key = clone / PRODUCTION / "model-key.pub"
     old = (clone / ".local/signing-key.pub").read_text()
     key.write_text(old)
+    for file in (".local/signing-key-new", ".local/signing-key-new.pub"):
+        (clone / file).unlink(missing_ok=True)
     adding, leaving = HERE[2:]
     assert run(adding, clone).strip() == ".local/signing-key-new.pub"
     new = (clone / ".local/signing-key-new.pub").read_text()
@@ -164,6 +166,42 @@ def test_the_model_key_is_exchanged_as_the_page_says_with_both_keys_in_between(c
 
 
 YAML = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)]
+
+
+def test_while_both_keys_stand_a_release_can_be_taken_back_and_with_one_it_can_not(
+    clone: Path, manifest: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exchange, by what the pods of the old and of the new image would do at each of its steps."""
+    key = clone / PRODUCTION / "model-key.pub"
+    key.write_text((clone / ".local/signing-key.pub").read_text())
+    model, signed = "propensity:000000000000", ModelManifest.model_validate(manifest)
+    for file in (".local/signing-key-new", ".local/signing-key-new.pub"):
+        (clone / file).unlink(missing_ok=True)
+    adding, leaving = HERE[2:]
+
+    def starts(signature: bytes | None) -> bool:
+        monkeypatch.setenv(PUBLIC_VARIABLE, str(key))
+        try:
+            verify(model, signed, signature)
+        except SignatureError:
+            return False
+        return True
+
+    def signature(name: str) -> bytes | None:
+        monkeypatch.setenv(PRIVATE_VARIABLE, str(clone / ".local" / name))
+        return sign(model, signed)
+
+    old = signature("signing-key")
+    assert starts(old)
+    run(adding, clone)
+    both, new = key.read_text(), signature("signing-key-new")
+    assert starts(old)
+    assert starts(new)
+    run(leaving, clone)
+    assert starts(new)
+    assert not starts(old)
+    key.write_text(both)
+    assert starts(old)
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
