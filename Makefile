@@ -45,6 +45,8 @@ lint: $(INSTALLED)
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
+	@$(PY) -m deptry --no-ansi propensity --config pyproject.toml
+	@$(PY) -m deptry --no-ansi . --ignore DEP002,DEP004
 	@.venv/bin/bandit --quiet --recursive propensity service.py import_model.py
 	@.venv/bin/hadolint deploy/image/Dockerfile
 	@.venv/bin/yamllint --strict deploy

@@ -194,3 +194,28 @@ def test_the_command_makes_a_pair_once(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
     assert (again.returncode, again.stdout) == (1, "")
     assert again.stderr == f"signature: {tmp_path}/key: File exists\n"
+
+
+def undeclared(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "deptry", "--no-ansi", str(folder)]
+    command += ["--config", str(ROOT / "pyproject.toml")]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("imported", "said"),
+    [
+        ("simple_di", "DEP003 'simple_di' imported but it is a transitive dependency"),
+        ("psutil", "DEP004 'psutil' imported but declared as a dev dependency"),
+        ("nowhere", "DEP001 'nowhere' imported but missing"),
+    ],
+)
+def test_a_package_that_serving_imports_and_nobody_declares_is_found(
+    tmp_path: Path, imported: str, said: str
+) -> None:
+    (tmp_path / "propensity").mkdir()
+    (tmp_path / "propensity" / "new.py").write_text(f"import starlette\nimport {imported}\n")
+    done = undeclared(tmp_path / "propensity")
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "'starlette'" not in done.stderr
