@@ -10,6 +10,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,18 @@ def other_model() -> bentoml.Tag:
     manifest = store.manifest_of(imported)
     other = manifest.model_copy(update={"threshold": manifest.threshold.model_copy(update={"value": 0.9})})
     return store.save(store.check(imported), other).tag
+
+
+@contextmanager
+def another_user() -> Iterator[int]:
+    """Root may read anything, and so is nobody for a moment."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65_534)
+    try:
+        yield os.geteuid()
+    finally:
+        os.seteuid(before)
 
 
 SLOW = ("bento", "server", "second_run", "making")

@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import bentoml
 import pytest
-from conftest import PREDICT_TOKEN, ROOT
+from bentoml.exceptions import BentoMLException
+from conftest import PREDICT_TOKEN, ROOT, another_user
 
 from deploy import image
 from deploy.image import DOCKERFILE, ImageError
 from deploy.image.check import RECORD
-from propensity import health
+from propensity import health, store
+from propensity.app import authorities
 from propensity.client import Api
+from propensity.settings import check_names, one_of
+from propensity.signature import new_key
 
 HADOLINT = str(Path(sys.executable).with_name("hadolint"))
 
@@ -186,3 +193,61 @@ def test_the_measured_image_is_at_most_a_third_of_bentomls_own_and_the_page_says
     for name in ("base_mb", "image_mb", "default_mb"):
         assert f"| {measured[name]:,} MB |" in page
     assert f"{measured['start_seconds']} s" in page
+
+
+def refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tag: str) -> list[str]:
+    """What the image says when it does not start, one after the other."""
+    tokens, key = tmp_path / "tokens", tmp_path / "key"
+    monkeypatch.setenv("PROPENSITY_TOKENS_FILE", str(tokens))
+    said = [entrypoint(tmp_path, home=Path("/proc/none")).stderr]
+
+    def refused(check: Callable[[], object]) -> None:
+        with pytest.raises(BentoMLException) as caught:
+            check()
+        said.append(str(caught.value))
+
+    refused(authorities)
+    tokens.mkdir()
+    refused(authorities)
+    tokens.rmdir()
+    for content in ("scoring-team\n", "# none yet\n"):
+        tokens.write_text(content)
+        refused(authorities)
+    tokens.chmod(0)
+    with another_user():
+        refused(authorities)
+    model = bentoml.models.get(tag)
+    (tmp_path / "none.pub").write_text("no key")
+    for path in (tmp_path / "absent.pub", tmp_path / "none.pub", new_key(key)):
+        monkeypatch.setenv("PROPENSITY_MODEL_KEY", str(path))
+        refused(partial(store.check, model))
+    unsigned = tmp_path / "unsigned"
+    shutil.copytree(model.path, unsigned)
+    (unsigned / "signature").unlink()
+    refused(partial(store.check, bentoml.Model.from_path(unsigned)))
+    monkeypatch.setenv("PROPENSITY_MAX_LATENCY", "3")
+    refused(check_names)
+    monkeypatch.setenv("PROPENSITY_LOG_LEVEL", "loud")
+    refused(partial(one_of, "PROPENSITY_LOG_LEVEL", "info", "info"))
+    return said
+
+
+def test_the_page_explains_each_line_that_the_image_says_when_it_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tag: str
+) -> None:
+    said = refusals(tmp_path, monkeypatch, tag)
+    rows = re.findall(r"^\| `([^|]+)` \| ", (image.HERE / "README.md").read_text(), re.MULTILINE)
+    explained = []
+    for row in rows:
+        words = (
+            row.replace("/tmp/bentoml", "/proc/none").replace("10340", "...").replace("line N", "line ...")
+        )
+        explained.append(re.compile(".*".join(map(re.escape, words.split("...")))))
+    # Of a worker that can't start there is a test in test_supervision.py.
+    assert rows[-2] == "no worker could start"
+    unexplained = [line for line in said if not any(pattern.search(line) for pattern in explained)]
+    assert unexplained == []
+    unheard = [
+        row for row, pattern in zip(rows, explained, strict=True) if not any(map(pattern.search, said))
+    ]
+    assert unheard == ["no worker could start"]

@@ -8,8 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from conftest import (
     PREDICT_TOKEN,
     ROOT,
     TOKEN_LINES,
+    another_user,
     token_line,
 )
 from hypothesis import given
@@ -79,18 +79,6 @@ def test_a_token_has_the_scopes_of_its_lines(tokens_file: Path) -> None:
 def test_a_file_of_a_windows_editor_is_read(tokens_file: Path) -> None:
     tokens_file.write_bytes(b"\xef\xbb\xbf" + TOKEN_LINES.replace("\n", "\r\n").encode())
     assert scopes(Tokens(tokens_file), PREDICT_TOKEN) == {"predict"}
-
-
-@contextmanager
-def another_user() -> Iterator[int]:
-    """Root may read anything, and so is nobody for a moment."""
-    before = os.geteuid()
-    if before == 0:
-        os.seteuid(65_534)
-    try:
-        yield os.geteuid()
-    finally:
-        os.seteuid(before)
 
 
 def test_a_file_that_may_not_be_read_says_who_would_read_it(tokens_file: Path) -> None:
