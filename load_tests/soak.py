@@ -2,8 +2,9 @@
 
 python -m load_tests.soak [MINUTES]      # 10 unless told; writes load_tests/soak.json
 
-Two workers. One is killed now and then; the other lives throughout, and shows what grows with time. Ends with
-exit code 1 where anything was answered that should not have been, or where memory or file handles grew.
+Two workers, with prediction log and challenger on. One is killed now and then; the other lives throughout,
+and shows what grows with time. Ends with exit code 1 where anything was answered that should not have been,
+or where memory or file handles grew.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
+import bentoml
 import pyarrow as pa
 
 from load_tests.compare.client import prepare
 from load_tests.compare.contenders import CONTENDERS, THIS
-from load_tests.compare.server import CompareError, Server, serve
+from load_tests.compare.server import HOME, CompareError, Server, serve
 from load_tests.measurements import keep
 from propensity.contract import EXAMPLE
 from propensity.limits import MAX_APPLICATION_BYTES
@@ -114,6 +117,7 @@ def kinds(token: str) -> list[Kind]:
     with pa.ipc.new_stream(arrow, table.schema) as writer:
         writer.write_table(table)
     batch = json.dumps({"applications": rows[:100]}).encode()
+    empty = json.dumps({"applications": [{}] * 2_000}).encode()
     mixed = json.dumps({"applications": [*rows[:50], EXAMPLE | {"age": 3}, 7]}).encode()
     lines = "\n".join(json.dumps(row) for row in rows[:50]).encode()
     good = single(token, callers=6)
@@ -126,6 +130,9 @@ def kinds(token: str) -> list[Kind]:
         good,
         Kind("batch of 100", 2, fine, many, batch, authorized),
         Kind("batch with invalid rows", 1, fine, many, mixed, authorized),
+        Kind("batch of 2,000 without a field", 1, fine, many, empty, authorized),
+        Kind("single, explained", 1, fine, f"{one}?explain=true", good.body, authorized),
+        Kind("batch of 100, explained", 1, fine, f"{many}?explain=true", batch, authorized),
         Kind("NDJSON of 50", 1, fine, many, lines, of_ndjson),
         Kind("Arrow of 1,000", 1, fine, many, arrow.getvalue().to_pybytes(), of_arrow),
         Kind("invalid", 1, frozenset({422, 429}), one, b'{"age": 3}', authorized),
@@ -351,12 +358,16 @@ def main() -> None:
     seconds = 60 * int(given)
     (contender,) = [each for each in CONTENDERS if each.name == THIS]
     environments, token = prepare()
-    own = replace(contender, environment={"PROPENSITY_WORKERS": str(WORKERS)})
+    # Itself: a challenger of the same size.
+    challenger = str(bentoml.models.get("propensity:latest").tag)
+    settings = {"PROPENSITY_WORKERS": str(WORKERS), "PROPENSITY_CHALLENGER": challenger}
     tokens = Path(environments["compiled"]["PROPENSITY_TOKENS_FILE"])
     print(f"soak: {given} minutes, {WORKERS} workers, faults every {FAULT_SECONDS} s", flush=True)
-    with serve(own, environments["compiled"]) as server:
-        soak = Soak(server, token, tokens, time.monotonic() + seconds)
-        asyncio.run(run(soak))
+    with TemporaryDirectory(dir=HOME) as log:
+        own = replace(contender, environment={**settings, "PROPENSITY_LOG_FOLDER": log})
+        with serve(own, environments["compiled"]) as server:
+            soak = Soak(server, token, tokens, time.monotonic() + seconds)
+            asyncio.run(run(soak))
     found = figures(soak, seconds)
     keep("soak", found)
     print(f"soak: {found['answered']:,} answered, {found['failed']} failed")
