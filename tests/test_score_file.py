@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -808,24 +809,24 @@ def test_problems_that_are_there_are_not_overwritten(tmp_path: Path, tag: str) -
     assert (tmp_path / "out.csv.problems.ndjson").read_text() == "mine"
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
-    """Files of 4,000 bytes at most, as on a disk that is full."""
+    """Files of 4,000 bytes at most, as on a full disk; what pytest prints to may be longer."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     action = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, action)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, action)
 
 
 @pytest.mark.parametrize("suffix", TARGETS)
-def test_a_full_disk_is_the_fault_of_the_output(
-    tmp_path: Path, rows: Rows, tag: str, request: pytest.FixtureRequest, suffix: str
-) -> None:
+def test_a_full_disk_is_the_fault_of_the_output(tmp_path: Path, rows: Rows, tag: str, suffix: str) -> None:
     path, output = write(rows * 10, tmp_path / "in.parquet"), tmp_path / f"out{suffix}"
-    request.getfixturevalue("small_files")
-    done = run(path, output, "--id", "application_id")
+    with small_files():
+        done = run(path, output, "--id", "application_id")
     assert done.returncode == 1
     assert done.stderr == (
         f"score-file: {output}: can't be written: File too large; once it can, start again: what is done is"
