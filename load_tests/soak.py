@@ -117,7 +117,7 @@ def kinds(token: str) -> list[Kind]:
     with pa.ipc.new_stream(arrow, table.schema) as writer:
         writer.write_table(table)
     batch = json.dumps({"applications": rows[:100]}).encode()
-    empty = json.dumps({"applications": [{}] * 2_000}).encode()
+    empty = json.dumps({"applications": [{}] * 2_000 + [EXAMPLE]}).encode()
     mixed = json.dumps({"applications": [*rows[:50], EXAMPLE | {"age": 3}, 7]}).encode()
     lines = "\n".join(json.dumps(row) for row in rows[:50]).encode()
     good = single(token, callers=6)
@@ -130,7 +130,7 @@ def kinds(token: str) -> list[Kind]:
         good,
         Kind("batch of 100", 2, fine, many, batch, authorized),
         Kind("batch with invalid rows", 1, fine, many, mixed, authorized),
-        Kind("batch of 2,000 without a field", 1, fine, many, empty, authorized),
+        Kind("batch of 2,000 without a field, and one", 1, fine, many, empty, authorized),
         Kind("single, explained", 1, fine, f"{one}?explain=true", good.body, authorized),
         Kind("batch of 100, explained", 1, fine, f"{many}?explain=true", batch, authorized),
         Kind("NDJSON of 50", 1, fine, many, lines, of_ndjson),
