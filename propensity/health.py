@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
 LOOPBACK = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -17,7 +18,7 @@ def is_ready(url: str) -> bool:
     try:
         with LOOPBACK.open(f"{url}/readyz", timeout=2):
             return True
-    except OSError:  # urllib's own errors among them
+    except (OSError, HTTPException):  # urllib's own errors, and what is no HTTP
         return False
 
 

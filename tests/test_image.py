@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -101,6 +103,19 @@ def test_what_the_image_is_built_of_holds_the_model_and_can_be_read_by_any_user(
 )
 def test_the_health_check_follows_the_port(command: str, environment: str | None, expected: int) -> None:
     assert health.port(command, environment) == expected
+
+
+def test_what_is_there_and_is_not_the_service_is_not_ready() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def answer() -> None:
+            with other.accept()[0] as connection:
+                connection.sendall(b"\xff\0\0\0\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert not health.is_ready(f"http://127.0.0.1:{other.getsockname()[1]}")
+        thread.join()
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])

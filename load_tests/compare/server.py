@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -84,11 +85,16 @@ def bundle_workers(supervisor: psutil.Process) -> list[psutil.Process]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on, at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on, at the moment.
+
+    Below those that systems give out by themselves, as to the sockets of BentoML's supervisor: until the
+    server takes it, one of them might.
+    """
+    while True:
+        port = random.randrange(10_000, 32_768)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager
