@@ -55,7 +55,7 @@ KEYS_RETRY_SECONDS = 5.0
 MAX_KEYS_BYTES = 256 * 1024
 KEYS_TIMEOUT_SECONDS = 5.0
 
-_UNREADABLE = (OSError, ValueError, HTTPException)
+_UNREADABLE = (OSError, ValueError, RecursionError, HTTPException)
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -177,11 +177,14 @@ def _keys(content: bytes) -> list[_Key]:
 
 def _key(published: Any) -> _Key | None:
     """None, where it is not for signatures that are believed here; one such key costs the others nothing."""
-    if not isinstance(published, dict) or published.get("use", "sig") != "sig":
+    if not isinstance(published, dict):
         return None
-    if "verify" not in (published.get("key_ops") or ["verify"]):
+    # What is null is not stated.
+    published = {name: value for name, value in published.items() if value is not None}
+    operations = published.get("key_ops", ["verify"])
+    if published.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         return None
-    curve = None if published.get("kty") == "RSA" else published.get("crv")
+    curve = None if published.get("kty") == "RSA" else str(published.get("crv"))
     possible = _OF_KEYS.get((str(published.get("kty")), curve), ())
     by_algorithm = {}
     for algorithm in possible:

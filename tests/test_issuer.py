@@ -322,6 +322,57 @@ def test_a_key_that_states_no_algorithm_is_good_for_each_of_its_type(
     assert ask(issuer(str(path), others), token) is None
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"kty": "RSA", "key_ops": 5},
+        {"kty": "RSA", "key_ops": True},
+        {"kty": "EC", "crv": ["P-256"]},
+        {"kty": "OKP", "crv": {}},
+        {"kty": ["RSA"]},
+        {"kty": "RSA", "n": 7, "e": "AQAB"},
+        {"kty": "RSA", "alg": ["RS256"]},
+        [],
+        None,
+    ],
+    ids=str,
+)
+def test_a_key_that_is_malformed_costs_the_others_nothing(
+    tmp_path: Path, key_server: KeyServer, signer: Signer, odd: object
+) -> None:
+    content = json.dumps({"keys": [odd, signer.published, odd]}).encode()
+    (tmp_path / "jwks.json").write_bytes(content)
+    key_server.content = content
+    for source in (str(tmp_path / "jwks.json"), key_server.url):
+        assert ask(issuer(source), signer.token()) is not None
+
+
+def test_a_member_of_a_key_that_is_null_is_not_stated(tmp_path: Path, signer: Signer) -> None:
+    path = tmp_path / "jwks.json"
+    nulls = {"use": None, "alg": None, "key_ops": None}
+    # As some editors save it.
+    path.write_text(json.dumps({"keys": [signer.published | nulls]}), encoding="utf-8-sig")
+    assert ask(issuer(str(path)), signer.token()) is not None
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff\xfe{"], ids=["nested", "UTF-16"])
+def test_what_is_no_key_set_is_refused_at_the_start_and_answered_503_later(
+    tmp_path: Path, key_server: KeyServer, signer: Signer, content: bytes
+) -> None:
+    (tmp_path / "jwks.json").write_bytes(content)
+    with pytest.raises(SettingError, match=r"PROPENSITY_JWT_KEYS: .*jwks\.json: "):
+        Keys(str(tmp_path / "jwks.json"))
+    key_server.content = content
+    with pytest.raises(ProblemError) as caught:
+        ask(issuer(key_server.url), signer.token())
+    assert caught.value.problem.status == 503
+
+
+def test_a_folder_in_the_place_of_the_keys_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="it is a folder; name the file in it"):
+        Keys(str(tmp_path))
+
+
 def test_one_name_may_stand_for_two_algorithms_and_a_stated_one_is_the_only_one(
     tmp_path: Path, rsa_key: rsa.RSAPrivateKey
 ) -> None:
