@@ -76,20 +76,23 @@ class AccessLog:
         is_skipped = scope["path"] in self._skip_paths
         request_id = scope[REQUEST_ID] = _request_id(scope)
 
+        def is_logged() -> bool:
+            return not is_skipped or status >= _WRONG
+
         async def noting(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 if self._has_traces:  # the span ends with the answer
                     _mark_span(scope, request_id)
-                if not (is_skipped and status < _WRONG):
+                if is_logged():
                     message["headers"] = [*message["headers"], (_HEADER, request_id)]
             await send(message)
 
         try:
             await self._app(scope, receive, noting)
         finally:
-            if not (is_skipped and status < _WRONG):
+            if is_logged():
                 self._note(scope, request_id, status, (time.perf_counter() - started) * 1_000)
 
     def _note(self, scope: Scope, request_id: bytes, status: int, milliseconds: float) -> None:

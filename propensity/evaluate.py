@@ -24,14 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn import config_context
-from sklearn.metrics import auc, brier_score_loss, confusion_matrix, log_loss, roc_curve
 
 from propensity import gate
 from propensity.client import Api, EvaluationError
 from propensity.contract import Application
 from propensity.features import Features, Propensities, encode
+from propensity.figures import Defaults, confusion, quality
 from propensity.gate import GateError
 from propensity.manifest import ModelCard
 from propensity.pipeline import PipelineForm
@@ -45,9 +44,6 @@ RESAMPLES = 1_000
 
 HOLDOUT = Path("load_tests/data/applications.json")
 """The notebook's hold-out set."""
-
-Defaults = npt.NDArray[np.bool_]
-"""Which applications ended in default, shape (n,)."""
 
 
 @dataclass(frozen=True)
@@ -150,15 +146,9 @@ def _differences(
 
 def metrics(defaults: Defaults, propensities: Propensities, threshold: float) -> dict[str, float]:
     """The notebook's metrics: the first three rank, the next three calibrate, the last three decide."""
-    good_declined, defaults_declined, _ = roc_curve(defaults, propensities)
-    area = float(auc(good_declined, defaults_declined))
     declined = propensities >= threshold
     return {
-        "auc": area,
-        "gini": 2 * area - 1,
-        "ks": float(np.max(defaults_declined - good_declined)),
-        "brier": float(brier_score_loss(defaults, propensities)),
-        "log_loss": float(log_loss(defaults, propensities)),
+        **quality(defaults, propensities),
         "calibration_in_the_large": float(propensities.mean() - defaults.mean()),
         "declined": float(declined.mean()),
         "defaults_declined": float(declined[defaults].mean()),
@@ -174,19 +164,6 @@ def calibration(defaults: Defaults, propensities: Propensities) -> dict[str, lis
     return {
         "mean_propensity": [float(propensities[tenths == tenth].mean()) for tenth in filled],
         "default_rate": [float(defaults[tenths == tenth].mean()) for tenth in filled],
-    }
-
-
-def confusion(defaults: Defaults, propensities: Propensities, threshold: float) -> dict[str, int]:
-    """How many of each outcome are approved and declined."""
-    (good_approved, good_declined), (default_approved, default_declined) = confusion_matrix(
-        defaults, propensities >= threshold
-    ).tolist()
-    return {
-        "good_approved": good_approved,
-        "good_declined": good_declined,
-        "default_approved": default_approved,
-        "default_declined": default_declined,
     }
 
 
@@ -252,7 +229,7 @@ def evaluate(deployed: Deployed, notebook: PipelineForm | None) -> Evaluation:
     found, spread = metrics(*of, threshold), intervals(*of, threshold)
     manifest = deployed.card.metrics.model_dump()
     stated = {name: float(manifest[name]) for name in found if isinstance(manifest.get(name), int | float)}
-    tenths, decided = calibration(*of), confusion(*of, threshold)
+    tenths, decided = calibration(*of), confusion(deployed.defaults, deployed.propensities >= threshold)
     promised = None
     if notebook is not None and deployed.features is not None:
         promised = notebook.propensities(deployed.features)

@@ -12,13 +12,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score, roc_curve
+from sklearn.metrics import (
+    auc,
+    average_precision_score,
+    brier_score_loss,
+    log_loss,
+    roc_auc_score,
+    roc_curve,
+)
 
 from propensity.contract import CATEGORIES, FEATURES, Application
 from propensity.features import Propensities
 from propensity.gate import GateError
 from propensity.manifest import Manifest
+
+Defaults = npt.NDArray[np.bool_]
+"""Which applications ended in default, shape (n,)."""
 
 TOLERANCE = 1e-9
 """By which a figure may differ."""
@@ -62,16 +73,12 @@ def reproduced(
         "threshold": {"decline_at_or_above": True},
         "holdout": {"rows": len(truth), "defaults": int(truth.sum())},
         "metrics": {
-            **_quality(truth, propensities),
+            **quality(truth, propensities),
+            "average_precision": float(average_precision_score(truth, propensities)),
             **_decisions(truth, declined),
             **_cost(threshold, truth, declined),
             **_calibration(metrics.get("calibration"), truth, propensities),
-            "confusion": {
-                "good_approved": int((~truth & ~declined).sum()),
-                "good_declined": int((~truth & declined).sum()),
-                "default_approved": int((truth & ~declined).sum()),
-                "default_declined": int((truth & declined).sum()),
-            },
+            "confusion": confusion(truth, declined),
             "groups": {
                 feature: {
                     group: {
@@ -87,6 +94,34 @@ def reproduced(
                 if feature in FEATURES
             },
         },
+    }
+
+
+def quality(truth: Defaults, propensities: Propensities) -> dict[str, float]:
+    """How good propensities are, whatever the threshold: the first three rank, the others calibrate.
+
+    Args:
+        truth: whether each ended in default; some of each.
+        propensities: of the same applications.
+    """
+    good_declined, defaults_declined, _ = roc_curve(truth, propensities)
+    area = float(auc(good_declined, defaults_declined))
+    return {
+        "auc": area,
+        "gini": 2 * area - 1,
+        "ks": float(np.max(defaults_declined - good_declined)),
+        "brier": float(brier_score_loss(truth, propensities)),
+        "log_loss": float(log_loss(truth, propensities)),
+    }
+
+
+def confusion(truth: Defaults, declined: npt.NDArray[np.bool_]) -> dict[str, int]:
+    """How many of each outcome are approved and declined."""
+    return {
+        "good_approved": int((~truth & ~declined).sum()),
+        "good_declined": int((~truth & declined).sum()),
+        "default_approved": int((truth & ~declined).sum()),
+        "default_declined": int((truth & declined).sum()),
     }
 
 
@@ -121,24 +156,11 @@ def _mean(values: np.ndarray[Any, Any]) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
-def _auc(truth: np.ndarray[Any, Any], propensities: Propensities) -> float | None:
+def _auc(truth: Defaults, propensities: Propensities) -> float | None:
     return float(roc_auc_score(truth, propensities)) if 0 < truth.sum() < len(truth) else None
 
 
-def _quality(truth: np.ndarray[Any, Any], propensities: Propensities) -> dict[str, float]:
-    auc = float(roc_auc_score(truth, propensities))
-    good_declined, defaults_declined, _ = roc_curve(truth, propensities)
-    return {
-        "auc": auc,
-        "gini": 2 * auc - 1,
-        "ks": float(np.max(defaults_declined - good_declined)),
-        "brier": float(brier_score_loss(truth, propensities)),
-        "log_loss": float(log_loss(truth, propensities)),
-        "average_precision": float(average_precision_score(truth, propensities)),
-    }
-
-
-def _decisions(truth: np.ndarray[Any, Any], declined: np.ndarray[Any, Any]) -> dict[str, float | None]:
+def _decisions(truth: Defaults, declined: npt.NDArray[np.bool_]) -> dict[str, float | None]:
     return {
         "declined": _mean(declined),
         "defaults_declined": _mean(declined[truth]),
@@ -146,9 +168,7 @@ def _decisions(truth: np.ndarray[Any, Any], declined: np.ndarray[Any, Any]) -> d
     }
 
 
-def _cost(
-    threshold: Mapping[str, Any], truth: np.ndarray[Any, Any], declined: np.ndarray[Any, Any]
-) -> dict[str, float]:
+def _cost(threshold: Mapping[str, Any], truth: Defaults, declined: npt.NDArray[np.bool_]) -> dict[str, float]:
     """By the costs that the manifest states with its threshold, if it does."""
     approved_default = threshold.get("cost_default_approved")
     declined_good = threshold.get("cost_good_declined")
@@ -158,7 +178,7 @@ def _cost(
     return {"cost_per_application": float(costs / len(truth))}
 
 
-def _calibration(stated: Any, truth: np.ndarray[Any, Any], propensities: Propensities) -> dict[str, Any]:
+def _calibration(stated: Any, truth: Defaults, propensities: Propensities) -> dict[str, Any]:
     """In as many quantiles as are stated."""
     bins = len(_mapping(stated).get("mean_propensity") or _mapping(stated).get("default_rate") or ())
     if not bins:

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from propensity.manifest import Manifest
+from propensity.settings import unreadable
 
 PRIVATE_VARIABLE = "PROPENSITY_SIGNING_KEY"
 PUBLIC_VARIABLE = "PROPENSITY_MODEL_KEY"
@@ -126,7 +127,7 @@ def _read(variable: str, path: str, wanted: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise SignatureError(f"{variable}: {path}: {error.strerror}; name the file of {wanted}") from error
+        raise SignatureError(f"{variable}: {path}: {unreadable(error)}; name the file of {wanted}") from error
 
 
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)

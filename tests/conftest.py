@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -142,6 +143,17 @@ def other_model() -> bentoml.Tag:
     manifest = store.manifest_of(imported)
     other = manifest.model_copy(update={"threshold": manifest.threshold.model_copy(update={"value": 0.9})})
     return store.save(store.check(imported), other).tag
+
+
+def checked_out(folder: Path, *paths: str) -> Path:
+    """A folder with what git would check out, or of it what some pathspecs name."""
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *paths]
+    listed = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
 
 
 @contextmanager

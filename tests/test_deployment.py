@@ -7,14 +7,13 @@ import datetime
 import os
 import re
 import shlex
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, checked_out
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -37,23 +36,7 @@ PRODUCTION = "deploy/k8s/overlays/production"
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What git would check out, with what `make import` adds that these commands use."""
-    folder = tmp_path_factory.mktemp("clone")
-    listing = [
-        "git",
-        "ls-files",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-        "-z",
-        "deploy",
-        "propensity",
-        "Makefile",
-    ]
-    files = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for file in filter(None, files.split("\0")):
-        if (ROOT / file).exists():
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / file, folder / file)
+    folder = checked_out(tmp_path_factory.mktemp("clone"), "deploy", "propensity", "Makefile")
     (folder / ".venv").symlink_to(ROOT / ".venv")
     (folder / ".local").mkdir()
     new_key(folder / ".local/signing-key")

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from conftest import PREDICT_TOKEN, ROOT
+from conftest import PREDICT_TOKEN, ROOT, checked_out
 from starlette.testclient import TestClient
 
 from load_tests import measurements
@@ -175,11 +175,7 @@ def by(test: str, page: str) -> list[str]:
 def source(tmp_path: Path, pickle_path: Path) -> Path:
     """What is committed, and the notebook's artifacts, in a folder whose path has spaces and accents."""
     folder = tmp_path / "my projects" / "propensity bentó"
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file() and not name.startswith(("architecture_slides/", "load_tests/plots/")):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    checked_out(folder, ".", ":!architecture_slides", ":!load_tests/plots")
     (folder / ".venv").symlink_to(ROOT / ".venv")
     (folder / "artifacts").mkdir()
     for path in (pickle_path, pickle_path.with_suffix(".json")):

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, checked_out
 
 from deploy import release
 from deploy.external_secrets import ExternalSecret
@@ -56,14 +56,7 @@ COMPONENTS: dict[str, list[str]] = {
 @pytest.fixture(scope="module")
 def k8s(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The manifests as a fresh clone has them."""
-    copied = tmp_path_factory.mktemp("clone")
-    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "deploy/k8s"]
-    files = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for file in filter(None, files.split("\0")):
-        if (ROOT / file).exists():
-            (copied / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / file, copied / file)
-    return copied / "deploy/k8s"
+    return checked_out(tmp_path_factory.mktemp("clone"), "deploy/k8s") / "deploy/k8s"
 
 
 def overlaid(k8s: Path, name: str, components: list[str], resource: str = "../production") -> Path:
