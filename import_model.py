@@ -18,12 +18,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from propensity import drift, figures, gate, settings, signature, store
-from propensity.compiler import NotCompilableError, check_parity, compile_pipeline
-from propensity.contract import Application
-from propensity.features import encode
-from propensity.gate import DigestError, GateError
-from propensity.manifest import (
+from propensity import settings
+from propensity.contract.application import Application
+from propensity.contract.features import encode
+from propensity.importing import figures
+from propensity.importing.compiler import NotCompilableError, check_parity, compile_pipeline
+from propensity.model import gate, signature, store
+from propensity.model.gate import DigestError, GateError
+from propensity.model.manifest import (
     CompiledModel,
     Manifest,
     ManifestError,
@@ -31,10 +33,11 @@ from propensity.manifest import (
     ServedManifest,
     read_manifest,
 )
-from propensity.pipeline import PipelineForm
+from propensity.model.pipeline import PipelineForm
+from propensity.model.reference import reference
+from propensity.model.signature import SignatureError
+from propensity.model.store import StoreError
 from propensity.settings import SettingError
-from propensity.signature import SignatureError
-from propensity.store import StoreError
 
 
 def import_model(pickle_path: Path) -> str:
@@ -66,7 +69,6 @@ def import_model(pickle_path: Path) -> str:
     kept = store.find(manifest)
     if kept is not None:
         return str(kept.tag)
-    reference = drift.reference(features, propensities)
     served: CompiledModel | PipelineModel
     try:
         compiled = compile_pipeline(pipeline)
@@ -77,7 +79,12 @@ def import_model(pickle_path: Path) -> str:
         print(f"import_model.py: kept as a pipeline, which is slower: {error}", file=sys.stderr)
         served = PipelineModel(reason=str(error))
     return str(
-        store.save(content, ServedManifest(**manifest.model_dump(), reference=reference, served=served)).tag
+        store.save(
+            content,
+            ServedManifest(
+                **manifest.model_dump(), reference=reference(features, propensities), served=served
+            ),
+        ).tag
     )
 
 

@@ -20,12 +20,13 @@ if found is not None and Path(found.__path__[0]).resolve().parent != Path(__file
     for module in [name for name in sys.modules if name.partition(".")[0] == "propensity"]:
         del sys.modules[module]
 
-from propensity import store, supervision
 from propensity.app import PredictionService, allowance, authorities
-from propensity.contract import Application, Applications, Prediction, Predictions
-from propensity.features import Features, Propensities
-from propensity.limits import MAX_TABLE_ROWS
-from propensity.prediction_log import PredictionLog
+from propensity.contract.application import Application, Applications, Prediction, Predictions
+from propensity.contract.features import Features, Propensities
+from propensity.contract.limits import MAX_TABLE_ROWS
+from propensity.model import store
+from propensity.monitoring.prediction_log import PredictionLog
+from propensity.serving import supervision
 from propensity.settings import MAX_LATENCY_MS, MAX_MERGED_ROWS, WORKERS, tracing
 
 supervision.prepare()

@@ -47,9 +47,9 @@ from load_tests.figures import (
     cell,
 )
 from load_tests.report import C32, EXAMPLES, digits, fastest, ranked
-from propensity.compiler import GENERATED_ROWS
-from propensity.contract import EXAMPLE
-from propensity.limits import MAX_ROWS, MAX_TABLE_ROWS
+from propensity.contract.application import EXAMPLE
+from propensity.contract.limits import MAX_ROWS, MAX_TABLE_ROWS
+from propensity.importing.compiler import GENERATED_ROWS
 
 IMPLEMENTATION = Path(__file__).with_name("implementation.yaml")
 ROOT = IMPLEMENTATION.parents[1]

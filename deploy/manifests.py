@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 from deploy.external_secrets import ExternalSecret
 from deploy.gateway_api import Gateway, HTTPRoute
 from deploy.pod_security import Manifest, security_faults, title
-from propensity.limits import BODY_SECONDS
+from propensity.contract.limits import BODY_SECONDS
 
 OLDEST, NEWEST = "1.31", "1.37"
 """Versions of Kubernetes that the manifests are written for; the oldest is bound by the disruption budget."""

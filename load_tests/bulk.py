@@ -37,7 +37,7 @@ SAMPLE_SECONDS = 0.1
 SPARK = """
 import sys
 from pyspark.sql import SparkSession
-from propensity.spark import score
+from propensity.files.spark import score
 session = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
 spark = session.config("spark.sql.execution.arrow.maxRecordsPerBatch", "50000").getOrCreate()
 score(spark.read.parquet(sys.argv[1]), id_column="application_id").write.parquet(sys.argv[2])
@@ -112,7 +112,7 @@ def main() -> None:
                 if kind == "spark":
                     command = [sys.executable, "-c", SPARK, str(source), str(output)]
                 else:
-                    command = [sys.executable, "-m", "propensity.score_file", str(source), str(output)]
+                    command = [sys.executable, "-m", "propensity.files.scoring", str(source), str(output)]
                     command += ["--id", "application_id"]
                 seconds, memory = measure(command)
                 found = pq.read_metadata(output).num_rows if kind == "parquet" else None

@@ -24,14 +24,15 @@ from sklearn.base import clone
 from load_tests.compare.client import complete_rows
 from load_tests.compare.server import ROOT
 from load_tests.measurements import keep
-from propensity import formats, gate
-from propensity.batch import Outcomes
-from propensity.compiled import CompiledForm
-from propensity.compiler import compile_pipeline
-from propensity.contract import Application
-from propensity.features import encode
-from propensity.manifest import read_manifest
-from propensity.pipeline import PipelineForm, frame
+from propensity.contract.application import Application
+from propensity.contract.features import encode
+from propensity.formats.batch import Outcomes
+from propensity.formats.format import ArrowStream, BatchJson, Format, NdJson
+from propensity.importing.compiler import compile_pipeline
+from propensity.model import gate
+from propensity.model.compiled import CompiledForm
+from propensity.model.manifest import read_manifest
+from propensity.model.pipeline import PipelineForm, frame
 
 TREES = [50, 150, 300, 600]
 DEPTHS = [2, 3, 4]
@@ -54,16 +55,16 @@ def median_seconds(calls: dict[Any, Callable[[], object]]) -> dict[Any, float]:
     return {key: statistics.median(values) for key, values in seconds.items()}
 
 
-def bodies(rows: list[dict[str, Any]]) -> dict[str, tuple[formats.Format, bytes]]:
+def bodies(rows: list[dict[str, Any]]) -> dict[str, tuple[Format, bytes]]:
     """The same rows in each format."""
     table = pa.Table.from_pylist(rows)
     stream = io.BytesIO()
     with pa.ipc.new_stream(stream, table.schema) as writer:
         writer.write_table(table)
     return {
-        "JSON": (formats.BatchJson(), json.dumps({"applications": rows}).encode()),
-        "NDJSON": (formats.NdJson(), "\n".join(map(json.dumps, rows)).encode()),
-        "Arrow": (formats.ArrowStream(), stream.getvalue()),
+        "JSON": (BatchJson(), json.dumps({"applications": rows}).encode()),
+        "NDJSON": (NdJson(), "\n".join(map(json.dumps, rows)).encode()),
+        "Arrow": (ArrowStream(), stream.getvalue()),
     }
 
 

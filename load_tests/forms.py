@@ -24,13 +24,13 @@ import treelite
 from skl2onnx import to_onnx
 
 from load_tests.measurements import keep
-from propensity import gate
-from propensity.compiled import CompiledForm
-from propensity.compiler import compile_pipeline
-from propensity.contract import Application
-from propensity.features import Features, Propensities, encode
-from propensity.manifest import read_manifest
-from propensity.pipeline import PipelineForm, frame
+from propensity.contract.application import Application
+from propensity.contract.features import Features, Propensities, encode
+from propensity.importing.compiler import compile_pipeline
+from propensity.model import gate
+from propensity.model.compiled import CompiledForm
+from propensity.model.manifest import read_manifest
+from propensity.model.pipeline import PipelineForm, frame
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 15

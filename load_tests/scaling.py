@@ -20,8 +20,8 @@ from load_tests.compare.client import complete_rows, load, machine, prepare, req
 from load_tests.compare.contenders import CONTENDERS, THIS
 from load_tests.compare.server import HOME, CompareError, Server, serve
 from load_tests.measurements import keep
-from propensity.health import LOOPBACK
-from propensity.tokens import new_token
+from propensity.access.tokens import new_token
+from propensity.serving.health import LOOPBACK
 
 CONNECTIONS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 SECONDS = 3

@@ -32,9 +32,9 @@ from load_tests.compare.client import prepare
 from load_tests.compare.contenders import CONTENDERS, THIS
 from load_tests.compare.server import HOME, CompareError, Server, serve
 from load_tests.measurements import keep
-from propensity.contract import EXAMPLE
-from propensity.limits import MAX_APPLICATION_BYTES
-from propensity.tokens import new_token
+from propensity.access.tokens import new_token
+from propensity.contract.application import EXAMPLE
+from propensity.contract.limits import MAX_APPLICATION_BYTES
 
 WORKERS = 2
 SEED = 2026

@@ -31,26 +31,28 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from uvicorn.config import HTTP_PROTOCOLS
 
-from propensity import formats, openapi, pages, store
-from propensity.access_log import AccessLog
-from propensity.authorization import Allowance, Authority, Authorization
-from propensity.challenger import Challenger
-from propensity.contract import EXAMPLE, Application
-from propensity.dispatcher import Dispatcher
-from propensity.drain import Drain, Draining
-from propensity.endpoint import Notes, PredictionEndpoint, unexpected
-from propensity.features import encode
-from propensity.follow_up import FollowUp
-from propensity.host import HostCheck
-from propensity.in_flight import InFlight
-from propensity.limits import THREADS
-from propensity.metrics import RequestMetrics, exposition, report_stale
-from propensity.prediction_log import PredictionLog
-from propensity.prediction_metrics import PredictionMetrics
-from propensity.problem import PAGE, Kind, Problem
-from propensity.protocol import Protocol
-from propensity.scorer import Scorer
-from propensity.tokens import FILE_VARIABLE, Tokens
+from propensity.access.authorization import Allowance, Authority, Authorization
+from propensity.access.tokens import FILE_VARIABLE, Tokens
+from propensity.contract.application import EXAMPLE, Application
+from propensity.contract.features import encode
+from propensity.contract.limits import THREADS
+from propensity.contract.problem import PAGE, Kind, Problem
+from propensity.formats.format import BATCH, SINGLE
+from propensity.http.access_log import AccessLog
+from propensity.http.drain import Drain, Draining
+from propensity.http.host import HostCheck
+from propensity.http.protocol import Protocol
+from propensity.http.request_metrics import RequestMetrics, exposition, report_stale
+from propensity.model import store
+from propensity.model.scorer import Scorer
+from propensity.monitoring.challenger import Challenger
+from propensity.monitoring.follow_up import FollowUp
+from propensity.monitoring.prediction_log import PredictionLog
+from propensity.monitoring.prediction_metrics import PredictionMetrics
+from propensity.serving import openapi, pages
+from propensity.serving.dispatcher import Dispatcher
+from propensity.serving.endpoint import Notes, PredictionEndpoint, unexpected
+from propensity.serving.in_flight import InFlight
 
 WARM_UP_CALLS = 16
 """Predictions of the example before the first connection is taken: ready means warm."""
@@ -67,7 +69,7 @@ _PROBLEM_SCHEMA = {
     "description": "A problem document (RFC 9457); /docs.json has its members.",
 }
 
-FORMATS = {"predict": formats.SINGLE, "predict_batch": formats.BATCH}
+FORMATS = {"predict": SINGLE, "predict_batch": BATCH}
 
 
 def authorities() -> list[Authority]:
@@ -80,7 +82,7 @@ def authorities() -> list[Authority]:
     issuer = None
     if any(name.startswith("PROPENSITY_JWT_") for name in os.environ):
         # Its libraries are loaded by those only who need them.
-        from propensity.issuer import Issuer  # noqa: PLC0415
+        from propensity.access.issuer import Issuer  # noqa: PLC0415
 
         issuer = Issuer.from_environment()
     if issuer is None:
@@ -96,7 +98,7 @@ def allowance() -> Allowance | None:
     """
     if not os.environ.get("PROPENSITY_RATE_LIMIT"):
         return None
-    from propensity.rate_limit import RateLimit  # noqa: PLC0415
+    from propensity.access.rate_limit import RateLimit  # noqa: PLC0415
 
     return RateLimit.from_environment()
 

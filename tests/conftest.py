@@ -30,9 +30,9 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from import_model import import_model
-from propensity import store
-from propensity.contract import Application
-from propensity.signature import new_key
+from propensity.contract.application import Application
+from propensity.model import store
+from propensity.model.signature import new_key
 from service import Propensity
 
 ROOT = Path(__file__).parents[1]

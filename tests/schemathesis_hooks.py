@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow
 import schemathesis
 
-from propensity.formats import ArrowStream, NdJson
+from propensity.formats.format import ArrowStream, NdJson
 
 
 @schemathesis.serializer(NdJson.media_type)

@@ -23,7 +23,7 @@ import psutil
 import pytest
 
 from load_tests.compare.server import bundle_workers, free_port
-from propensity.health import is_ready
+from propensity.serving.health import is_ready
 
 BENTOML = str(Path(sys.executable).with_name("bentoml"))
 

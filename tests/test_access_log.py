@@ -18,9 +18,9 @@ import yaml
 from conftest import AUTHORIZED, METRICS_AUTHORIZED, PREDICT_TOKEN, ROOT
 from starlette.testclient import TestClient
 
-from propensity import access_log
-from propensity.access_log import AccessLog
-from propensity.contract import EXAMPLE
+from propensity.contract.application import EXAMPLE
+from propensity.http import access_log
+from propensity.http.access_log import AccessLog
 
 
 class Output:
@@ -165,7 +165,7 @@ def test_a_full_disk_costs_lines_and_no_predictions(
 PREDICT_ONCE = """
 import asyncio, json
 from service import Propensity
-from propensity.contract import EXAMPLE
+from propensity.contract.application import EXAMPLE
 
 async def main():
     app = Propensity.to_asgi()

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from test_formats import ARROW, JSON, NDJSON, body
 
-from propensity import formats
-from propensity.batch import Batch, Outcomes
-from propensity.compiled import CompiledForm
-from propensity.compiler import compile_pipeline
-from propensity.contract import Application
-from propensity.features import Features, encode
-from propensity.pipeline import PipelineForm
+from propensity.contract.application import Application
+from propensity.contract.features import Features, encode
+from propensity.formats.batch import Batch, Outcomes
+from propensity.formats.format import BATCH
+from propensity.importing.compiler import compile_pipeline
+from propensity.model.compiled import CompiledForm
+from propensity.model.pipeline import PipelineForm
 
 THRESHOLD = 0.26
-BY_MEDIA_TYPE = {each.media_type: each for each in formats.BATCH}
+BY_MEDIA_TYPE = {each.media_type: each for each in BATCH}
 
 
 @pytest.fixture(scope="module")

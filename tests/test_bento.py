@@ -14,17 +14,14 @@ import yaml
 from conftest import AUTHORIZED, ORIGIN, PREDICT_TOKEN, ROOT
 from starlette.testclient import TestClient
 
-from propensity.contract import EXAMPLE
+from propensity.contract.application import EXAMPLE
 
 
 def test_a_bento_contains_only_what_serving_needs(bento: Path) -> None:
     source = {str(path.relative_to(bento / "src")) for path in (bento / "src").rglob("*") if path.is_file()}
-    modules = {f"propensity/{path.name}" for path in (ROOT / "propensity").glob("*.py")}
-    left_out = (
-        "client", "compiler", "drift_report", "evaluate", "evaluation_report", "figures", "local",
-        "model_card", "outcomes", "past_predictions", "sbom",
-    )  # fmt: skip
-    modules -= {f"propensity/{name}.py" for name in left_out}
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "propensity").rglob("*.py")}
+    left_out = ("propensity/evaluation/", "propensity/importing/")
+    modules = {name for name in modules if not name.startswith(left_out)}
     assert source == modules | {"bentofile.yaml", "sbom.cdx.json", "service.py"}
 
 

@@ -18,8 +18,8 @@ from playwright.sync_api import ConsoleMessage, Page, Route, expect, sync_playwr
 from serving import stripping
 from starlette.testclient import TestClient
 
-from propensity.contract import EXAMPLE
-from propensity.problem import Kind
+from propensity.contract.application import EXAMPLE
+from propensity.contract.problem import Kind
 
 CLIENT_GENERATOR = str(Path(sys.executable).with_name("openapi-python-client"))
 

@@ -15,17 +15,17 @@ from conftest import ROOT
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.pipeline import Pipeline
 
-from propensity.compiled import CompiledForm, Tables
-from propensity.compiler import (
+from propensity.contract.application import CATEGORIES, EXAMPLE, NULLABLE, Application, bounds
+from propensity.contract.features import COLUMNS, NUMBERS, encode
+from propensity.importing.compiler import (
     MAX_DIFFERENCE,
     NotCompilableError,
     check_parity,
     compile_pipeline,
     generated,
 )
-from propensity.contract import CATEGORIES, EXAMPLE, NULLABLE, Application, bounds
-from propensity.features import COLUMNS, NUMBERS, encode
-from propensity.pipeline import PipelineForm
+from propensity.model.compiled import CompiledForm, Tables
+from propensity.model.pipeline import PipelineForm
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_what_is_built_otherwise_is_not_compiled(pipeline: Any) -> None:
 SERVE_AND_LIST_MODULES = """
 import asyncio, json, sys
 from service import Propensity
-from propensity.contract import EXAMPLE
+from propensity.contract.application import EXAMPLE
 
 async def main():
     app = Propensity.to_asgi()

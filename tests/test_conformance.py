@@ -16,7 +16,7 @@ from conftest import AUTHORIZED, METRICS_AUTHORIZED, PREDICT_TOKEN, ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from propensity.contract import EXAMPLE
+from propensity.contract.application import EXAMPLE
 
 SCHEMATHESIS = str(Path(sys.executable).with_name("schemathesis"))
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propensity.contract import CATEGORIES, EXAMPLE, FEATURES, NULLABLE, Application, Applications
-from propensity.formats import BatchJson, NdJson
-from propensity.limits import MAX_ROWS
-from propensity.problem import Problem, ProblemError
+from propensity.contract.application import CATEGORIES, EXAMPLE, FEATURES, NULLABLE, Application, Applications
+from propensity.contract.limits import MAX_ROWS
+from propensity.contract.problem import Problem, ProblemError
+from propensity.formats.format import BatchJson, NdJson
 
 BOUNDS = {
     "seniority": (0, 60),

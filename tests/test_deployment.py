@@ -20,9 +20,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from deploy.manifests import reference_faults, render, unfinished
 from deploy.pod_security import Manifest
-from propensity.manifest import Manifest as ModelManifest
-from propensity.signature import PRIVATE_VARIABLE, PUBLIC_VARIABLE, SignatureError, new_key, sign, verify
-from propensity.tokens import Tokens
+from propensity.access.tokens import Tokens
+from propensity.model.manifest import Manifest as ModelManifest
+from propensity.model.signature import (
+    PRIVATE_VARIABLE,
+    PUBLIC_VARIABLE,
+    SignatureError,
+    new_key,
+    sign,
+    verify,
+)
 
 PAGE = (ROOT / "docs/deployment.md").read_text().partition("## On Kubernetes")[2]
 BLOCKS = [

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from propensity.dispatcher import Dispatcher
-from propensity.features import Features, Propensities
+from propensity.contract.features import Features, Propensities
+from propensity.serving.dispatcher import Dispatcher
 
 
 class Model:

@@ -17,12 +17,12 @@ from conftest import AUTHORIZED, METRICS_AUTHORIZED
 from serving import serving
 from test_formats import stream
 
-from propensity import store
-from propensity.contract import CATEGORIES, NULLABLE, Application
-from propensity.drift import MOVED, NOTICED, bins, count_all, psi, reference
-from propensity.features import COLUMNS, encode
-from propensity.manifest import ServedManifest
-from propensity.prediction_metrics import WRITE_SECONDS
+from propensity.contract.application import CATEGORIES, NULLABLE, Application
+from propensity.contract.features import COLUMNS, encode
+from propensity.model import store
+from propensity.model.manifest import ServedManifest
+from propensity.model.reference import MOVED, NOTICED, bins, count_all, psi, reference
+from propensity.monitoring.prediction_metrics import WRITE_SECONDS
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,13 @@ import pytest
 from conftest import ROOT
 from test_drift import poorer, unseen
 
-from propensity import drift_report
-from propensity.batch import Answered, Batch, Outcomes
-from propensity.compiled import CompiledForm
-from propensity.compiler import compile_pipeline
-from propensity.contract import Application
-from propensity.features import encode
-from propensity.prediction_log import PredictionLog
+from propensity.contract.application import Application
+from propensity.contract.features import encode
+from propensity.evaluation import drift_report
+from propensity.formats.batch import Answered, Batch, Outcomes
+from propensity.importing.compiler import compile_pipeline
+from propensity.model.compiled import CompiledForm
+from propensity.monitoring.prediction_log import PredictionLog
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_a_field_that_has_moved_is_named_first_and_drawn(
 ) -> None:
     log_of(tmp_path, form, tag, [poorer(row) for row in unseen()])
     places = {"/var/log/propensity": tmp_path, "drift.html": tmp_path / "drift.html"}
-    arguments = commands.documented(ROOT / "docs/trust.md", "propensity.drift_report", places)
+    arguments = commands.documented(ROOT / "docs/trust.md", "propensity.evaluation.drift_report", places)
     done = commands.run(drift_report.main, *arguments)
     assert done.returncode == 1
     assert done.stderr == "drift: moved: income, propensity\n"

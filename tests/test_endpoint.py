@@ -13,15 +13,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from propensity import endpoint, formats, in_flight
-from propensity.contract import EXAMPLE
-from propensity.dispatcher import Dispatcher
-from propensity.endpoint import PredictionEndpoint
-from propensity.features import Features, Propensities
-from propensity.in_flight import InFlight, Load
-from propensity.limits import MAX_BYTES_IN_FLIGHT, MAX_IN_FLIGHT, MAX_TABLE_BYTES, MAX_TABLE_ROWS
-from propensity.problem import ProblemError
-from propensity.scorer import Scorer
+from propensity.contract.application import EXAMPLE
+from propensity.contract.features import Features, Propensities
+from propensity.contract.limits import MAX_BYTES_IN_FLIGHT, MAX_IN_FLIGHT, MAX_TABLE_BYTES, MAX_TABLE_ROWS
+from propensity.contract.problem import ProblemError
+from propensity.formats.format import BATCH, SINGLE
+from propensity.model.scorer import Scorer
+from propensity.serving import endpoint, in_flight
+from propensity.serving.dispatcher import Dispatcher
+from propensity.serving.endpoint import PredictionEndpoint
+from propensity.serving.in_flight import InFlight, Load
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -65,7 +66,7 @@ class World:
             scorer.predict, max_rows=512, max_seconds=10, instant_rows=1_024, threads=self.threads,
             batch_sizes=BatchSizes(),
         )  # fmt: skip
-        given = formats.SINGLE if operation == "predict" else formats.BATCH
+        given = SINGLE if operation == "predict" else BATCH
         self.endpoint = PredictionEndpoint(given, self.in_flight, self.threads)
         self.endpoint.open(scorer, self.dispatcher, [Notes()], lambda _: None)
         self.sent: list[dict[str, Any]] = []

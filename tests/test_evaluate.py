@@ -18,16 +18,16 @@ import pytest
 from conftest import ARTIFACTS, PREDICT_TOKEN, ROOT
 
 from load_tests.compare.server import free_port
-from propensity import evaluate as evaluation
-from propensity.batch import Answered, Batch, Outcomes
-from propensity.client import Api, EvaluationError
-from propensity.contract import EXAMPLE, Application
-from propensity.evaluate import Known, asked, evaluate, intervals, metrics, notebooks
-from propensity.features import encode
-from propensity.manifest import ModelCard
-from propensity.outcomes import answered
-from propensity.pipeline import PipelineForm
-from propensity.prediction_log import PredictionLog
+from propensity.contract.application import EXAMPLE, Application
+from propensity.contract.features import encode
+from propensity.evaluation import evaluate as evaluation
+from propensity.evaluation.client import Api, EvaluationError
+from propensity.evaluation.evaluate import Known, asked, evaluate, intervals, metrics, notebooks
+from propensity.evaluation.repayments import answered
+from propensity.formats.batch import Answered, Batch, Outcomes
+from propensity.model.manifest import ModelCard
+from propensity.model.pipeline import PipelineForm
+from propensity.monitoring.prediction_log import PredictionLog
 
 HOLDOUT = ROOT / "load_tests/data/applications.json"
 
@@ -286,7 +286,7 @@ def test_outcomes_that_arrive_later_are_held_against_what_was_answered_then(
         tmp_path / f"outcomes{suffix}", {"request_id": [*ids, "stranger"], "default": [*defaults, True]}
     )
     places = {"outcomes.csv": path, "/var/log/propensity": tmp_path, "artifacts/propensity.pkl": pickle_path}
-    arguments = commands.documented(ROOT / "docs/trust.md", "propensity.evaluate", places)
+    arguments = commands.documented(ROOT / "docs/trust.md", "propensity.evaluation.evaluate", places)
     done = run("--url", server, "--token", PREDICT_TOKEN, *arguments, folder=tmp_path / "report")
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert f"Model {card.tag}, on 999 applications, " in done.stdout

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from test_service import Poisoned
 
-from propensity.contract import EXAMPLE
+from propensity.contract.application import EXAMPLE
 
 CALLERS = 16
 STALE = 'propensity_credentials_stale{source="tokens"}'

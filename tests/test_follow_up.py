@@ -27,14 +27,14 @@ from starlette.testclient import TestClient
 
 from deploy import image
 from deploy.image import models_of
-from propensity import follow_up, prediction_log
-from propensity.batch import Answered, Batch, Outcomes
-from propensity.challenger import Challenger
-from propensity.contract import EXAMPLE, Application, Explanation, read_row
-from propensity.features import COLUMNS, Features, Propensities
-from propensity.follow_up import FollowUp
-from propensity.prediction_log import PredictionLog
-from propensity.scorer import Scorer
+from propensity.contract.application import EXAMPLE, Application, Explanation, read_row
+from propensity.contract.features import COLUMNS, Features, Propensities
+from propensity.formats.batch import Answered, Batch, Outcomes
+from propensity.model.scorer import Scorer
+from propensity.monitoring import follow_up, prediction_log
+from propensity.monitoring.challenger import Challenger
+from propensity.monitoring.follow_up import FollowUp
+from propensity.monitoring.prediction_log import PredictionLog
 from propensity.settings import SettingError
 
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from test_contract import VALID
 
-from propensity import endpoint
-from propensity.contract import CATEGORIES, EXAMPLE, FEATURES, NULLABLE
-from propensity.limits import MAX_ROWS, MAX_TABLE_ROWS
-from propensity.problem import Problem
+from propensity.contract.application import CATEGORIES, EXAMPLE, FEATURES, NULLABLE
+from propensity.contract.limits import MAX_ROWS, MAX_TABLE_ROWS
+from propensity.contract.problem import Problem
+from propensity.serving import endpoint
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -487,7 +487,7 @@ def endpoint_formats(client: TestClient) -> list[Any]:
 def test_a_model_that_fails_on_a_row_leaves_a_problem_in_its_place(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from propensity.compiled import CompiledForm  # noqa: PLC0415
+    from propensity.model.compiled import CompiledForm  # noqa: PLC0415
 
     whole = CompiledForm.propensities
 

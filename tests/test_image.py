@@ -22,11 +22,12 @@ from conftest import PREDICT_TOKEN, ROOT, another_user
 from deploy import image
 from deploy.image import DOCKERFILE, ImageError
 from deploy.image.check import RECORD
-from propensity import health, store
 from propensity.app import authorities
-from propensity.client import Api
+from propensity.evaluation.client import Api
+from propensity.model import store
+from propensity.model.signature import new_key
+from propensity.serving import health
 from propensity.settings import check_names, one_of
-from propensity.signature import new_key
 
 HADOLINT = str(Path(sys.executable).with_name("hadolint"))
 
@@ -45,7 +46,7 @@ def test_the_image_runs_as_nobody_of_the_host_and_says_when_it_is_well() -> None
     assert instructions("USER") == ["10340:10340"]
     assert "--uid 10340" in DOCKERFILE.read_text()
     (health,) = instructions("HEALTHCHECK")
-    assert health.endswith('CMD ["python3", "-m", "propensity.health"]')
+    assert health.endswith('CMD ["python3", "-m", "propensity.serving.health"]')
     assert instructions("ENTRYPOINT") == ['["sh", "/srv/propensity/entrypoint.sh"]']
     (base,) = instructions("ARG")
     assert re.fullmatch(r"BASE=\S+:3\.\d+\.\d+-slim-\w+", base)

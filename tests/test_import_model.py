@@ -30,12 +30,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from import_model import import_model
-from propensity import figures, store
-from propensity.contract import CATEGORIES, FEATURES, Application
-from propensity.features import encode
-from propensity.gate import GateError, checked_pickle, load_pipeline
-from propensity.manifest import CompiledModel, Manifest, ManifestError, PipelineModel, read_manifest
-from propensity.pipeline import PipelineForm, frame
+from propensity.contract.application import CATEGORIES, FEATURES, Application
+from propensity.contract.features import encode
+from propensity.importing import figures
+from propensity.model import store
+from propensity.model.gate import GateError, checked_pickle, load_pipeline
+from propensity.model.manifest import CompiledModel, Manifest, ManifestError, PipelineModel, read_manifest
+from propensity.model.pipeline import PipelineForm, frame
 
 Change = Callable[[dict[str, Any]], None]
 

@@ -23,15 +23,15 @@ from serving import serving
 from starlette.testclient import TestClient
 
 from propensity import __version__
-from propensity import issuer as issuer_module
-from propensity.access_log import AccessLog
+from propensity.access import issuer as issuer_module
+from propensity.access.authorization import Authorization, Caller, DisbeliefError
+from propensity.access.issuer import ALGORITHMS, Claims, Issuer, Keys
+from propensity.access.tokens import TokensError
 from propensity.app import authorities
-from propensity.authorization import Authorization, Caller, DisbeliefError
-from propensity.contract import EXAMPLE
-from propensity.issuer import ALGORITHMS, Claims, Issuer, Keys
-from propensity.problem import ProblemError
+from propensity.contract.application import EXAMPLE
+from propensity.contract.problem import ProblemError
+from propensity.http.access_log import AccessLog
 from propensity.settings import SettingError
-from propensity.tokens import TokensError
 
 ISSUER = "https://login.bank.example"
 AUDIENCE = "propensity"

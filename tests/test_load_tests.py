@@ -16,7 +16,7 @@ from load_tests.compare.__main__ import CELLS
 from load_tests.compare.contenders import CONTENDERS, Contender
 from load_tests.figures import CONNECTIONS, SIZES, THIS, Comparison, Complexity, Scaling, cell, usl
 from load_tests.measurements import read
-from propensity.contract import EXAMPLE
+from propensity.contract.application import EXAMPLE
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -19,7 +19,7 @@ from conftest import ROOT
 from test_docs import curl
 
 from load_tests.compare import server
-from propensity.contract import EXAMPLE, Prediction
+from propensity.contract.application import EXAMPLE, Prediction
 
 # As from a shell, also when the tests themselves are run by make.
 SHELL = {

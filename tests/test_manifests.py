@@ -33,8 +33,8 @@ from deploy.manifests import (
 from deploy.pod_security import Manifest, security_faults
 from deploy.release import RELEASES, ReleaseError
 from load_tests.figures import Scaling
-from propensity.limits import BODY_SECONDS, MAX_BYTES_IN_FLIGHT, MAX_FOLLOWED_ROWS, MAX_IN_FLIGHT
-from propensity.signature import new_key
+from propensity.contract.limits import BODY_SECONDS, MAX_BYTES_IN_FLIGHT, MAX_FOLLOWED_ROWS, MAX_IN_FLIGHT
+from propensity.model.signature import new_key
 
 OVERLAYS = ("staging", "production", "production-canary")
 IMAGE = f"registry.bank.example/propensity@sha256:{'5' * 64}"

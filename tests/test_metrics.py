@@ -25,14 +25,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from serving import serving
 from starlette.testclient import TestClient
 
-from propensity.batch import Answered, Batch, Outcomes
-from propensity.challenger import Challenger
-from propensity.contract import EXAMPLE, Application
-from propensity.features import Features, Propensities
-from propensity.follow_up import FollowUp
-from propensity.prediction_metrics import BOUNDS, WRITE_SECONDS, _log_failure
-from propensity.problem import Kind
-from propensity.scorer import Scorer
+from propensity.contract.application import EXAMPLE, Application
+from propensity.contract.features import Features, Propensities
+from propensity.contract.problem import Kind
+from propensity.formats.batch import Answered, Batch, Outcomes
+from propensity.model.scorer import Scorer
+from propensity.monitoring.challenger import Challenger
+from propensity.monitoring.follow_up import FollowUp
+from propensity.monitoring.prediction_metrics import BOUNDS, WRITE_SECONDS, _log_failure
 
 
 def families(client: TestClient) -> Iterable[Metric]:

@@ -11,10 +11,10 @@ import pytest
 from conftest import AUTHORIZED
 from starlette.testclient import TestClient
 
-from propensity.compiled import CompiledForm
-from propensity.compiler import compile_pipeline
-from propensity.contract import CATEGORIES, EXAMPLE, NULLABLE, Application
-from propensity.features import encode
+from propensity.contract.application import CATEGORIES, EXAMPLE, NULLABLE, Application
+from propensity.contract.features import encode
+from propensity.importing.compiler import compile_pipeline
+from propensity.model.compiled import CompiledForm
 
 
 @pytest.fixture(scope="module")

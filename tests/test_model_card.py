@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from conftest import ARTIFACTS, ROOT
 
-from propensity.manifest import read_manifest
-from propensity.model_card import card
+from propensity.evaluation.model_card import card
+from propensity.model.manifest import read_manifest
 
 CARD = (ROOT / "docs/model_card.md").read_text()
 EVALUATION: dict[str, Any] = json.loads((ROOT / "docs/evaluation/evaluation.json").read_bytes())
@@ -57,7 +57,8 @@ def test_the_card_names_no_person_to_write_to() -> None:
 def test_a_card_without_an_evaluation_says_how_to_make_one(tmp_path: Path) -> None:
     (tmp_path / "artifacts").symlink_to(ARTIFACTS)
     done = subprocess.run(
-        [sys.executable, "-m", "propensity.model_card"], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)},
+        [sys.executable, "-m", "propensity.evaluation.model_card"],
+        cwd=tmp_path, env={"PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1

@@ -22,9 +22,9 @@ from test_metrics import exposed
 
 from deploy import monitoring
 from load_tests.compare.server import free_port
-from propensity.contract import EXAMPLE
-from propensity.limits import MAX_IN_FLIGHT
-from propensity.problem import Kind
+from propensity.contract.application import EXAMPLE
+from propensity.contract.limits import MAX_IN_FLIGHT
+from propensity.contract.problem import Kind
 
 DEPLOY = ROOT / "deploy"
 RULES_TEST = DEPLOY / "prometheus/rules_test.yaml"

@@ -16,9 +16,9 @@ from conftest import ARTIFACTS, ROOT
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from load_tests.resample import resample
-from propensity.contract import CATEGORIES, FEATURES, NULLABLE, Application
-from propensity.features import encode
-from propensity.pipeline import PipelineForm
+from propensity.contract.application import CATEGORIES, FEATURES, NULLABLE, Application
+from propensity.contract.features import encode
+from propensity.model.pipeline import PipelineForm
 
 NOTEBOOK = ROOT / "notebooks/propensity_model.ipynb"
 

@@ -16,9 +16,9 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from propensity import __version__
-from propensity.authorization import OPEN_PATHS
-from propensity.contract import CATEGORIES, EXAMPLE, NULLABLE
-from propensity.problem import Kind
+from propensity.access.authorization import OPEN_PATHS
+from propensity.contract.application import CATEGORIES, EXAMPLE, NULLABLE
+from propensity.contract.problem import Kind
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from test_contract import ANYTHING, NEARLY, VALID
 
-from propensity import plain_json
-from propensity.batch import Batch
-from propensity.contract import EXAMPLE, NULLABLE, Applications
-from propensity.features import Features
-from propensity.limits import MAX_ROWS
+from propensity.contract.application import EXAMPLE, NULLABLE, Applications
+from propensity.contract.features import Features
+from propensity.contract.limits import MAX_ROWS
+from propensity.formats import plain_json
+from propensity.formats.batch import Batch
 
 
 def whole(rows: list[Any], **more: Any) -> bytes:

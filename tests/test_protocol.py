@@ -23,11 +23,11 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from propensity import protocol
-from propensity.contract import EXAMPLE
-from propensity.drain import Drain
-from propensity.limits import MAX_HEAD_BYTES
-from propensity.protocol import Protocol
+from propensity.contract.application import EXAMPLE
+from propensity.contract.limits import MAX_HEAD_BYTES
+from propensity.http import protocol
+from propensity.http.drain import Drain
+from propensity.http.protocol import Protocol
 from propensity.settings import KEEP_ALIVE_SECONDS
 
 INNER = b"GET /inner HTTP/1.1\r\nHost: service\r\n\r\n"

@@ -20,11 +20,11 @@ from redis.exceptions import RedisError
 from serving import serving
 
 from load_tests.compare.server import free_port
-from propensity import rate_limit
+from propensity.access import rate_limit
+from propensity.access.rate_limit import RateLimit
 from propensity.app import allowance
-from propensity.contract import EXAMPLE
-from propensity.problem import ProblemError
-from propensity.rate_limit import RateLimit
+from propensity.contract.application import EXAMPLE
+from propensity.contract.problem import ProblemError
 from propensity.settings import SettingError
 
 

@@ -15,15 +15,15 @@ from conftest import AUTHORIZED
 from starlette.testclient import TestClient
 from test_formats import stream
 
-from propensity.compiled import CompiledForm
-from propensity.compiler import compile_pipeline, generated
-from propensity.contract import CATEGORIES, EXAMPLE, Application, Explanation
-from propensity.features import COLUMNS, NUMBERS, encode
-from propensity.limits import MAX_REASONS, MAX_ROWS
-from propensity.pipeline import PipelineForm, frame
-from propensity.problem import ProblemError
-from propensity.reasons import explain
-from propensity.scorer import Scorer
+from propensity.contract.application import CATEGORIES, EXAMPLE, Application, Explanation
+from propensity.contract.features import COLUMNS, NUMBERS, encode
+from propensity.contract.limits import MAX_REASONS, MAX_ROWS
+from propensity.contract.problem import ProblemError
+from propensity.importing.compiler import compile_pipeline, generated
+from propensity.model.compiled import CompiledForm
+from propensity.model.pipeline import PipelineForm, frame
+from propensity.model.reasons import explain
+from propensity.model.scorer import Scorer
 
 
 @pytest.fixture(scope="module")

@@ -37,9 +37,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from propensity import application_files, score_file, store, tables
-from propensity.access_log import WRITE_SECONDS
-from propensity.application_files import (
+from propensity.contract.application import EXAMPLE
+from propensity.contract.features import COLUMNS
+from propensity.files import scoring, sources
+from propensity.files.sources import (
     CsvSource,
     FileError,
     NdJsonSource,
@@ -47,11 +48,12 @@ from propensity.application_files import (
     Piece,
     source_of,
 )
-from propensity.contract import EXAMPLE
-from propensity.features import COLUMNS
-from propensity.prediction_files import TARGETS, CsvTarget, ParquetTarget, Target
-from propensity.scorer import Scorer
-from propensity.unfinished_work import Work
+from propensity.files.targets import TARGETS, CsvTarget, ParquetTarget, Target
+from propensity.files.unfinished_work import Work
+from propensity.formats import tables
+from propensity.http.access_log import WRITE_SECONDS
+from propensity.model import store
+from propensity.model.scorer import Scorer
 
 Rows = list[dict[str, Any]]
 FORMATS = ["parquet", "csv", "ndjson"]
@@ -107,7 +109,7 @@ def read(path: Path) -> Rows:
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return commands.run(score_file.main, *arguments)
+    return commands.run(scoring.main, *arguments)
 
 
 @pytest.mark.parametrize("given", FORMATS)
@@ -156,7 +158,7 @@ def test_the_command_of_the_docs_scores_a_file(
     tmp_path: Path, rows: Rows, tag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (ROOT / "docs/trust.md").read_text()
-    (arguments,) = re.findall(r"^python -m propensity\.score_file (.+)$", page, re.MULTILINE)
+    (arguments,) = re.findall(r"^python -m propensity\.files\.scoring (.+)$", page, re.MULTILINE)
     write(rows, tmp_path / "applications.parquet")
     monkeypatch.chdir(tmp_path)
     assert run(*arguments.split()).returncode == 3
@@ -211,17 +213,17 @@ class Watched(ParquetSource):
 def test_what_was_interrupted_goes_on_where_it_was(
     tmp_path: Path, rows: Rows, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(application_files, "MAX_TABLE_ROWS", 120)
+    monkeypatch.setattr(sources, "MAX_TABLE_ROWS", 120)
     path = write(rows, tmp_path / "in.parquet")
     whole, output = tmp_path / "whole.parquet", tmp_path / "out.parquet"
-    score_file.score_file(Watched(path, None), ParquetTarget(), whole, scorer)
+    scoring.score_file(Watched(path, None), ParquetTarget(), whole, scorer)
     with pytest.raises(InterruptedWorkError):
-        score_file.score_file(Watched(path, 2), ParquetTarget(), output, scorer)
+        scoring.score_file(Watched(path, 2), ParquetTarget(), output, scorer)
     assert not output.exists()
     # As if it had been cut off while a piece was written.
     (tmp_path / "out.parquet.work" / "00000002.unfinished").write_bytes(b"PAR1")
     again = Watched(path, None)
-    assert score_file.score_file(again, ParquetTarget(), output, scorer) == (500, 2)
+    assert scoring.score_file(again, ParquetTarget(), output, scorer) == (500, 2)
     assert again.read == [2, 3, 4]
     assert read(output) == read(whole)
     problems = [read(Path(f"{each}.problems.ndjson")) for each in (output, whole)]
@@ -247,13 +249,13 @@ def test_what_is_held_does_not_grow_with_the_file(tmp_path: Path, rows: Rows) ->
 def test_work_on_another_input_is_not_gone_on_with(
     tmp_path: Path, rows: Rows, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(application_files, "MAX_TABLE_ROWS", 120)
+    monkeypatch.setattr(sources, "MAX_TABLE_ROWS", 120)
     path = write(rows, tmp_path / "in.parquet")
     with pytest.raises(InterruptedWorkError):
-        score_file.score_file(Watched(path, 2), ParquetTarget(), tmp_path / "out.parquet", scorer)
+        scoring.score_file(Watched(path, 2), ParquetTarget(), tmp_path / "out.parquet", scorer)
     write(rows[:400], path)
     with pytest.raises(FileError, match=r"out\.parquet\.work: holds interrupted work on another input"):
-        score_file.score_file(Watched(path, None), ParquetTarget(), tmp_path / "out.parquet", scorer)
+        scoring.score_file(Watched(path, None), ParquetTarget(), tmp_path / "out.parquet", scorer)
     assert (tmp_path / "out.parquet.work" / "00000001.parquet").exists()
 
 
@@ -375,7 +377,7 @@ def test_each_line_of_csv_is_a_row_whatever_the_others_are(
     path.write_text("".join([f"{NAMES}\n", *pieces]), newline="")
     source = CsvSource(path, None)
     together = [*source.pieces(0)]
-    with patch.object(application_files, "MAX_ROWS", 1):
+    with patch.object(sources, "MAX_ROWS", 1):
         alone = [*source.pieces(0)]
     assert sum(piece.batch.rows for piece in together) == len(alone) == source.count()
     problems = {place: piece.batch.problems[0] for place, piece in enumerate(alone) if piece.batch.problems}
@@ -446,7 +448,7 @@ def test_an_application_over_several_lines_is_refused_wherever_it_begins(tmp_pat
         (tmp_path / "in.ndjson").write_text("\n".join([*[JSON_LINE] * before, pretty, JSON_LINE]))
         source = NdJsonSource(tmp_path / "in.ndjson", None)
         said = f"line {before + 1} holds only the beginning of an application"
-        with patch.object(application_files, "MAX_ROWS", 2), pytest.raises(FileError, match=said):
+        with patch.object(sources, "MAX_ROWS", 2), pytest.raises(FileError, match=said):
             [*source.pieces(0)]
 
 
@@ -498,9 +500,10 @@ def test_ids_of_any_type_come_out_in_every_format(
     pq.write_table(table, tmp_path / "in.parquet")
     for suffix, kind in TARGETS.items():
         output = tmp_path / f"out{suffix}"
-        assert score_file.score_file(
-            ParquetSource(tmp_path / "in.parquet", "name"), kind(), output, scorer
-        ) == (3, 1)
+        assert scoring.score_file(ParquetSource(tmp_path / "in.parquet", "name"), kind(), output, scorer) == (
+            3,
+            1,
+        )
         (problem,) = read(Path(f"{output}.problems.ndjson"))
         assert problem["id"] == text
         if suffix == ".parquet":
@@ -687,7 +690,7 @@ def test_an_output_within_the_folder_that_is_read_is_refused(tmp_path: Path, row
 def stopping(before: int) -> Callable[[Piece, Scorer], pa.Table]:
     """Predicts, and stops before one of the pieces."""
     numbers = itertools.count()
-    predicted = score_file.predicted
+    predicted = scoring.predicted
 
     def stopped(piece: Piece, scorer: Scorer) -> pa.Table:
         if next(numbers) == before:
@@ -700,18 +703,18 @@ def stopping(before: int) -> Callable[[Piece, Scorer], pa.Table]:
 def test_several_files_are_gone_on_with_where_it_was(
     tmp_path: Path, rows: Rows, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(application_files, "MAX_ROWS", 2)
+    monkeypatch.setattr(sources, "MAX_ROWS", 2)
     files = [tmp_path / "a.csv", tmp_path / "b.ndjson", tmp_path / "c.csv"]
     for number, path in enumerate(files):
         write(rows[number * 3 : number * 3 + 3], path)
     source = source_of(files, "application_id")
     output = tmp_path / "out.csv"
     with monkeypatch.context() as patched:
-        patched.setattr(score_file, "predicted", stopping(before=3))
+        patched.setattr(scoring, "predicted", stopping(before=3))
         with pytest.raises(InterruptedWorkError):
-            score_file.score_file(source, CsvTarget(), output, scorer)
+            scoring.score_file(source, CsvTarget(), output, scorer)
     assert len([*(tmp_path / "out.csv.work").glob("*.csv")]) == 3
-    assert score_file.score_file(source, CsvTarget(), output, scorer) == (9, 1)
+    assert scoring.score_file(source, CsvTarget(), output, scorer) == (9, 1)
     assert [row["id"] for row in read(output)] == [f"a{number}" for number in range(9)]
 
 
@@ -720,7 +723,7 @@ def test_rows_that_got_lost_keep_the_output_from_being_written(
     tmp_path: Path, rows: Rows, scorer: Scorer, monkeypatch: pytest.MonkeyPatch, stopped: bool
 ) -> None:
     """Counted by themselves, in all that is written."""
-    monkeypatch.setattr(application_files, "MAX_ROWS", 2)
+    monkeypatch.setattr(sources, "MAX_ROWS", 2)
     path, output = write(rows[:7], tmp_path / "in.csv"), tmp_path / "out.csv"
     chunks = CsvSource.chunks
 
@@ -731,14 +734,14 @@ def test_rows_that_got_lost_keep_the_output_from_being_written(
     monkeypatch.setattr(CsvSource, "chunks", losing)
     if stopped:
         with monkeypatch.context() as patched:
-            patched.setattr(score_file, "predicted", stopping(before=2))
+            patched.setattr(scoring, "predicted", stopping(before=2))
             with pytest.raises(InterruptedWorkError):
-                score_file.score_file(CsvSource(path, "application_id"), CsvTarget(), output, scorer)
+                scoring.score_file(CsvSource(path, "application_id"), CsvTarget(), output, scorer)
         monkeypatch.setattr(CsvSource, "chunks", chunks)
     with pytest.raises(
         FileError, match="of 7 rows there are 5 predictions and 1 problems; this is a fault of"
     ):
-        score_file.score_file(CsvSource(path, "application_id"), CsvTarget(), output, scorer)
+        scoring.score_file(CsvSource(path, "application_id"), CsvTarget(), output, scorer)
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
@@ -755,8 +758,8 @@ def test_predictions_are_counted_in_what_was_written(
 HOLDING = """
 import sys, time
 from pathlib import Path
-from propensity.application_files import CsvSource
-from propensity.unfinished_work import Work
+from propensity.files.sources import CsvSource
+from propensity.files.unfinished_work import Work
 with Work(CsvSource(Path(sys.argv[1]), None), Path(sys.argv[2]), sys.argv[3]):
     print("holds it", flush=True)
     time.sleep(60)
@@ -795,7 +798,7 @@ def test_whoever_waited_for_the_lock_does_not_write_again(
 
     monkeypatch.setattr(Work, "__enter__", late)
     with pytest.raises(FileError, match=r"out\.csv: exists"):
-        score_file.score_file(CsvSource(path, None), CsvTarget(), output, scorer)
+        scoring.score_file(CsvSource(path, None), CsvTarget(), output, scorer)
     assert output.read_text() == "of the first"
     assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "out.csv"}
 
@@ -845,7 +848,7 @@ def test_a_folder_that_is_not_there_is_the_fault_of_the_output(tmp_path: Path, t
 def test_who_stops_it_gets_one_line_and_may_go_on(
     tmp_path: Path, rows: Rows, tag: str, monkeypatch: pytest.MonkeyPatch, number: int, status: int
 ) -> None:
-    monkeypatch.setattr(application_files, "MAX_ROWS", 2)
+    monkeypatch.setattr(sources, "MAX_ROWS", 2)
     path, output = write(rows[:6], tmp_path / "in.csv"), tmp_path / "out.csv"
     before = signal.getsignal(number)
 
@@ -854,9 +857,9 @@ def test_who_stops_it_gets_one_line_and_may_go_on(
             os.kill(os.getpid(), number)
         return predicted(piece, scorer)
 
-    predicted = score_file.predicted
+    predicted = scoring.predicted
     with monkeypatch.context() as patched:
-        patched.setattr(score_file, "predicted", killed)
+        patched.setattr(scoring, "predicted", killed)
         done = run(path, output, "--id", "application_id")
     assert done.returncode == status
     assert done.stderr == "score-file: stopped; start it again to go on where it was\n"
@@ -872,8 +875,8 @@ SPARK = """
 import sys
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import col
-from propensity.application_files import FileError
-from propensity.spark import score
+from propensity.files.sources import FileError
+from propensity.files.spark import score
 spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
 applications = spark.read.parquet(sys.argv[1]).repartition(4)
 applications = applications.withColumn("amount", col("amount").cast("decimal(20, 0)"))

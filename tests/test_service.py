@@ -21,17 +21,17 @@ from starlette.testclient import TestClient
 from test_contract import ANYTHING, NEARLY
 
 from propensity import app as app_module
-from propensity import in_flight
-from propensity.authorization import Authorization
-from propensity.batch import Batch, Outcomes
-from propensity.contract import EXAMPLE, Application, Prediction, Predictions
-from propensity.dispatcher import Dispatcher
-from propensity.features import COLUMNS, Features, Propensities
-from propensity.formats import SingleJson
-from propensity.limits import MAX_BODY_BYTES
-from propensity.pipeline import PipelineForm
-from propensity.problem import Kind, Problem
-from propensity.scorer import Form, Scorer
+from propensity.access.authorization import Authorization
+from propensity.contract.application import EXAMPLE, Application, Prediction, Predictions
+from propensity.contract.features import COLUMNS, Features, Propensities
+from propensity.contract.limits import MAX_BODY_BYTES
+from propensity.contract.problem import Kind, Problem
+from propensity.formats.batch import Batch, Outcomes
+from propensity.formats.format import SingleJson
+from propensity.model.pipeline import PipelineForm
+from propensity.model.scorer import Form, Scorer
+from propensity.serving import in_flight
+from propensity.serving.dispatcher import Dispatcher
 
 
 def predict(client: TestClient, application: object) -> Any:

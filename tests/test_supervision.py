@@ -19,9 +19,10 @@ from conftest import AUTHORIZED, METRICS_AUTHORIZED, ROOT, TOKEN_LINES
 from serving import BENTOML, serving
 
 from load_tests.compare.server import free_port
-from propensity import log_lines, settings
+from propensity import settings
 from propensity.app import ForeignCodeError
-from propensity.contract import EXAMPLE
+from propensity.contract.application import EXAMPLE
+from propensity.serving import service_log
 from service import Propensity
 
 
@@ -33,7 +34,7 @@ def changed_checkout(tmp_path: Path) -> Path:
     )
     for name in ("service.py", "bentofile.yaml"):
         shutil.copy(ROOT / name, tmp_path)
-    for changed in (tmp_path / "service.py", tmp_path / "propensity/store.py"):
+    for changed in (tmp_path / "service.py", tmp_path / "propensity/model/store.py"):
         changed.write_text(changed.read_text() + "\nraise RuntimeError('the code of the checkout')\n")
     (tmp_path / "tokens").write_text(TOKEN_LINES)
     (tmp_path / "temporary").mkdir()
@@ -102,7 +103,7 @@ def test_workers_that_can_not_start_end_the_service_in_one_line(bento: Path, tmp
 
 USE_ONE = """
 import sys, tempfile
-from propensity.supervision import metrics_folder
+from propensity.serving.supervision import metrics_folder
 print(metrics_folder(), flush=True)
 sys.stdin.read()
 """
@@ -140,7 +141,7 @@ def test_a_line_holds_the_traceback_in_one_field() -> None:
         int("two\nlines")
     except ValueError:
         record = logging.LogRecord("a.b", logging.ERROR, "x.py", 1, "failed: %s", ("ñ\n",), sys.exc_info())
-    text = log_lines.JsonFormatter().format(record)
+    text = service_log.JsonFormatter().format(record)
     line = json.loads(text)
     assert "\n" not in text
     assert list(line) == ["time", "level", "logger", "message", "exception"]
@@ -149,7 +150,7 @@ def test_a_line_holds_the_traceback_in_one_field() -> None:
 
 
 def test_commands_keep_their_own_messages() -> None:
-    assert not log_lines.configure()
+    assert not service_log.configure()
 
 
 def test_paths_among_the_settings_are_resolved_and_urls_are_not(

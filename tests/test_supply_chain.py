@@ -20,10 +20,11 @@ from conftest import ROOT
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from deploy import sbom
 from import_model import import_model
-from propensity import sbom, store
-from propensity.signature import SignatureError, new_key
-from propensity.store import StoreError
+from propensity.model import store
+from propensity.model.signature import SignatureError, new_key
+from propensity.model.store import StoreError
 
 SBOM = ROOT / "sbom.cdx.json"
 LOCKS = [ROOT / "requirements.txt", ROOT / "requirements-dev.txt"]
@@ -182,7 +183,7 @@ def test_a_key_that_can_not_be_used_is_named(
 
 def signature_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "propensity.signature", *arguments],
+        [sys.executable, "-m", "propensity.model.signature", *arguments],
         capture_output=True, text=True, check=False, cwd=ROOT,
     )  # fmt: skip
 

@@ -30,9 +30,9 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from propensity.authorization import OPEN_PATHS, Authorization
-from propensity.contract import EXAMPLE
-from propensity.tokens import Tokens, TokensError, new_token
+from propensity.access.authorization import OPEN_PATHS, Authorization
+from propensity.access.tokens import Tokens, TokensError, new_token
+from propensity.contract.application import EXAMPLE
 from service import Propensity
 
 CLOSED = [
@@ -176,7 +176,7 @@ def tokens_command(path: Path | None, *arguments: str) -> subprocess.CompletedPr
     if path is not None:
         environment["PROPENSITY_TOKENS_FILE"] = str(path)
     return subprocess.run(
-        [sys.executable, "-m", "propensity.tokens", *arguments],
+        [sys.executable, "-m", "propensity.access.tokens", *arguments],
         capture_output=True, text=True, check=False, cwd=ROOT, env=environment,
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import bentoml
 from bentoml.exceptions import NotFound
 
-from propensity import store
+from propensity.model import store
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -32,11 +32,11 @@ import psutil
 
 from deploy.image import DOCKERFILE, HERE, ImageError, build, context, latest_bento, models_of
 from load_tests.compare.server import free_port
-from propensity import store
-from propensity.contract import EXAMPLE, Application
-from propensity.features import encode
-from propensity.health import LOOPBACK, is_ready
-from propensity.signature import PUBLIC_VARIABLE, new_key
+from propensity.contract.application import EXAMPLE, Application
+from propensity.contract.features import encode
+from propensity.model import store
+from propensity.model.signature import PUBLIC_VARIABLE, new_key
+from propensity.serving.health import LOOPBACK, is_ready
 
 RECORD = HERE / "image.json"
 READY_SECONDS = 60
@@ -279,7 +279,7 @@ def _megabytes(root: Path) -> float:
 
 def _mint(container: Container) -> str:
     """A token, made by the image itself for who runs it."""
-    arguments = ["python", "-m", "propensity.tokens", "new", "check", "--scope", "predict"]
+    arguments = ["python", "-m", "propensity.access.tokens", "new", "check", "--scope", "predict"]
     return _run(*container.command(*arguments, environment={}, user="0"))
 
 

@@ -28,10 +28,10 @@ from load_tests.compare.client import (
 from load_tests.compare.contenders import CONTENDERS, THIS, Contender, Request, Rows
 from load_tests.compare.server import HOME, CompareError, Server, install, serve
 from load_tests.measurements import keep
-from propensity.compiled import CompiledForm, Tables
-from propensity.contract import Application
-from propensity.features import encode
-from propensity.health import LOOPBACK
+from propensity.contract.application import Application
+from propensity.contract.features import encode
+from propensity.model.compiled import CompiledForm, Tables
+from propensity.serving.health import LOOPBACK
 
 ROUNDS = 3
 SECONDS = 2

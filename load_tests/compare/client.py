@@ -16,10 +16,10 @@ import bentoml
 from load_tests.compare.contenders import Contender, Request, Rows
 from load_tests.compare.server import HOME, ROOT, CompareError, Server, base_environment
 from load_tests.resample import resample
-from propensity import store
-from propensity.contract import CATEGORIES
-from propensity.manifest import PipelineModel, ServedManifest
-from propensity.tokens import new_token
+from propensity.access.tokens import new_token
+from propensity.contract.application import CATEGORIES
+from propensity.model import store
+from propensity.model.manifest import PipelineModel, ServedManifest
 
 TIMEOUT_SECONDS = 60
 BODIES = {1: 64, 100: 8, 1_000: 4, 10_000: 2}
@@ -75,7 +75,8 @@ def prepare() -> tuple[dict[str, dict[str, str]], str]:
     as_pipeline = ServedManifest(
         **manifest.model_dump(exclude={"served"}), served=PipelineModel(reason="measured as one")
     )
-    save = "import sys; from propensity import store; from propensity.manifest import ServedManifest as M; "
+    save = "import sys; from propensity.model import store; "
+    save += "from propensity.model.manifest import ServedManifest as M; "
     save += "store.save(open(sys.argv[1], 'rb').read(), M.model_validate_json(sys.argv[2]))"
     subprocess.run(
         [sys.executable, "-c", save, str(pickle), as_pipeline.model_dump_json()],

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from propensity.contract import CATEGORIES, FEATURES
+from propensity.contract.application import CATEGORIES, FEATURES
 
 Rows = Sequence[dict[str, Any]]
 JSON = "application/json"

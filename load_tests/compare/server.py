@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from load_tests.compare.contenders import Contender
-from propensity.health import LOOPBACK
+from propensity.serving.health import LOOPBACK
 
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / ".local" / "compare"

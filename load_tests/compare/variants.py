@@ -15,8 +15,8 @@ from bentoml._internal.marshal.dispatcher import CorkDispatcher
 from bentoml.exceptions import ServiceUnavailable
 
 from propensity import app as serving
-from propensity.dispatcher import BatchSizes
-from propensity.features import Features, Propensities
+from propensity.contract.features import Features, Propensities
+from propensity.serving.dispatcher import BatchSizes
 from service import Propensity
 
 __all__ = ["Propensity"]

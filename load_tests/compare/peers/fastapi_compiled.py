@@ -8,9 +8,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from propensity.compiled import CompiledForm, Tables
-from propensity.contract import Application, Prediction
-from propensity.features import encode
+from propensity.contract.application import Application, Prediction
+from propensity.contract.features import encode
+from propensity.model.compiled import CompiledForm, Tables
 
 form = CompiledForm(Tables.from_bytes(Path(os.environ["TABLES"]).read_bytes()))
 THRESHOLD = float(os.environ["THRESHOLD"])

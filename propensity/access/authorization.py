@@ -1,0 +1,145 @@
+"""Authorization: who calls, and whether they may. Everything is closed but health and documentation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, get_args
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from propensity.contract.problem import PAGE, Kind, ProblemError
+
+TokenScope = Literal["predict", "metrics"]
+SCOPES: tuple[TokenScope, ...] = get_args(TokenScope)
+
+OPEN_PATHS = frozenset({"/", "/docs.json", "/schema.json", PAGE, "/livez", "/readyz", "/healthz"})
+OPEN_PREFIX = "/static_content/"
+"""Health and documentation; every other path needs a token, known to the service or not."""
+
+SCOPE_OF_PATH: dict[str, TokenScope] = {"/metrics": "metrics"}
+"""Where a scope other than `predict` is needed."""
+
+CALLER = "propensity.caller"
+DISBELIEF = "propensity.disbelief"
+"""Keys of the ASGI scope: who calls; why the token was not believed."""
+
+_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who a token belongs to.
+
+    Attributes:
+        name: for logs and limits.
+        scopes: what they may do.
+    """
+
+    name: str
+    scopes: frozenset[str]
+
+
+class DisbeliefError(Exception):
+    """A token of an authority's own kind that is not to be believed; the message says why, for the log."""
+
+
+class Authority(Protocol):
+    """Knows tokens: a file of static ones, or an issuer of JWTs."""
+
+    async def caller(self, token: str) -> Caller | None:
+        """Whose token it is; None, if this authority does not know it.
+
+        Raises:
+            DisbeliefError: it is of this authority's kind, and not to be believed.
+            ProblemError: 503, that can not be said at the moment.
+        """
+
+
+class Allowance(Protocol):
+    """How many requests a caller may make."""
+
+    async def take(self, caller: str) -> None:
+        """Take one.
+
+        Raises:
+            ProblemError: 429, there is none left.
+        """
+
+    async def close(self) -> None:
+        """Let go of whatever counts."""
+
+
+class Authorization:
+    """Lets a request through to the API only with a token that has the scope its path needs."""
+
+    def __init__(
+        self, app: ASGIApp, authorities: Sequence[Authority], allowance: Allowance | None = None
+    ) -> None:
+        """The application, behind its tokens.
+
+        Args:
+            app: the application.
+            authorities: asked in this order.
+            allowance: of each caller; without one there is no limit.
+        """
+        self._app = app
+        self._authorities = authorities
+        self._allowance = allowance
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 401, 403, 429 or 503, or pass the request on."""
+        if scope["type"] == "lifespan" or self._is_open(scope):
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        try:
+            await self._admit(scope)
+        except ProblemError as error:
+            await error.response()(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    @staticmethod
+    def _is_open(scope: Scope) -> bool:
+        path = scope["path"]
+        return scope["type"] == "http" and (path in OPEN_PATHS or path.startswith(OPEN_PREFIX))
+
+    async def _admit(self, scope: Scope) -> None:
+        caller = await self._caller(scope)
+        scope[CALLER] = caller.name
+        needed = SCOPE_OF_PATH.get(scope["path"], "predict")
+        if needed not in caller.scopes:
+            challenge = _challenge(f', error="insufficient_scope", scope="{needed}"')
+            raise ProblemError.of(Kind.FORBIDDEN, f"this token lacks the scope {needed}", challenge)
+        if self._allowance is not None and needed == "predict":
+            await self._allowance.take(caller.name)
+
+    async def _caller(self, scope: Scope) -> Caller:
+        given = Headers(scope=scope).getlist("authorization")
+        if not given:
+            detail = "send a token: `Authorization: Bearer TOKEN`"
+            raise ProblemError.of(Kind.UNAUTHENTICATED, detail, _challenge())
+        bearer = _BEARER.fullmatch(given[0])
+        if len(given) > 1 or bearer is None:
+            detail = "send one header `Authorization: Bearer TOKEN`"
+            raise ProblemError.of(Kind.UNAUTHENTICATED, detail, _challenge(', error="invalid_request"'))
+        for authority in self._authorities:
+            try:
+                caller = await authority.caller(bearer[1])
+            except DisbeliefError as error:
+                # For who reads the log; whoever tries tokens is told nothing.
+                scope[DISBELIEF] = str(error)
+                continue
+            if caller is not None:
+                return caller
+        detail = "this token is not valid (any more)"
+        raise ProblemError.of(Kind.UNAUTHENTICATED, detail, _challenge(', error="invalid_token"'))
+
+
+def _challenge(error: str = "") -> dict[str, str]:
+    return {"WWW-Authenticate": f'Bearer realm="propensity"{error}'}

@@ -1,0 +1,115 @@
+"""The rate limit: how many requests each caller may make.
+
+On where `PROPENSITY_RATE_LIMIT` is set, such as `600/minute`. Each worker counts for itself, in memory,
+unless `PROPENSITY_RATE_LIMIT_REDIS` names a Redis that counts for all of them. While that can not be reached,
+each counts for itself: a prediction does not depend on it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+
+from limits import RateLimitItem, parse
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.errors import StorageError
+from redis.asyncio import ConnectionPool
+
+from propensity.contract.problem import Kind, ProblemError
+from propensity.settings import SettingError
+
+REDIS_SECONDS = 0.25
+"""In which Redis must answer."""
+
+REDIS_RETRY_SECONDS = 5.0
+"""For which Redis is left alone after it did not."""
+
+logger = logging.getLogger("bentoml.propensity")
+
+
+class RateLimit:
+    """Gives each caller so many requests in so long. The window slides: none gets twice that at its edge."""
+
+    def __init__(self, rate: RateLimitItem, redis: str | None = None) -> None:
+        """A limit.
+
+        Args:
+            rate: of one caller.
+            redis: its URL; without one, each worker counts for itself.
+
+        Raises:
+            SettingError: this is not the URL of a Redis.
+        """
+        self._rate = rate
+        self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._shared = None
+        self._connections: ConnectionPool | None = None
+        self._left_alone_until = float("-inf")
+        if redis:
+            if not redis.startswith(("redis://", "rediss://")):
+                # Without the URL itself, which may hold a password.
+                raise SettingError("PROPENSITY_RATE_LIMIT_REDIS must begin with redis:// or rediss://")
+            self._connections = ConnectionPool.from_url(
+                redis, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS
+            )
+            storage = RedisStorage(
+                f"async+{redis}",
+                connection_pool=self._connections,  # type: ignore[arg-type]
+                wrap_exceptions=True,
+                implementation="redispy",
+                key_prefix="propensity",
+            )
+            self._shared = SlidingWindowCounterRateLimiter(storage)
+
+    @classmethod
+    def from_environment(cls) -> RateLimit:
+        """The limit that is configured.
+
+        Raises:
+            SettingError: it can't be used.
+        """
+        rate = os.environ["PROPENSITY_RATE_LIMIT"]
+        try:
+            return cls(parse(rate), os.environ.get("PROPENSITY_RATE_LIMIT_REDIS"))
+        except ValueError as error:
+            raise SettingError(f"PROPENSITY_RATE_LIMIT is {rate!r}; it must be like 600/minute") from error
+
+    async def take(self, caller: str) -> None:
+        """Take one request of a caller's.
+
+        Raises:
+            ProblemError: 429, there is none left for now.
+        """
+        if self._shared is not None and time.monotonic() >= self._left_alone_until:
+            try:
+                await self._take(self._shared, caller)
+            except StorageError as error:
+                self._left_alone_until = time.monotonic() + REDIS_RETRY_SECONDS
+                logger.error(  # noqa: TRY400 — the trace would say no more
+                    "rate limit: Redis: %s; each worker counts for itself for %g s",
+                    error,
+                    REDIS_RETRY_SECONDS,
+                )
+            else:
+                return
+        await self._take(self._own, caller)
+
+    async def close(self) -> None:
+        """Let go of Redis."""
+        if self._connections is not None:
+            await self._connections.disconnect()
+
+    async def _take(self, counter: SlidingWindowCounterRateLimiter, caller: str) -> None:
+        if await counter.hit(self._rate, caller):
+            return
+        window = await counter.get_window_stats(self._rate, caller)
+        # Whatever the clock says, nobody is sent away for longer than the window.
+        seconds = min(max(1, math.ceil(window.reset_time - time.time())), self._rate.get_expiry())
+        raise ProblemError.of(
+            Kind.RATE_LIMITED,
+            f"{self._rate} is what you may send; try again in {seconds} s, or send batches",
+            {"Retry-After": str(seconds)},
+        )

@@ -1,0 +1,166 @@
+"""Tokens: who may call what. Callers hold a token, the service holds its SHA-256, in a file it re-reads.
+
+A line of the file is `name:scope:sha256`; a token with two scopes has two lines. Empty lines and lines
+that start with # are passed over.
+
+    PROPENSITY_TOKENS_FILE=tokens python -m propensity.access.tokens new scoring-team --scope predict
+
+prints a new token, once, and appends its lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import hmac
+import logging
+import os
+import re
+import secrets
+import sys
+from pathlib import Path
+
+from bentoml.exceptions import BentoMLException
+
+from propensity.access.authorization import SCOPES, Caller, TokenScope
+from propensity.http.request_metrics import report_stale
+from propensity.settings import unreadable
+
+FILE_VARIABLE = "PROPENSITY_TOKENS_FILE"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LINE = re.compile(rf"({_NAME.pattern}):([^:]*):([0-9a-f]{{64}})")
+
+logger = logging.getLogger("bentoml.propensity")
+
+
+class TokensError(BentoMLException):
+    """A tokens file that can't be used; the message names the line and the way out."""
+
+
+def _read(path: Path) -> dict[bytes, Caller]:
+    """Who the tokens of a file belong to, by the digest of the token."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte-order mark
+    except FileNotFoundError as error:
+        raise TokensError(f"tokens file {path}: {error.strerror}; {_HOW_TO}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise TokensError(f"tokens file {path}: {unreadable(error)}") from error
+    callers: dict[bytes, Caller] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _LINE.fullmatch(line.strip())
+        where = f"tokens file {path}, line {number}"
+        if match is None:
+            raise TokensError(f"{where}: not name:scope:sha256; {_HOW_TO}")
+        name, scope, sha256 = match.groups()
+        if scope not in SCOPES:
+            raise TokensError(f"{where}: unknown scope {scope!r}; the scopes are {', '.join(SCOPES)}")
+        digest = bytes.fromhex(sha256)
+        known = callers.get(digest, Caller(name, frozenset()))
+        callers[digest] = Caller(known.name, known.scopes | {scope})
+    if not callers:
+        raise TokensError(f"tokens file {path}: holds no token, and the API is never open; {_HOW_TO}")
+    return callers
+
+
+_HOW_TO = f"add one with `{FILE_VARIABLE}=FILE python -m propensity.access.tokens new NAME --scope predict`"
+
+
+class Tokens:
+    """The tokens of a file, re-read when it changes; a file that turns bad leaves the last good set."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._version = self._current_version()
+        self._callers = _read(path)
+
+    @classmethod
+    def from_environment(cls) -> Tokens:
+        """The tokens of the file that `PROPENSITY_TOKENS_FILE` names.
+
+        Raises:
+            TokensError: the variable is not set, or the file can't be used.
+        """
+        path = os.environ.get(FILE_VARIABLE)
+        if not path:
+            raise TokensError(f"{FILE_VARIABLE} is not set, and the API is never open; {_HOW_TO}")
+        return cls(Path(path))
+
+    async def caller(self, token: str) -> Caller | None:
+        """Whose token it is; None, if it is not in the file."""
+        self._refresh()
+        digest = hashlib.sha256(token.encode()).digest()
+        found = None
+        # Every one is compared, in constant time: how long it takes tells nothing about any of them.
+        for sha256, caller in self._callers.items():
+            if hmac.compare_digest(sha256, digest):
+                found = caller
+        return found
+
+    def _refresh(self) -> None:
+        version = self._current_version()
+        if version == self._version:
+            return
+        self._version = version
+        try:
+            self._callers = _read(self._path)
+        except TokensError as error:
+            report_stale("tokens", True)
+            logger.error("%s; the tokens read before stay valid", error)  # noqa: TRY400 — no trace: it is the file
+        else:
+            report_stale("tokens", False)
+            logger.info("tokens file %s: read anew", self._path)
+
+    def _current_version(self) -> tuple[int, int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+def new_token(path: Path, name: str, scopes: list[TokenScope]) -> str:
+    """Make a token, append its lines to the tokens file, and give the token, which is kept nowhere.
+
+    Raises:
+        TokensError: the name can't stand in the file, or the file can't be written.
+    """
+    if not _NAME.fullmatch(name):
+        raise TokensError(f"{name!r}: a name is letters, digits, dots, dashes and underscores")
+    token = secrets.token_urlsafe(32)
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        with path.open("a", encoding="utf-8") as file:
+            if before and not before.endswith("\n"):
+                file.write("\n")
+            file.writelines(f"{name}:{scope}:{digest}\n" for scope in dict.fromkeys(scopes))
+    except OSError as error:
+        raise TokensError(f"tokens file {path}: {error.strerror}") from error
+    return token
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m propensity.access.tokens", description="Tokens of the API."
+    )
+    commands = parser.add_subparsers(required=True)
+    new = commands.add_parser("new", help="print a new token, once, and append its hash to the tokens file")
+    new.add_argument("name", help="who gets it, such as a team")
+    new.add_argument("--scope", action="append", required=True, choices=SCOPES, help="may be given twice")
+    arguments = parser.parse_args()
+    path = os.environ.get(FILE_VARIABLE)
+    if not path:
+        sys.exit(f"tokens: {FILE_VARIABLE} is not set; it names the file that the hash goes into")
+    try:
+        print(new_token(Path(path), arguments.name, arguments.scope))
+    except TokensError as error:
+        sys.exit(f"tokens: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""Scores files of applications of any size with the model of the store, without a server.
+
+    python -m propensity.files.scoring applications.parquet predictions.parquet --id application_id
+
+Parquet, CSV or NDJSON, by the names of the files, in either direction. The contract is that of the API: a
+row that is not valid gets no prediction, and its problem goes, with its number, into
+`predictions.parquet.problems.ndjson`. Rows are read, predicted and written a piece at a time, so memory does
+not grow with the file. What is interrupted goes on where it was when it is started again; the input is only
+read.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+if __name__ == "__main__":
+    # What is imported below takes seconds, and whoever stops it then would get a traceback of that.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(
+            number,
+            lambda number, _: (os.write(2, b"score-file: stopped before it began\n"), os._exit(128 + number)),
+        )
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import numpy as np
+import pyarrow as pa
+from bentoml.exceptions import BentoMLException
+
+from propensity.contract.problem import ProblemError
+from propensity.files.progress import progress
+from propensity.files.sources import SOURCES, FileError, Piece, Source, source_of
+from propensity.files.targets import TARGETS, OutputError, Target, concatenate, spelt, writing
+from propensity.files.unfinished_work import Work
+from propensity.formats import tables
+from propensity.formats.batch import Outcomes
+from propensity.model import store
+from propensity.model.scorer import Scorer
+
+SOME_PROBLEMS = 3
+"""Exit status, where rows have problems instead of predictions."""
+
+
+def predicted(piece: Piece, scorer: Scorer) -> pa.Table:
+    """A row for each row of a piece: its id, if it has one, its prediction, or its problem as JSON."""
+    batch = piece.batch
+    table = tables.write(Outcomes.of(batch, scorer.predict(batch.features), scorer.threshold, scorer.model))
+    return table if piece.ids is None else table.add_column(0, "id", piece.ids)
+
+
+def score_file(source: Source, target: Target, output: Path, scorer: Scorer) -> tuple[int, int]:
+    """Score a file.
+
+    Args:
+        source: the applications.
+        target: how predictions are written.
+        output: where to; the problems go beside it.
+        scorer: the model.
+
+    Returns:
+        How many rows there were, and how many of them got a problem.
+
+    Raises:
+        FileError: it can't be read, there is other work in the way, or a row has got lost.
+        OutputError: the output can't be written.
+    """
+    _check_absent(output)
+    source.check()
+    if source.total == 0:
+        raise FileError(f"{source.path}: holds no applications")
+    with Work(source, output, scorer.model) as work:
+        # Whoever held the lock until now may have been done.
+        _check_absent(output)
+        number = work.done()
+        if not number:
+            _check_absent(_problems_of(output))
+        rows = sum(work.rows(each) for each in range(number))
+        with progress("scoring", source.total) as bar:
+            bar.advance(rows)
+            for piece in source.pieces(number):
+                predictions = predicted(piece, scorer)
+                problems = list(_problem_lines(predictions, rows, piece.file))
+                work.keep(number, predictions.drop_columns("problem"), target, problems)
+                rows += predictions.num_rows
+                bar.advance(predictions.num_rows)
+                number += 1
+        if not number:
+            raise FileError(f"{source.path}: holds no applications")
+        problem_count = _join(work, number, target, output, source.count())
+        work.remove()
+    return rows, problem_count
+
+
+def _join(work: Work, pieces: int, target: Target, output: Path, rows: int) -> int:
+    """Join what is done; how many problems there are.
+
+    Raises:
+        FileError: rows of the input are not there.
+    """
+    unfinished = output.with_name(f"{output.name}.unfinished")
+    try:
+        with writing(output):
+            target.join([work.part(each) for each in range(pieces)], unfinished)
+            concatenate([work.problems(each) for each in range(pieces)], _problems_of(output))
+        predictions = target.count(unfinished)
+        with _problems_of(output).open("rb") as file:
+            problems = sum(1 for _ in file)
+        if predictions + problems != rows:
+            raise FileError(
+                f"{output}: not written: of {rows:,} rows there are {predictions:,} predictions and"
+                f" {problems:,} problems; this is a fault of score-file: please report it"
+            )
+        with writing(output):
+            unfinished.replace(output)
+    finally:
+        unfinished.unlink(missing_ok=True)
+        if not output.exists() or not problems:
+            _problems_of(output).unlink(missing_ok=True)
+    return problems
+
+
+def _problems_of(output: Path) -> Path:
+    return output.with_name(f"{output.name}.problems.ndjson")
+
+
+def _check_absent(path: Path) -> None:
+    if path.exists():
+        raise FileError(f"{path}: exists; move it away, or name another output")
+
+
+def _problem_lines(predictions: pa.Table, before: int, file: Path | None) -> Iterator[str]:
+    """A line for each row that has a problem.
+
+    Args:
+        predictions: of a piece.
+        before: rows before it.
+        file: that they are of, where there are several.
+    """
+    places = np.flatnonzero(predictions["problem"].is_valid()).tolist()
+    if not places:
+        return
+    ids = spelt(predictions["id"].combine_chunks()) if "id" in predictions.column_names else None
+    for place in places:
+        row: dict[str, object] = {"row": before + place}
+        if file is not None:
+            row["file"] = str(file)
+        if ids is not None:
+            row["id"] = ids[place].as_py()
+        problem = json.loads(predictions["problem"][place].as_py())
+        # Its places are those in the piece, or in a request.
+        problem["detail"] = _PLACE.sub("the row ", problem["detail"])
+        for error in problem.get("errors", ()):
+            error.pop("row", None)
+            error.pop("pointer")
+        yield f"{json.dumps(row | problem)}\n"
+
+
+_PLACE = re.compile(r"^(application [\d,]+|the body) ")
+
+
+def main() -> None:
+    """The command."""
+    kinds = ", ".join(SOURCES)
+    parser = argparse.ArgumentParser(
+        prog="python -m propensity.files.scoring",
+        description="Scores files of applications.",
+        epilog=f"Exit status: 0, all rows are predicted; {SOME_PROBLEMS}, some have problems, which are in"
+        " OUTPUT.problems.ndjson; 1, the files can't be scored; 130 and 143, it was stopped.",
+    )
+    parser.add_argument(
+        "input",
+        type=Path,
+        nargs="+",
+        help=f"applications ({kinds}; text also in .gz or .zst): files, folders of them, or quoted patterns",
+    )
+    parser.add_argument("output", type=Path, help=f"predictions, a row for each ({kinds})")
+    parser.add_argument("--id", help="a column of the input that names the applications; goes along as `id`")
+    parser.add_argument("--model", default=str(store.SERVED.tag), help=f"tag ({store.SERVED.tag})")
+    given = parser.parse_args()
+    with _stoppable():
+        rows, problems = _scored(given)
+    print(f"score-file: {rows:,} applications, {rows - problems:,} predictions in {given.output}")
+    if problems:
+        print(f"score-file: {problems:,} problems in {_problems_of(given.output)}")
+        sys.exit(SOME_PROBLEMS)
+
+
+class StoppedError(BaseException):
+    """Whoever started the command wants it to end."""
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ends the block, and the command, with one line at SIGINT and SIGTERM."""
+
+    def stop(number: int, _: FrameType | None) -> NoReturn:
+        raise StoppedError(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except StoppedError as stopped:
+        print("score-file: stopped; start it again to go on where it was", file=sys.stderr)
+        sys.exit(128 + stopped.args[0])
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
+
+
+def _scored(given: argparse.Namespace) -> tuple[int, int]:
+    """Score as the command was told; how many rows and problems there were."""
+    try:
+        target = _target(given.output, given.input)
+        source = source_of(given.input, given.id)
+        scorer = store.load_scorer(store.ImportedModel(given.model).resolve())
+        return score_file(source, target, given.output, scorer)
+    except (FileError, OutputError, BentoMLException) as error:
+        sys.exit(f"score-file: {error}")
+    except ProblemError as error:
+        sys.exit(f"score-file: {given.input[0]}: {error.problem.detail}")
+    except (OSError, pa.ArrowException) as error:
+        sys.exit(f"score-file: {_where(error, given.input)}{str(error).splitlines()[0]}")
+
+
+def _target(output: Path, inputs: Sequence[Path]) -> Target:
+    kind = TARGETS.get(output.suffix.lower())
+    if kind is None:
+        kinds = ", ".join(TARGETS)
+        raise FileError(f"{output}: give it a name that ends in {kinds}, which says what is to be in it")
+    for path in inputs:
+        if path.is_dir() and output.resolve().is_relative_to(path.resolve()):
+            raise FileError(f"{output}: lies in {path}, all of which is read; write it elsewhere")
+    return kind()
+
+
+def _where(error: Exception, given: list[Path]) -> str:
+    return "" if str(given[0]) in str(error) else f"{given[0]}: "
+
+
+if __name__ == "__main__":
+    main()

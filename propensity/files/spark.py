@@ -1,0 +1,78 @@
+"""Scores a Spark DataFrame with the function that scores files, for those who outgrow one machine.
+
+Needs PySpark and Java on the cluster, and this package with its dependencies on the executors; the model
+travels with the job, checked before it leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from propensity.files.scoring import predicted
+from propensity.files.sources import Piece, check_columns
+from propensity.files.targets import plain
+from propensity.formats import tables
+from propensity.model import store
+from propensity.model.manifest import ServedManifest
+from propensity.model.scorer import Scorer
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+_COLUMNS = "propensity double, decision string, threshold double, model string, problem string"
+
+
+def score(
+    applications: DataFrame, model: str = str(store.SERVED.tag), id_column: str | None = None
+) -> DataFrame:
+    """The predictions of a DataFrame of applications.
+
+    Args:
+        applications: a column for each field, and perhaps one that names the application.
+        model: tag, in the store of the driver.
+        id_column: that goes along as `id`; Spark keeps no order, so without it nothing says whose a
+            prediction is.
+
+    Returns:
+        A row for each application: `id`, and the columns of a prediction; `problem`, a problem document as
+        JSON, where the application is not valid.
+
+    Raises:
+        FileError: a column is not a field, or is missing; seen in the driver, before there is a job.
+        StoreError: the model may not be loaded.
+    """
+    # With PySpark, which only Spark needs.
+    from pyspark.sql.pandas.types import to_arrow_schema  # noqa: PLC0415
+
+    check_columns(to_arrow_schema(applications.schema, timezone="UTC"), id_column, "the DataFrame")
+    stored = store.ImportedModel(model).resolve()
+    content, manifest = store.check(stored), store.manifest_of(stored).model_dump_json()
+    columns = _COLUMNS
+    if id_column is not None:
+        columns = f"id {applications.schema[id_column].dataType.simpleString()}, {columns}"
+    return applications.mapInArrow(_scoring(content, manifest, str(stored.tag), id_column), columns)
+
+
+def _scoring(
+    content: bytes, manifest: str, tag: str, id_column: str | None
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """What an executor does with its share."""
+
+    def scored(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        scorer = _scorer(content, manifest, tag)
+        for batch in batches:
+            table, ids = pa.Table.from_batches([batch]), None
+            if id_column is not None:
+                ids, table = table[id_column], table.drop_columns(id_column)
+            yield from plain(predicted(Piece(tables.read(table), ids), scorer)).to_batches()
+
+    return scored
+
+
+@lru_cache(maxsize=1)
+def _scorer(content: bytes, manifest: str, tag: str) -> Scorer:
+    return store.scorer_of(content, ServedManifest.model_validate_json(manifest), tag)

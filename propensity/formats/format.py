@@ -1,0 +1,213 @@
+"""The formats of request and response bodies: JSON, NDJSON, Arrow stream. One contract for all."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from itertools import islice
+
+from propensity.contract.application import Application, Applications, Row, read_row
+from propensity.contract.limits import (
+    LARGE_BODY_BYTES,
+    LARGE_ROWS,
+    MAX_APPLICATION_BYTES,
+    MAX_BODY_BYTES,
+    MAX_ROWS,
+    MAX_TABLE_BYTES,
+    MAX_VALUES,
+    PREDICTION_BYTES,
+    PREDICTION_COLUMN_BYTES,
+    VALUE_BYTES,
+)
+from propensity.contract.problem import Kind, ProblemError
+from propensity.formats import ndjson, plain_json, strict_json
+from propensity.formats.batch import Batch, Outcomes
+from propensity.formats.strict_json import BOM
+from propensity.serving.in_flight import Hold, unbounded
+
+
+class Format(ABC):
+    """How rows come in and outcomes go out."""
+
+    media_type: str
+    name: str
+    max_bytes: int = MAX_BODY_BYTES
+    prediction_bytes: int = PREDICTION_BYTES
+    """What a row of the answer takes in memory, about."""
+
+    def is_large(self, body: bytes) -> bool:
+        """Whether a request body should be read and answered beside the event loop."""
+        return len(body) > LARGE_BODY_BYTES or body.count(b"{") > LARGE_ROWS
+
+    @abstractmethod
+    def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
+        """The rows of a request body.
+
+        Args:
+            body: as it came.
+            hold: told what is about to be decoded of it.
+
+        Raises:
+            ProblemError: 400, it is not of this format; 422, it breaks the contract as a whole.
+        """
+
+    @abstractmethod
+    def write(self, outcomes: Outcomes) -> bytes:
+        """The response body.
+
+        Raises:
+            ProblemError: the format has no place for a problem, and there is one.
+        """
+
+
+class SingleJson(Format):
+    """One application, one prediction."""
+
+    media_type = "application/json"
+    name = "JSON"
+    max_bytes = MAX_APPLICATION_BYTES
+
+    def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
+        """The one application."""
+        return Batch.of(Application.rows(body.removeprefix(BOM)), hold)
+
+    def write(self, outcomes: Outcomes) -> bytes:
+        """The one prediction."""
+        for problem in outcomes.problems.values():
+            raise ProblemError(problem)
+        return _documents(outcomes)[0].encode()
+
+
+class BatchJson(Format):
+    """`{"applications": [...]}`, answered with `{"predictions": [...], "problems": n}`."""
+
+    media_type = "application/json"
+    name = "JSON"
+
+    def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
+        """The applications."""
+        hold(_decoded_bytes(body))
+        body = body.removeprefix(BOM)
+        features = plain_json.read_batch(body)
+        return Batch.of(Applications.rows(body), hold) if features is None else Batch(features, {})
+
+    def write(self, outcomes: Outcomes) -> bytes:
+        """The predictions and problems, and how many are problems."""
+        rows = ",".join(_documents(outcomes))
+        return f'{{"predictions":[{rows}],"problems":{len(outcomes.problems)}}}'.encode()
+
+
+class NdJson(Format):
+    """An application a line, answered with a prediction or problem a line."""
+
+    media_type = "application/x-ndjson"
+    name = "NDJSON"
+
+    def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
+        """The applications; empty lines are passed over."""
+        hold(_decoded_bytes(body))
+        body = body.removeprefix(BOM)
+        features = plain_json.read_lines(body)
+        if features is not None:
+            return Batch(features, {})
+        numbered = enumerate(io.BytesIO(body), 1)
+        lines = list(islice(((number, line) for number, line in numbered if line.strip()), MAX_ROWS + 1))
+        if not lines:
+            raise ProblemError.of(Kind.INVALID_APPLICATION, "the body must hold at least 1 application")
+        if len(lines) > MAX_ROWS:
+            raise ProblemError.of(
+                Kind.INVALID_APPLICATION,
+                f"the body must hold at most {MAX_ROWS:,} applications; split the batch",
+            )
+        return Batch.of((_row(line, place) for place, line in enumerate(ndjson.parse(lines))), hold)
+
+    def write(self, outcomes: Outcomes) -> bytes:
+        """The predictions and problems."""
+        return "".join(f"{document}\n" for document in _documents(outcomes)).encode()
+
+
+class ArrowStream(Format):
+    """An Arrow IPC stream: columns, named like the fields of an application and of a prediction."""
+
+    media_type = "application/vnd.apache.arrow.stream"
+    name = "Arrow stream"
+    max_bytes = MAX_TABLE_BYTES
+    prediction_bytes = PREDICTION_COLUMN_BYTES
+
+    def is_large(self, body: bytes) -> bool:  # noqa: ARG002
+        """Always: how many rows there are does not show from the size."""
+        return True
+
+    def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
+        """The rows of the stream."""
+        # pyarrow comes with the first table: who sends none need not hold it in memory.
+        from propensity.formats import tables  # noqa: PLC0415
+
+        return tables.read(tables.from_stream(body), hold)
+
+    def write(self, outcomes: Outcomes) -> bytes:
+        """A table of predictions, and of problems where there are any."""
+        from propensity.formats import tables  # noqa: PLC0415
+
+        return tables.to_stream(tables.write(outcomes))
+
+
+SINGLE = (SingleJson(),)
+BATCH = (BatchJson(), NdJson(), ArrowStream())
+"""The formats of each operation; the first is the default."""
+
+
+def acceptable(accepted: str, given: Format, formats: Mapping[str, Format]) -> Format | None:
+    """What a header Accept prefers (RFC 9110, 12.5.1); where it has no preference, what was given.
+
+    Args:
+        accepted: the header; empty where there is none.
+        given: the format of the request body.
+        formats: by media type.
+    """
+    if accepted in {"", "*/*"}:
+        return given
+    qualities: dict[str, float] = {}
+    for part in accepted.split(","):
+        media_range, *parameters = [piece.strip().lower() for piece in part.split(";")]
+        stated = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
+        qualities[media_range] = float(stated) if _QUALITY.fullmatch(stated) else 1.0
+    best, highest = None, 0.0
+    for each in (given, *formats.values()):
+        kind = each.media_type.partition("/")[0]
+        quality = qualities.get(each.media_type, qualities.get(f"{kind}/*", qualities.get("*/*", 0.0)))
+        if quality > highest:
+            best, highest = each, quality
+    return best
+
+
+_QUALITY = re.compile(r"[01](\.\d{0,3})?")
+
+
+def _decoded_bytes(text: bytes) -> int:
+    """About what decoding a JSON text takes in memory."""
+    return VALUE_BYTES * min(strict_json.values(text), MAX_VALUES)
+
+
+def _row(line: ndjson.Line, number: int) -> Row:
+    return line.problem if isinstance(line, ProblemError) else read_row(line, number)
+
+
+def _documents(outcomes: Outcomes) -> list[str]:
+    """Each prediction or problem as JSON."""
+    rest = f'"threshold":{outcomes.threshold!r},"model":{json.dumps(outcomes.model)}}}'
+    approve, decline = f',"decision":"approve",{rest}', f',"decision":"decline",{rest}'
+    documents = [
+        f'{{"propensity":{propensity!r}{decline if declined else approve}'
+        for propensity, declined in zip(
+            outcomes.propensities.tolist(), outcomes.declined.tolist(), strict=True
+        )
+    ]
+    for place, explanation in outcomes.explanations.items():
+        documents[place] = f'{documents[place][:-1]},"explanation":{explanation.model_dump_json()}}}'
+    for place, problem in outcomes.problems.items():
+        documents[place] = problem.model_dump_json(exclude_none=True)
+    return documents

@@ -1,0 +1,33 @@
+"""The header Host: a request of HTTP/1.1 has one, whoever forwards it (RFC 9112, 3.2)."""
+
+from __future__ import annotations
+
+import re
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from propensity.contract.problem import Kind, Problem
+
+_HOST = re.compile(rb"(?:\[[0-9A-Za-z:.%_~-]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]*)?")
+
+
+class HostCheck:
+    """Refuses requests that don't say which host they are for, or say so twice: a proxy may read another."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] == "http" and not _is_named(scope):
+            detail = "send one header `Host: NAME` or `Host: NAME:PORT`, as HTTP/1.1 requires"
+            await Problem.of(Kind.MALFORMED_REQUEST, detail).response()(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _is_named(scope: Scope) -> bool:
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    if not hosts:
+        return bool(scope["http_version"] == "1.0")
+    return len(hosts) == 1 and _HOST.fullmatch(hosts[0].strip(b" \t")) is not None

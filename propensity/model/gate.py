@@ -1,0 +1,234 @@
+"""The gate that a pickle passes before a byte of it is executed.
+
+1. Its SHA-256 is the one that its manifest states.
+2. A rehearsal: the very opcode machine that will load it runs with inert stand-ins for every class. A
+   pickle that names anything outside `ALLOWED`, or is not complete, ends here; nothing it names has been
+   imported or called.
+3. The library versions are those it was pickled with.
+4. Only then is it loaded, by an unpickler that finds the allowed classes and nothing else.
+
+What it returns is the bytes that were checked: the file is read once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle  # nosec B403
+import platform
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from propensity.contract.application import CATEGORIES, FEATURES, NULLABLE
+from propensity.model.manifest import Manifest
+
+ALLOWED = frozenset(
+    {
+        ("builtins", "slice"),
+        ("numpy", "dtype"),
+        ("numpy", "float64"),
+        ("numpy", "ndarray"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy._core.multiarray", "scalar"),
+        ("numpy._core.numeric", "_frombuffer"),
+        ("numpy.random._mt19937", "MT19937"),
+        ("numpy.random._pickle", "__bit_generator_ctor"),
+        ("numpy.random._pickle", "__randomstate_ctor"),
+        ("sklearn._loss._loss", "CyHalfBinomialLoss"),
+        ("sklearn._loss.link", "Interval"),
+        ("sklearn._loss.link", "LogitLink"),
+        ("sklearn._loss.loss", "HalfBinomialLoss"),
+        ("sklearn.compose._column_transformer", "ColumnTransformer"),
+        ("sklearn.dummy", "DummyClassifier"),
+        ("sklearn.ensemble._forest", "RandomForestClassifier"),
+        ("sklearn.ensemble._gb", "GradientBoostingClassifier"),
+        ("sklearn.impute._base", "SimpleImputer"),
+        ("sklearn.linear_model._logistic", "LogisticRegression"),
+        ("sklearn.pipeline", "Pipeline"),
+        ("sklearn.preprocessing._data", "StandardScaler"),
+        ("sklearn.preprocessing._encoders", "OneHotEncoder"),
+        ("sklearn.tree._classes", "DecisionTreeClassifier"),
+        ("sklearn.tree._classes", "DecisionTreeRegressor"),
+        ("sklearn.tree._tree", "Tree"),
+    }
+)
+"""What the notebook's candidates are made of. Another estimator joins by a line here, after a review."""
+
+
+_COMPRESSED = tuple(
+    map(bytes.fromhex, ("7801", "785e", "789c", "78da", "1f8b", "425a68", "fd377a58", "5d0000", "04224d18"))
+)
+"""How files begin that joblib compresses: zlib, gzip, bz2, xz, lzma, lz4."""
+
+_OF_JOBLIB = {
+    ("joblib.numpy_pickle", "NumpyArrayWrapper"),
+    ("joblib.numpy_pickle", "NDArrayWrapper"),
+    ("joblib.numpy_pickle", "ZNDArrayWrapper"),
+}
+
+_PICKLE_DUMP = "write it with `pickle.dump(pipeline, file)`, and its SHA-256 into the manifest"
+
+
+class GateError(Exception):
+    """A pickle that may not pass; the message says why and what to do."""
+
+
+class DigestError(GateError):
+    """A file that is not the one its manifest speaks of."""
+
+
+class _Inert:
+    """Stands in for a class or function during the rehearsal: takes any call and any state, does nothing."""
+
+    def __new__(cls, *_args: object, **_kwargs: object) -> _Inert:
+        return super().__new__(cls)
+
+    def __init__(self, *_args: object, **_kwargs: object) -> None:
+        pass
+
+    def __setstate__(self, _state: object) -> None:
+        pass
+
+
+class _Rehearsal(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> type[_Inert]:
+        if (module, name) in _OF_JOBLIB:
+            raise GateError(
+                f"written by joblib.dump (it names {module}.{name}), which puts arrays beside the pickle;"
+                f" {_PICKLE_DUMP}"
+            )
+        if (module, name) not in ALLOWED:
+            raise GateError(
+                f"the pickle names {module}.{name}, which is not on the allow-list; if it belongs to your"
+                " pipeline, review it and add it to ALLOWED in propensity/model/gate.py"
+            )
+        return _Inert
+
+
+class _AllowListUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in ALLOWED:
+            raise GateError(f"the pickle names {module}.{name}, which is not on the allow-list")
+        return super().find_class(module, name)
+
+
+def checked_bytes(path: Path, sha256: str) -> bytes:
+    """The bytes of a file, after its digest (step 1).
+
+    Raises:
+        GateError: the file can't be read.
+        DigestError: it is not the one that the digest speaks of. The way out is another for who imports than
+            for who serves, and is said by them.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise GateError(f"{path}: {error.strerror}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise DigestError(f"{path}: its SHA-256 is {found[:12]}…, its manifest says {sha256[:12]}…")
+    return content
+
+
+def checked_pickle(path: Path, sha256: str) -> bytes:
+    """The bytes of a pickle, after its digest and its rehearsal (steps 1 and 2).
+
+    Raises:
+        GateError: as `checked_bytes`, or the pickle may not be loaded.
+    """
+    content = checked_bytes(path, sha256)
+    if content.startswith(_COMPRESSED):
+        raise GateError(f"{path}: compressed, as joblib.dump writes it with compress=...; {_PICKLE_DUMP}")
+    try:
+        _Rehearsal(io.BytesIO(content)).load()
+    except GateError as error:
+        raise GateError(f"{path}: {error}") from None
+    except Exception as error:  # the opcode machine raises whatever a broken stream leads it to
+        raise GateError(f"{path}: not a complete pickle ({error}); {_PICKLE_DUMP}") from None
+    return content
+
+
+def check_libraries(libraries: dict[str, str]) -> None:
+    """Compare Python and library versions with those of the pickle (step 3).
+
+    Raises:
+        GateError: some differ, or scikit-learn's is not stated.
+    """
+    if "scikit-learn" not in libraries:
+        raise GateError(
+            "the manifest does not state the version of scikit-learn that wrote the pickle, under `libraries`"
+        )
+    differing = [
+        f"{name} {stated} (here {here})"
+        for name, stated in libraries.items()
+        if stated != (here := _version_here(name))
+    ]
+    if differing:
+        raise GateError(
+            f"the pickle was made with {', '.join(differing)}; install these, or run the notebook that wrote"
+            " it in this environment"
+        )
+
+
+def _version_here(name: str) -> str:
+    if name == "python":
+        return ".".join(platform.python_version_tuple()[:2])
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
+
+
+def load_pipeline(content: bytes) -> Any:
+    """Load a pickle that has passed `checked_pickle` (step 4).
+
+    Raises:
+        GateError: it can't be loaded, or scikit-learn says that another version wrote it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return _AllowListUnpickler(io.BytesIO(content)).load()
+    except GateError:
+        raise
+    except Exception as error:  # whatever a class's own __setstate__ raises
+        raise GateError(
+            f"the pickle can't be loaded: {error}; run the notebook that wrote it again"
+        ) from error
+
+
+def check_contract(pipeline: Any, manifest: Manifest) -> None:
+    """Compare what the pipeline takes, and what its manifest says of it, with the API's contract.
+
+    Raises:
+        GateError: a feature, its kind, its categories or its nullability differ.
+    """
+    takes = tuple(getattr(pipeline, "feature_names_in_", ()))
+    if takes != FEATURES:
+        raise GateError(
+            f"the pipeline takes the features {', '.join(takes) or '(none named)'}; the contract has"
+            f" {', '.join(FEATURES)}: bring propensity/contract/application.py and the notebook together"
+        )
+    if not hasattr(pipeline, "predict_proba") or list(getattr(pipeline, "classes_", [])) != [False, True]:
+        raise GateError("the pipeline does not predict the probability of a default (classes False, True)")
+    stated = {feature.name: feature for feature in manifest.features}
+    if tuple(stated) != FEATURES:
+        raise GateError(
+            "the manifest's features are not the pipeline's; run the notebook that wrote both again"
+        )
+    for name, feature in stated.items():
+        if tuple(feature.categories or ()) != CATEGORIES.get(name, ()):
+            raise GateError(
+                f"feature {name}: the categories differ from those in propensity/contract/application.py"
+            )
+        if (feature.dtype == "category") != (name in CATEGORIES):
+            raise GateError(
+                f"feature {name}: {feature.dtype} in the manifest, not so in"
+                " propensity/contract/application.py"
+            )
+        if feature.nullable != (name in NULLABLE):
+            raise GateError(
+                f"feature {name}: whether it may be missing differs from propensity/contract/application.py"
+            )

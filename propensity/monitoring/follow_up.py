@@ -1,0 +1,123 @@
+"""What follows predictions that were answered: they are logged, and a challenger predicts them too.
+
+In a thread of its own and from a queue that is bounded: no answer waits for any of it, and where it does not
+keep up, or a disk is full, predictions are not followed up, and counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from bentoml._internal.configuration.containers import BentoMLContainer
+
+from propensity.contract.features import Propensities
+from propensity.contract.limits import MAX_FOLLOWED_ROWS
+from propensity.formats.batch import Answered
+from propensity.monitoring import prediction_log
+from propensity.monitoring.challenger import Challenger
+from propensity.monitoring.prediction_log import PredictionLog
+
+PAUSE_SECONDS = 0.1
+
+MERGED_ROWS = 512
+"""Which a challenger predicts at once; a call with many more would keep the worker from its answers."""
+
+logger = logging.getLogger("bentoml.propensity")
+
+
+class FollowUp:
+    """Of one worker."""
+
+    def __init__(self, log: PredictionLog | None, challenger: Challenger | None) -> None:
+        """Begins at once; ends with `stop`."""
+        self._log = log
+        self._challenger = challenger
+        self._waiting: deque[Answered] = deque()
+        # Each is written by one thread alone; their difference is what waits.
+        self._taken = self._done = 0
+        self._is_failing = False
+        self._dropped = _dropped()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="follow-up", daemon=True)
+        self._thread.start()
+
+    def note(self, answered: Answered) -> None:
+        """Follow up the predictions of a request, unless too many wait or there are none."""
+        rows = len(answered.features)
+        if not rows:
+            return
+        if self._taken - self._done + rows > MAX_FOLLOWED_ROWS:
+            self._dropped.inc(rows)
+            return
+        self._taken += rows
+        self._waiting.append(answered)
+
+    def stop(self) -> None:
+        """Follow up what waits, and end."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        write_at = time.monotonic() + prediction_log.SECONDS
+        while True:
+            is_last = self._stopped.wait(PAUSE_SECONDS)
+            while taken := self._take():
+                self._follow(taken)
+                if self._log is not None and self._log.rows >= prediction_log.ROWS and not self._is_failing:
+                    self._write()
+            if is_last or time.monotonic() >= write_at:
+                self._write()
+                write_at = time.monotonic() + prediction_log.SECONDS
+            if is_last:
+                return
+
+    def _take(self) -> list[Answered]:
+        """Some of the requests that wait, to be followed together."""
+        taken: list[Answered] = []
+        rows = 0
+        while self._waiting and rows < MERGED_ROWS:
+            taken.append(self._waiting.popleft())
+            rows += len(taken[-1].features)
+        return taken
+
+    def _follow(self, answered: list[Answered]) -> None:
+        challenged: Sequence[Propensities | None] = [None] * len(answered)
+        try:
+            if self._challenger is not None:
+                challenged = self._challenger.predict(answered)
+        except Exception:
+            logger.exception("the challenger failed")
+        for each, by_challenger in zip(answered, challenged, strict=True):
+            if self._log is None:
+                self._done += len(each.features)
+            else:
+                self._log.add(each, by_challenger)
+
+    def _write(self) -> None:
+        if self._log is None:
+            return
+        rows = self._log.rows
+        try:
+            self._log.write(None if self._challenger is None else self._challenger.scorer)
+        except Exception as error:  # such as a full disk; it is tried again
+            if not self._is_failing:
+                logger.error("prediction log: %s; kept, and tried again", error)  # noqa: TRY400 — the trace says no more
+            self._is_failing = True
+        else:
+            self._done += rows
+            self._is_failing = False
+
+
+@cache
+def _dropped() -> Any:
+    return BentoMLContainer.metrics_client.get().Counter(
+        namespace="propensity",
+        name="not_followed_rows",
+        documentation="Predictions that were neither logged nor given to a challenger: too many waited",
+    )

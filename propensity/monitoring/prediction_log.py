@@ -1,0 +1,203 @@
+"""The prediction log: what was predicted for what, in Parquet files, for whoever has to answer for it later.
+
+A file is written whole or not at all, and has its name only when it is: a worker that is killed outright
+loses what it had not written yet, and never leaves a file that can't be read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import socket
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+
+from propensity.contract.application import CATEGORIES, FEATURES, Decision
+from propensity.contract.features import COLUMNS, Propensities
+from propensity.formats.batch import Answered
+from propensity.settings import SettingError, unreadable, whole_number
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from propensity.model.scorer import Scorer
+
+REQUEST_ID = "request_id"
+MIN_KEY_BYTES = 16
+
+
+class PredictionLog:
+    """The log of one worker; used by one thread."""
+
+    def __init__(
+        self, folder: Path, *, omitted: Sequence[str] = (), pseudonyms: Sequence[str] = (), key: bytes = b""
+    ) -> None:
+        """A log.
+
+        Args:
+            folder: gets a folder for each day.
+            omitted: fields that are left out.
+            pseudonyms: fields, or `request_id`, of which a keyed hash is kept instead of the value.
+            key: of those hashes.
+        """
+        self._folder = folder
+        self._omitted = frozenset(omitted)
+        self._pseudonyms = frozenset(pseudonyms)
+        self._key = key
+        self._answered: list[tuple[Answered, Propensities | None]] = []
+        self.rows = 0
+
+    @classmethod
+    def from_environment(cls) -> PredictionLog | None:
+        """The log that is configured, if one is.
+
+        Raises:
+            SettingError: a setting of it can't be used.
+        """
+        folder = os.environ.get(_FOLDER)
+        if not folder:
+            return None
+        key_file = os.environ.get(_KEY)
+        pseudonyms = _fields(_PSEUDONYMS, (*FEATURES, REQUEST_ID))
+        key = b""
+        if pseudonyms:
+            if not key_file:
+                raise SettingError(f"{_PSEUDONYMS} is set; set {_KEY} too, a file with a secret")
+            try:
+                key = Path(key_file).read_bytes().strip()
+            except OSError as error:
+                raise SettingError(f"{_KEY} is {key_file!r}: {unreadable(error)}") from error
+            if len(key) < MIN_KEY_BYTES:
+                raise SettingError(f"{_KEY}: {key_file} holds less than {MIN_KEY_BYTES} bytes")
+        if not os.access(folder, os.W_OK | os.X_OK) or not Path(folder).is_dir():
+            raise SettingError(f"{_FOLDER} is {folder!r}, which is not a folder that can be written to")
+        return cls(Path(folder), omitted=_fields(_OMIT, FEATURES), pseudonyms=pseudonyms, key=key)
+
+    def add(self, answered: Answered, challenged: Propensities | None) -> None:
+        """Keep the predictions of a request, to be written.
+
+        Args:
+            answered: the request.
+            challenged: what a challenger predicts for its valid rows.
+        """
+        self._answered.append((answered, challenged))
+        self.rows += len(answered.features)
+
+    def write(self, challenger: Scorer | None) -> None:
+        """Write what has been kept into a file of its own.
+
+        Args:
+            challenger: that was asked, if one was.
+
+        Raises:
+            OSError: it can't be written; all is kept.
+        """
+        # pyarrow comes with the first file: who keeps no log need not hold it in memory.
+        import pyarrow.parquet as pq  # noqa: PLC0415
+
+        if not self.rows:
+            return
+        now = datetime.now(UTC)
+        folder = self._folder / f"date={now:%Y-%m-%d}"
+        folder.mkdir(exist_ok=True)
+        name = f"{now:%H%M%S.%f}-{socket.gethostname()}-{os.getpid()}.parquet"
+        unfinished = folder / f"{name}.part"
+        try:
+            with unfinished.open("wb") as file:
+                pq.write_table(self._table(challenger), file, compression="zstd")
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(folder / name)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        self._answered.clear()
+        self.rows = 0
+
+    def _table(self, challenger: Scorer | None) -> pa.Table:
+        import pyarrow as pa  # noqa: PLC0415
+
+        kept = [answered for answered, _ in self._answered]
+        rows = [len(answered.features) for answered in kept]
+        features = np.concatenate([answered.features for answered in kept])
+
+        def of_each(values: list[Any], kind: pa.DataType) -> pa.Array:
+            return pa.array(values, kind).take(pa.array(np.repeat(np.arange(len(kept)), rows)))
+
+        ids = [answered.request_id.decode() for answered in kept]
+        if REQUEST_ID in self._pseudonyms:
+            ids = [self._pseudonym(name) for name in ids]
+        times = [round(answered.at * 1_000_000) for answered in kept]
+        columns: dict[str, Any] = {
+            REQUEST_ID: of_each(ids, pa.string()),
+            "row": np.concatenate([answered.places for answered in kept]).astype(np.int32),
+            "predicted_at": of_each(times, pa.timestamp("us", "UTC")),
+            "model": of_each([answered.model for answered in kept], pa.string()).dictionary_encode(),
+        }
+        for place, field in enumerate(COLUMNS):
+            if field not in self._omitted:
+                columns[field] = self._column(field, features[:, place])
+        propensities = np.concatenate([answered.propensities for answered in kept])
+        thresholds = np.repeat([answered.threshold for answered in kept], rows)
+        columns |= {
+            "propensity": pa.array(propensities, from_pandas=True),
+            "decision": _decisions(propensities, thresholds),
+            "ms": of_each([answered.seconds * 1_000 for answered in kept], pa.float32()),
+        }
+        challenged = np.concatenate(
+            [np.full(len(answered.features), np.nan) if by is None else by for answered, by in self._answered]
+        )
+        # There in any case: a query need not know whether there was a challenger.
+        tags = [None if challenger is None else challenger.model] * len(features)
+        columns |= {
+            "challenger": pa.array(tags, pa.string()).dictionary_encode(),
+            "challenger_propensity": pa.array(challenged, from_pandas=True),
+            "challenger_decision": _decisions(
+                challenged, np.nan if challenger is None else challenger.threshold
+            ),
+        }
+        return pa.table(columns)
+
+    def _column(self, field: str, values: Any) -> pa.Array:
+        import pyarrow as pa  # noqa: PLC0415
+
+        missing = np.isnan(values)
+        if field in CATEGORIES:
+            places = pa.array(np.where(missing, 0, values).astype(np.int8), mask=missing)
+            column = pa.DictionaryArray.from_arrays(places, pa.array(CATEGORIES[field]))
+        else:
+            column = pa.array(values + 0.0, mask=missing)  # -0.0 is 0, in a hash too
+        if field not in self._pseudonyms:
+            return column
+        texts = column.cast(pa.string()).to_pylist()
+        return pa.array([text and self._pseudonym(f"{field}={text}") for text in texts], pa.string())
+
+    def _pseudonym(self, value: str) -> str:
+        return hmac.new(self._key, value.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _decisions(propensities: Propensities, thresholds: Any) -> pa.Array:
+    import pyarrow as pa  # noqa: PLC0415
+
+    codes = pa.array((propensities >= thresholds).astype(np.int8), mask=np.isnan(propensities))
+    return pa.DictionaryArray.from_arrays(codes, pa.array(get_args(Decision)))
+
+
+def _fields(setting: str, known: Sequence[str]) -> list[str]:
+    named = [name.strip() for name in os.environ.get(setting, "").split(",") if name.strip()]
+    for name in named:
+        if name not in known:
+            raise SettingError(f"{setting} names {name!r}; it may name {', '.join(known)}")
+    return named
+
+
+_FOLDER, _KEY = "PROPENSITY_LOG_FOLDER", "PROPENSITY_LOG_KEY"
+_OMIT, _PSEUDONYMS = "PROPENSITY_LOG_OMIT", "PROPENSITY_LOG_PSEUDONYMS"
+
+ROWS = whole_number("PROPENSITY_LOG_ROWS", 50_000, at_least=1, at_most=100_000)
+SECONDS = whole_number("PROPENSITY_LOG_SECONDS", 60, at_least=1)
+"""A file is written with so many predictions, or after so long."""

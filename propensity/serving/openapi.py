@@ -1,0 +1,345 @@
+"""The OpenAPI document: every operation, every status it can answer, and what is needed to call it."""
+
+from __future__ import annotations
+
+import json
+from itertools import groupby
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue, models_json_schema
+from pydantic_core.core_schema import WithDefaultSchema
+
+from propensity import __version__
+from propensity.access.authorization import SCOPE_OF_PATH, TokenScope
+from propensity.contract.application import EXAMPLE, Application, Applications, Prediction, Predictions
+from propensity.contract.limits import (
+    BODY_SECONDS,
+    MAX_APPLICATION_BYTES,
+    MAX_BODY_BYTES,
+    MAX_BYTES_IN_FLIGHT,
+    MAX_HEAD_BYTES,
+    MAX_IN_FLIGHT,
+    MAX_ROWS,
+    MAX_TABLE_BYTES,
+    MAX_TABLE_ROWS,
+)
+from propensity.contract.problem import MEDIA_TYPE, PAGE, Kind, Problem
+from propensity.formats.format import ArrowStream, NdJson
+from propensity.model.manifest import ModelCard
+from propensity.settings import MAX_LATENCY_MS
+
+_DESCRIPTION = """\
+The propensity to default of consumer-credit applications: the probability that the credit ends in
+default, and the decision that follows from it. Send one application or a batch of them.
+
+Every error is a problem document (RFC 9457) that says what to do about it; its `type`, relative to the URL of
+the request, names its place on the page [/problems](./problems). Every answer but those of health checks and
+metrics has a header `X-Request-ID`: yours, if you sent one, and the name of the request in the service's
+log."""
+
+_Problems = dict[Kind, tuple[str, dict[str, Any]]]
+"""Kind, what it means here, and the headers that come with it."""
+
+_JSON = "application/json"
+_RETRY_AFTER = {
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
+}
+_CHALLENGE = {"WWW-Authenticate": {"description": "What is needed (RFC 6750).", "schema": {"type": "string"}}}
+
+_ANYWHERE: _Problems = {
+    Kind.MALFORMED_REQUEST: ("Not HTTP/1.1, or without one header Host.", {}),
+    Kind.LARGE_HEAD: (f"Request line and headers are larger than {MAX_HEAD_BYTES:,} bytes.", {}),
+}
+_REFUSALS: _Problems = {
+    Kind.UNAUTHENTICATED: ("No token, or one that is not valid.", _CHALLENGE),
+    Kind.FORBIDDEN: ("The token lacks the scope.", _CHALLENGE),
+    Kind.KEYS_UNAVAILABLE: ("The keys of the issuer of JWTs can not be had.", _RETRY_AFTER),
+}
+_PREDICTION_PROBLEMS: _Problems = {
+    Kind.INVALID_QUERY: ("The query string asks for explanations wrongly.", {}),
+    Kind.UNREADABLE_BODY: ("The body is not what its Content-Type says, or did not arrive whole.", {}),
+    **_REFUSALS,
+    Kind.SLOW_BODY: (f"The body did not arrive within {BODY_SECONDS:g} s.", {}),
+    Kind.LARGE_BODY: (
+        f"The body is larger than {MAX_BODY_BYTES:,} bytes, a table than {MAX_TABLE_BYTES:,}, an application"
+        f" alone than {MAX_APPLICATION_BYTES:,}; or the request takes more than {MAX_BYTES_IN_FLIGHT:,} bytes"
+        " of memory.",
+        {},
+    ),
+    Kind.NOT_ACCEPTABLE: ("The header Accept asks for none of this operation's formats.", {}),
+    Kind.UNSUPPORTED_FORMAT: (
+        "The body is not declared as one of this operation's formats, or is compressed.",
+        {},
+    ),
+    Kind.INVALID_APPLICATION: ("The body breaks the contract; `errors` names each field.", {}),
+    Kind.OVERLOADED: (
+        f"More than {MAX_IN_FLIGHT:,} requests are in flight in this worker, or they hold more than"
+        f" {MAX_BYTES_IN_FLIGHT:,} bytes of memory.",
+        _RETRY_AFTER,
+    ),
+    Kind.RATE_LIMITED: ("The caller has used up the share that is configured.", _RETRY_AFTER),
+    Kind.UNEXPECTED: ("A fault of the service; the log says which.", {}),
+    Kind.MODEL_FAILED: ("The model failed on the application.", {}),
+    Kind.NOT_EXPLAINED: ("Explanations were asked for, and this model has none.", {}),
+    Kind.LATE: (f"Not predicted within {MAX_LATENCY_MS / 1_000:g} s.", _RETRY_AFTER),
+}
+
+
+class _WithoutNulls(GenerateJsonSchema):
+    """Of members that may be left out: makers of clients take one with a default to be always there."""
+
+    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
+        """Without `default: null`."""
+        found = super().default_schema(schema)
+        if found.get("default", "") is None:
+            del found["default"]
+        return found
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI 3.1 document of this API."""
+    schemas: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        (Application, "validation"),
+        (Applications, "validation"),
+        (Prediction, "serialization"),
+        (Predictions, "serialization"),
+        (Problem, "validation"),
+        (ModelCard, "validation"),
+    ]
+    _, definitions = models_json_schema(
+        schemas, ref_template="#/components/schemas/{model}", schema_generator=_WithoutNulls
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Propensity to default",
+            "version": __version__,
+            "summary": "A bank's credit-risk model as an API.",
+            "description": _DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "."}],
+        "tags": [
+            {"name": "prediction", "description": "Needs a token with the scope `predict`."},
+            {"name": "operations", "description": "Health, metrics and documentation."},
+        ],
+        "paths": {
+            "/v1/predict": {"post": _predict()},
+            "/v1/predict_batch": {"post": _predict_batch()},
+            "/v1/model": {"get": _model()},
+            "/livez": {"get": _health("livez", "Whether the process is alive.")},
+            "/healthz": {"get": _health("healthz", "The same as `/livez`.")},
+            "/readyz": {"get": _health("readyz", "Whether the model is loaded and warm.")},
+            "/metrics": {"get": _metrics()},
+            "/docs.json": {"get": _open("docs", "This document.", "JSON.", _AN_OBJECT)},
+            "/schema.json": {
+                "get": _open("schema", "The same API, as BentoML's own client reads it.", "JSON.", _AN_OBJECT)
+            },
+            PAGE: {
+                "get": _open(
+                    "problems", "The kinds of problems, and what to do about them.", "A page.", _A_PAGE
+                )
+            },
+        },
+        "components": {
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A token with the scope that the operation names; static, or a JWT.",
+                }
+            },
+            "schemas": definitions["$defs"],
+        },
+    }
+
+
+def _ref(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+def _problems(of: _Problems, path: bytes = b"/v1/") -> dict[str, Any]:
+    of = _ANYWHERE | of
+    kinds = sorted(of, key=lambda kind: kind.status)
+    return {
+        str(status): _problem_response({kind: of[kind] for kind in group}, path)
+        for status, group in groupby(kinds, key=lambda kind: kind.status)
+    }
+
+
+def _problem_response(of: _Problems, path: bytes) -> dict[str, Any]:
+    (*_, headers) = (headers for _, headers in of.values())
+    examples = {
+        kind.anchor: {
+            "summary": kind.title,
+            "value": json.loads(Problem.of(kind, description).content(path)),
+        }
+        for kind, (description, _) in of.items()
+    }
+    return {
+        "description": " Or: ".join(description for description, _ in of.values()),
+        **({"headers": headers} if headers else {}),
+        "content": {MEDIA_TYPE: {"schema": _ref(Problem), "examples": examples}},
+    }
+
+
+def _answer(description: str, model: type[BaseModel], **media: Any) -> dict[str, Any]:
+    return {"description": description, "content": {_JSON: {"schema": _ref(model), **media}}}
+
+
+def _operation(scope: TokenScope, problems: _Problems, **rest: Any) -> dict[str, Any]:
+    path = b"/metrics" if scope == "metrics" else b"/v1/"
+    responses = rest.pop("responses") | _problems(problems, path)
+    return {**rest, "security": [{"token": [scope]}], "responses": responses}
+
+
+_EXPLAIN = [
+    {
+        "name": "explain",
+        "in": "query",
+        "description": (
+            "Whether each prediction comes with its explanation: what each field contributes to it, and"
+            f" reason codes in English and Spanish. Of at most {MAX_ROWS:,} applications at a time. Other"
+            " parameters are passed over; one that looks like `explain` misspelt is refused."
+        ),
+        "schema": {"type": "string", "enum": ["true", "false"], "default": "false"},
+    }
+]
+_PREDICTED = {
+    "propensity": 0.2,
+    "decision": "approve",
+    "threshold": 0.26,
+    "model": "propensity:0123456789ab",
+}
+
+
+def _predict() -> dict[str, Any]:
+    return _operation(
+        "predict",
+        _PREDICTION_PROBLEMS,
+        tags=["prediction"],
+        operationId="predict",
+        summary="Predict one application",
+        description="The body is the application itself.",
+        parameters=_EXPLAIN,
+        requestBody={
+            "required": True,
+            "content": {_JSON: {"schema": _ref(Application), "example": EXAMPLE}},
+        },
+        responses={"200": _answer("The prediction.", Prediction, example=_PREDICTED)},
+    )
+
+
+def _predict_batch() -> dict[str, Any]:
+    invalid = Problem.of(Kind.INVALID_APPLICATION, "application 1 is not valid: age; see errors")
+    row_problem = invalid.model_dump(exclude_none=True)
+    return _operation(
+        "predict",
+        _PREDICTION_PROBLEMS,
+        tags=["prediction"],
+        operationId="predict_batch",
+        summary="Predict a batch of applications",
+        parameters=_EXPLAIN,
+        description=(
+            f"1 to {MAX_ROWS:,} applications as JSON or NDJSON, up to {MAX_TABLE_ROWS:,} as a table. The"
+            " answers stand in the order of the applications. An application that is not valid gets a problem"
+            " in its place and costs the others nothing, so look at `problems`, or at the column `problem`."
+            " Content-Type says what is sent and Accept what is wanted; without Accept, the answer comes in"
+            " the format of the request. In every format the place in a problem's `pointer` is that of JSON."
+        ),
+        requestBody={
+            "required": True,
+            "content": {
+                _JSON: {"schema": _ref(Applications), "example": {"applications": [EXAMPLE]}},
+                NdJson.media_type: _text("An application a line.", [EXAMPLE]),
+                **_tables("A column for each field of an application, of numbers or of strings."),
+            },
+        },
+        responses={
+            "200": {
+                "description": "A prediction or a problem for each application.",
+                "content": {
+                    _JSON: {
+                        "schema": _ref(Predictions),
+                        "example": {"predictions": [_PREDICTED, row_problem], "problems": 1},
+                    },
+                    NdJson.media_type: _text("A prediction or a problem a line.", [_PREDICTED, row_problem]),
+                    **_tables(
+                        "The columns `propensity`, `decision`, `threshold`, `model`, and `problem`: null, or"
+                        " a problem document as JSON. Where it was asked for, `explanation`, also as JSON."
+                    ),
+                },
+            }
+        },
+    )
+
+
+def _text(description: str, lines: list[Any]) -> dict[str, Any]:
+    example = "".join(f"{json.dumps(line)}\n" for line in lines)
+    # Something must stand in it: white space is no line.
+    schema = {"type": "string", "pattern": r"\S", "description": description}
+    return {"schema": schema, "example": example}
+
+
+def _tables(description: str) -> dict[str, Any]:
+    # Binary: OpenAPI 3.1 has no type for it.
+    return {ArrowStream.media_type: {"schema": {"description": description}}}
+
+
+def _model() -> dict[str, Any]:
+    return _operation(
+        "predict",
+        {**_REFUSALS, Kind.UNEXPECTED: ("The answer could not be made; the log says why.", {})},
+        tags=["prediction"],
+        operationId="model",
+        summary="The model card",
+        description="Which model answers, what it was trained on, and how good it is.",
+        responses={"200": _answer("The model card.", ModelCard)},
+    )
+
+
+def _metrics() -> dict[str, Any]:
+    return _operation(
+        SCOPE_OF_PATH["/metrics"],
+        {**_REFUSALS, Kind.UNEXPECTED: ("The answer could not be made; the log says why.", {})},
+        tags=["operations"],
+        operationId="metrics",
+        summary="Metrics for Prometheus",
+        responses={
+            "200": {
+                "description": "Prometheus text format.",
+                "content": {"text/plain": {"schema": {"type": "string"}}},
+            }
+        },
+    )
+
+
+def _health(name: str, summary: str) -> dict[str, Any]:
+    return {
+        "tags": ["operations"],
+        "operationId": name,
+        "summary": summary,
+        "security": [],
+        "responses": {
+            "200": {"description": "Yes.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+            **_problems({Kind.NOT_READY: ("No.", {})}, b"/readyz"),
+        },
+    }
+
+
+def _open(name: str, summary: str, description: str, content: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "tags": ["operations"],
+        "operationId": name,
+        "summary": summary,
+        "security": [],
+        "responses": {
+            "200": {"description": description, "content": content},
+            **_problems({}, b"/docs.json"),
+        },
+    }
+
+
+_AN_OBJECT = {_JSON: {"schema": {"type": "object"}}}
+_A_PAGE = {"text/html": {"schema": {"type": "string"}}}

@@ -1,0 +1,68 @@
+"""The pages of the service: its document, to read and to try, and its problems, explained."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import re
+
+from propensity.contract.problem import Kind
+
+_SCRIPT = """\
+const base = document.createElement("base");
+base.href = `${location.origin}${location.pathname.replace(/\\/?$/, "/")}`;
+const style = document.createElement("link");
+style.rel = "stylesheet";
+style.href = "static_content/swagger-ui.css";
+const script = document.createElement("script");
+script.src = "static_content/swagger-ui-bundle.js";
+script.onload = () => SwaggerUIBundle({url: new URL("docs.json", base.href).href, dom_id: "#swagger-ui"});
+document.head.append(base, style, script);"""
+"""Behind a proxy that strips a prefix, the page may have been asked for without its final slash. The rest is
+loaded only when that is known: browsers look ahead for what stands in the page itself."""
+
+INDEX = f"""<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Propensity to default</title>
+<link rel="icon" href="data:,"></head>
+<body><div id="swagger-ui"></div>
+<script>{_SCRIPT}</script>
+</body></html>
+"""
+
+HEADERS = {
+    # Swagger UI styles its elements one by one and draws its icons from data URLs.
+    "Content-Security-Policy": (
+        "default-src 'none'; connect-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline';"
+        f" script-src 'self' 'sha256-{base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()}';"
+        " base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def _advice(kind: Kind) -> str:
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(kind.advice))
+
+
+PROBLEMS = f"""<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Problems</title>
+<link rel="icon" href="data:,">
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem }}
+h2 {{ font-size: 1.1rem; margin: 1.6rem 0 0 }} h2 code {{ color: #555; font-weight: normal }}
+:target {{ background: #fff3bf }}
+</style></head>
+<body><h1>Problems</h1>
+<p>Every error of this API is a problem document (RFC 9457). Its <code>type</code> names a place on this page,
+<code>detail</code> says what went wrong and what to do, <code>errors</code> lists the fields at fault.</p>
+{
+    "".join(
+        f'<h2 id="{kind.anchor}">{html.escape(kind.title)} <code>{kind.status} #{kind.anchor}</code></h2>'
+        f"<p>{_advice(kind)}</p>"
+        for kind in Kind
+    )
+}</body></html>
+"""
