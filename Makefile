@@ -101,7 +101,7 @@ applications: $(PICKLE)
 	@$(PY) -m load_tests.resample $(ROWS)
 
 benchmark: $(PICKLE)
-	@$(PY) -m pytest tests/test_benchmarks.py --benchmark-enable --benchmark-storage=.local/benchmarks \
+	@$(PY) -m pytest tests/load_tests/test_benchmarks.py --benchmark-enable --benchmark-storage=.local/benchmarks \
 		--benchmark-autosave --benchmark-columns=median,iqr,rounds \
 		$(if $(wildcard .local/benchmarks/*/*.json),--benchmark-compare)
 

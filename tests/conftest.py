@@ -25,7 +25,7 @@ os.environ["PROPENSITY_DRAIN_SECONDS"] = "0"
 
 import bentoml
 import pytest
-from serving import BENTOML, serving
+from servers import BENTOML, serving
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 

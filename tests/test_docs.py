@@ -38,6 +38,12 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
+def source_of(name: str) -> str:
+    """The text of a file of tests, wherever it lies among them."""
+    (path,) = (ROOT / "tests").rglob(name)
+    return path.read_text()
+
+
 def curl(command: str) -> dict[str, Any]:
     """A curl command as the request that it sends."""
     words = shlex.split(command.replace("\\\n", " ").replace("$(make -s token)", PREDICT_TOKEN))
@@ -135,9 +141,7 @@ def test_every_test_that_the_security_page_names_is_there() -> None:
     named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs/security.md").read_text())
     assert len(named) > 30
     for file, test in named:
-        assert re.search(rf"^def {test}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE), (
-            f"{file}::{test}"
-        )
+        assert re.search(rf"^def {test}\(", source_of(file), re.MULTILINE), f"{file}::{test}"
 
 
 SET_BY_TESTS = ("PROPENSITY_", "BENTOML_HOME", "PROMETHEUS_", "MAKE", "MFLAGS")
@@ -160,7 +164,7 @@ def test_every_block_names_the_test_that_runs_it_or_says_why_none_can(page: Path
             continue
         named = re.fullmatch(r"<!-- run by (test_\w+\.py)::(test_\w+)( with [\w, ]+)? -->", said)
         assert named, f"{where}: say above it what runs it, or why nothing can: {said!r}"
-        source = (ROOT / "tests" / named[1]).read_text()
+        source = source_of(named[1])
         assert re.search(rf"^def {named[2]}\(", source, re.MULTILINE), f"{where}: there is no {named[2]}"
         assert page.name in source, f"{where}: {named[1]} does not read {page.name}"
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from conftest import ROOT
-from serving import BENTOML
+from servers import BENTOML
 
 from propensity import settings
 

@@ -15,11 +15,11 @@ from typing import Any
 import httpx2
 import pytest
 from conftest import AUTHORIZED, METRICS_AUTHORIZED, ROOT, TOKEN_LINES, token_line
-from serving import BENTOML, Callers, serving
+from models import Poisoned
+from servers import BENTOML, Callers, serving
 from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.testclient import TestClient
-from test_service import Poisoned
 
 from propensity.contract.application import EXAMPLE
 

@@ -17,7 +17,7 @@ from conftest import AUTHORIZED, METRICS_AUTHORIZED, TOKEN_LINES, token_line
 from limits import parse
 from redis import Redis
 from redis.exceptions import RedisError
-from serving import serving
+from servers import serving
 
 from load_tests.compare.server import free_port
 from propensity.access import rate_limit

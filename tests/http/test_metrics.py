@@ -7,7 +7,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,30 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import numpy as np
 import pytest
-from conftest import AUTHORIZED, METRICS_AUTHORIZED, ROOT
+from conftest import AUTHORIZED, ROOT
+from exposition import exposed, families
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from prometheus_client import Metric
-from prometheus_client.parser import text_string_to_metric_families
-from serving import serving
+from servers import serving
 from starlette.testclient import TestClient
 
-from propensity.contract.application import EXAMPLE, Application
-from propensity.contract.features import Features, Propensities
+from propensity.contract.application import EXAMPLE
 from propensity.contract.problem import Kind
-from propensity.formats.batch import Answered, Batch, Outcomes
-from propensity.model.scorer import Scorer
-from propensity.monitoring.challenger import Challenger
-from propensity.monitoring.follow_up import FollowUp
-from propensity.monitoring.prediction_metrics import BOUNDS, WRITE_SECONDS, _log_failure
-
-
-def families(client: TestClient) -> Iterable[Metric]:
-    """What is exposed, once what has been noted is written."""
-    time.sleep(3 * WRITE_SECONDS)
-    return text_string_to_metric_families(client.get("/metrics", headers=METRICS_AUTHORIZED).text)
+from propensity.monitoring.prediction_metrics import BOUNDS, _log_failure
 
 
 def series(client: TestClient) -> dict[str, float]:
@@ -153,33 +140,6 @@ def test_the_model_is_described_and_nothing_waits_or_is_stale(
 def test_every_kind_of_problem_is_there_from_the_start(client: TestClient) -> None:
     kinds = {name for name in series(client) if name.startswith("propensity_problems_total")}
     assert kinds == {named("propensity_problems_total", kind=kind.anchor) for kind in Kind}
-
-
-class Half:
-    """A model that knows nothing."""
-
-    instant_rows = 1
-
-    def propensities(self, features: Features) -> Propensities:
-        return np.full(len(features), 0.5)
-
-
-def exposed(client: TestClient) -> dict[str, tuple[str, set[str]]]:
-    """Type and labels of each metric that is exposed."""
-    # Each operation once, and a challenger: what was never used is not there.
-    client.post("/v1/predict", json=EXAMPLE, headers=AUTHORIZED)
-    batch = Batch.of([Application.model_validate(EXAMPLE)])
-    following = FollowUp(None, Challenger(Scorer(Half(), 0.5, "propensity:half")))
-    following.note(
-        Answered.of(batch, Outcomes.of(batch, np.array([0.1]), 0.26, "propensity:m"), b"r", 0.0, 0.0)
-    )
-    following.stop()
-    found = {}
-    for family in families(client):
-        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
-        name = f"{family.name}_total" if family.type == "counter" else family.name
-        found[name] = (family.type, labels)
-    return found
 
 
 def test_the_documentation_lists_every_metric_with_its_type_and_labels(client: TestClient) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from test_contract import ANYTHING, NEARLY, VALID
+from rows import ANYTHING, NEARLY, VALID
 
 from propensity.contract.application import EXAMPLE, NULLABLE, Applications
 from propensity.contract.features import Features

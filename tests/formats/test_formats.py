@@ -11,35 +11,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from bodies import ARROW, JSON, NDJSON, body, stream
 from conftest import AUTHORIZED
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rows import VALID
 from starlette.testclient import TestClient
-from test_contract import VALID
 
 from propensity.contract.application import CATEGORIES, EXAMPLE, FEATURES, NULLABLE
 from propensity.contract.limits import MAX_ROWS, MAX_TABLE_ROWS
 from propensity.contract.problem import Problem
 from propensity.serving import endpoint
-
-JSON = "application/json"
-NDJSON = "application/x-ndjson"
-ARROW = "application/vnd.apache.arrow.stream"
-
-
-def stream(table: pa.Table, **options: Any) -> bytes:
-    sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
-        writer.write_table(table)
-    return sink.getvalue()
-
-
-def body(rows: list[Any], media_type: str) -> bytes:
-    if media_type == JSON:
-        return json.dumps({"applications": rows}).encode()
-    if media_type == NDJSON:
-        return "\n".join(json.dumps(row) for row in rows).encode()
-    return stream(pa.Table.from_pylist(rows))
 
 
 def post(client: TestClient, content: bytes, media_type: str, **headers: str) -> Any:

@@ -8,21 +8,16 @@ nobody up. Not shown: latency in production, throughput, and a broker that fails
 from __future__ import annotations
 
 import json
-import socket
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 import bentoml
 import httpx2
-import pytest
 from bentoml.validators import ContentType
 from confluent_kafka import OFFSET_STORED, Consumer, Producer, TopicPartition
 from pydantic import BaseModel
 from starlette.testclient import TestClient
-
-# BentoML's, in its own code.
-pytestmark = pytest.mark.filterwarnings("ignore:Accessing the 'model_fields' attribute:DeprecationWarning")
 
 EVENTS, DECISIONS = "service-events", "churn-decisions"
 WINDOW_SECONDS, THRESHOLD, SCORING_SECONDS = 300, 0.5, 0.12
@@ -47,6 +42,7 @@ class Score(BaseModel):
 
 
 def by_rules(row: Features) -> float:
+    """The propensity of a service in course to be cancelled."""
     return min(1, 0.05 + 0.02 * row.minutes_late + 0.15 * row.contacts + 0.1 * row.earlier_cancellations)
 
 
@@ -58,7 +54,12 @@ class Churn:
     def predict_batch(
         self, services: list[Features]
     ) -> Annotated[list[Score], ContentType("application/json")]:
+        """The score of each service, in order."""
         return [Score(propensity=by_rules(row), model="churn-rules:1") for row in services]
+
+
+class BrokerError(Exception):
+    """A message that was not delivered."""
 
 
 class Broker:
@@ -77,13 +78,20 @@ class Broker:
         self._consumers: list[Consumer] = []
 
     def send(self, topic: str, messages: dict[str, list[Event]]) -> None:
+        """Send messages, by their keys, and wait until the broker has them.
+
+        Raises:
+            BrokerError: it does not take them.
+        """
         producer = Producer({**self._common, "enable.idempotence": True})
         for key, values in messages.items():
             for value in values:
                 producer.produce(topic, json.dumps(value), key=key)
-        assert producer.flush(10) == 0
+        if producer.flush(10):
+            raise BrokerError(f"{topic}: messages were not taken")
 
     def consumer(self, group: str, topic: str) -> Consumer:
+        """A consumer of all partitions of a topic, from where its group has committed."""
         wanted = {
             "group.id": group,
             "auto.offset.reset": "earliest",
@@ -97,12 +105,17 @@ class Broker:
         return made
 
     def close(self) -> None:
+        """Close the consumers."""
         for each in self._consumers:
             each.close()
 
 
 def received(of: Consumer) -> Iterator[Event]:
-    """What has come by now and was not received yet."""
+    """What has come by now and was not received yet.
+
+    Raises:
+        BrokerError: a message that the broker has does not come.
+    """
     partitions = of.assignment()
     begin = zip(of.committed(partitions, timeout=10), of.position(partitions), strict=True)
     ends = [of.get_watermark_offsets(each, timeout=10)[1] for each in partitions]
@@ -110,8 +123,8 @@ def received(of: Consumer) -> Iterator[Event]:
     done = [max(0, committed.offset, position.offset) for committed, position in begin]
     for _ in range(sum(ends) - sum(done)):
         message = of.poll(10)
-        assert message is not None
-        assert message.error() is None
+        if message is None or message.error() is not None:
+            raise BrokerError("a message does not come")
         yield json.loads(message.value() or b"")
 
 
@@ -184,105 +197,9 @@ class Backend:
         self.received = 0
 
     def run(self) -> None:
+        """Act on all decisions that have come."""
         for decision in received(self._consumer):
             self.received += 1
             self.last[decision["key"]] = decision
             if decision["action"] != "none" and decision["key"] not in self.actions:
                 self.actions.append(decision["key"])
-
-
-@pytest.fixture
-def broker() -> Iterator[Broker]:
-    made = Broker()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def backend(broker: Broker) -> Backend:
-    return Backend(broker)
-
-
-@pytest.fixture(scope="module")
-def scorer() -> Iterator[TestClient]:
-    with TestClient(Churn.to_asgi()) as client:  # type: ignore[attr-defined]
-        yield client
-
-
-def event(number: int, service: str, kind: str, at: int, minutes: float = 0) -> Event:
-    made = {"service": service, "customer": f"of {service}", "kind": kind, "at": at, "minutes": minutes}
-    return {"id": f"{service}-{number}", **made}
-
-
-KNOWN = {f"of {service}": {"earlier_cancellations": 2, "is_cold": False} for service in ("late", "calm")}
-TROUBLE = {
-    "late": [event(1, "late", "late", 10, minutes=12), event(2, "late", "contact", 20)],
-    "calm": [event(1, "calm", "late", 15, minutes=1)],
-}
-
-
-def test_a_service_in_trouble_gets_help_and_a_calm_one_is_left_alone(
-    broker: Broker, scorer: TestClient, backend: Backend
-) -> None:
-    broker.send(EVENTS, TROUBLE)
-    path = ChurnPath(broker, scorer, KNOWN)
-    path.run()
-    backend.run()
-    assert backend.actions == ["late/0"]
-    assert backend.last["late/0"]["score"] == {"propensity": pytest.approx(0.64), "model": "churn-rules:1"}
-    assert backend.last["calm/0"]["score"]["propensity"] == pytest.approx(0.27)
-    # Trouble that comes later in the same window is acted upon, too.
-    broker.send(EVENTS, {"calm": [event(2, "calm", "late", 30, minutes=20)]})
-    path.run()
-    backend.run()
-    assert backend.actions == ["late/0", "calm/0"]
-    # What has left the window counts no more.
-    broker.send(EVENTS, {"late": [event(3, "late", "contact", 20 + WINDOW_SECONDS)]})
-    path.run()
-    backend.run()
-    assert backend.last["late/1"]["features"] == {"minutes_late": 0, "contacts": 1, **KNOWN["of late"]}
-    assert backend.actions == ["late/0", "calm/0"]
-
-
-def test_duplicates_and_a_crash_before_the_commit_act_once(
-    broker: Broker, scorer: TestClient, backend: Backend
-) -> None:
-    broker.send(EVENTS, {service: events * 2 for service, events in TROUBLE.items()})
-    ChurnPath(broker, scorer, KNOWN).run(crash=True)
-    ChurnPath(broker, scorer, KNOWN).run()
-    backend.run()
-    assert backend.received == 4
-    assert backend.last["late/0"]["features"]["contacts"] == 1
-    assert backend.actions == ["late/0"]
-    # Once committed, none of the six events comes again.
-    reader = broker.consumer("churn", EVENTS)
-    committed = reader.committed(reader.assignment(), timeout=10)
-    assert sum(max(each.offset, 0) for each in committed) == 6
-
-
-@pytest.mark.parametrize("is_there", [False, True], ids=["nobody there", "silent"])
-def test_without_a_score_in_time_the_service_goes_on_without_intervention(
-    broker: Broker, backend: Backend, is_there: bool
-) -> None:
-    broker.send(EVENTS, TROUBLE)
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        if is_there:
-            server.listen()
-        url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        with httpx2.Client(base_url=url, timeout=SCORING_SECONDS) as scorer:
-            ChurnPath(broker, scorer, KNOWN).run()
-    backend.run()
-    assert [(each["action"], each["score"]) for each in backend.last.values()] == [("none", None)] * 2
-    assert backend.last["late/0"]["features"]["minutes_late"] == 12
-
-
-def test_a_customer_without_history_is_scored_by_defaults_and_flagged(
-    broker: Broker, scorer: TestClient, backend: Backend
-) -> None:
-    broker.send(EVENTS, TROUBLE)
-    ChurnPath(broker, scorer, {}).run()
-    backend.run()
-    assert backend.last["late/0"]["features"] == {"minutes_late": 12, "contacts": 1, **COLD}
-    assert backend.last["late/0"]["score"]["propensity"] == pytest.approx(0.44)
-    assert backend.actions == []

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from conftest import AUTHORIZED, METRICS_AUTHORIZED, ROOT, other_model
-from serving import BENTOML, Callers, serving
+from servers import BENTOML, Callers, serving
 from starlette.testclient import TestClient
 
 from deploy import image

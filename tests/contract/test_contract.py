@@ -9,23 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rows import ANYTHING, BOUNDS, NEARLY, VALID
 
 from propensity.contract.application import CATEGORIES, EXAMPLE, FEATURES, NULLABLE, Application, Applications
 from propensity.contract.limits import MAX_ROWS
 from propensity.contract.problem import Problem, ProblemError
 from propensity.formats.format import BatchJson, NdJson
 
-BOUNDS = {
-    "seniority": (0, 60),
-    "time": (1, 120),
-    "age": (18, 100),
-    "expenses": (0, 100_000),
-    "income": (0, 100_000),
-    "assets": (0, 10_000_000),
-    "debt": (0, 10_000_000),
-    "amount": (1, 1_000_000),
-    "price": (1, 1_000_000),
-}
 MISSING_IN_THE_DATA = {"home", "marital", "job", "income", "assets", "debt"}
 
 
@@ -275,28 +265,6 @@ def test_a_name_that_stands_twice_is_refused(application: str) -> None:
 
 def test_the_largest_batch_is_read() -> None:
     assert len([*Applications.rows(batch(*[EXAMPLE] * MAX_ROWS))]) == MAX_ROWS
-
-
-VALID = st.fixed_dictionaries(
-    {
-        name: st.integers(*bounds) | (st.none() if name in NULLABLE else st.nothing())
-        for name, bounds in BOUNDS.items()
-    }
-    | {
-        name: st.sampled_from(categories) | (st.none() if name in NULLABLE else st.nothing())
-        for name, categories in CATEGORIES.items()
-    }
-)
-ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
-)
-NEARLY = st.builds(
-    lambda application, changes: application | changes,
-    VALID,
-    st.dictionaries(st.sampled_from(FEATURES) | st.text(max_size=5), ANYTHING, max_size=2),
-)
 
 
 @given(VALID)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_formats import ARROW, JSON, NDJSON, body
+from bodies import ARROW, JSON, NDJSON, body
 
 from propensity.contract.application import Application
 from propensity.contract.features import Features, encode

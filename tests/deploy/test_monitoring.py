@@ -16,9 +16,9 @@ import httpx2
 import pytest
 import yaml
 from conftest import AUTHORIZED, METRICS_TOKEN, ROOT
-from serving import serving
+from exposition import exposed
+from servers import serving
 from starlette.testclient import TestClient
-from test_metrics import exposed
 
 from deploy import monitoring
 from load_tests.compare.server import free_port

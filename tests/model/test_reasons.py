@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from bodies import stream
 from conftest import AUTHORIZED
 from starlette.testclient import TestClient
-from test_formats import stream
 
 from propensity.contract.application import CATEGORIES, EXAMPLE, Application, Explanation
 from propensity.contract.features import COLUMNS, NUMBERS, encode

@@ -16,7 +16,7 @@ import bentoml
 import httpx2
 import pytest
 from conftest import AUTHORIZED, METRICS_AUTHORIZED, ROOT, TOKEN_LINES
-from serving import BENTOML, serving
+from servers import BENTOML, serving
 
 from load_tests.compare.server import free_port
 from propensity import settings

