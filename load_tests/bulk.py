@@ -112,7 +112,7 @@ def main() -> None:
                 if kind == "spark":
                     command = [sys.executable, "-c", SPARK, str(source), str(output)]
                 else:
-                    command = [sys.executable, "-m", "propensity.files.scoring", str(source), str(output)]
+                    command = [sys.executable, "-m", "propensity", "score", str(source), str(output)]
                     command += ["--id", "application_id"]
                 seconds, memory = measure(command)
                 found = pq.read_metadata(output).num_rows if kind == "parquet" else None

@@ -30,13 +30,13 @@ def run(main: Callable[[], None], *arguments: object) -> CompletedProcess[str]:
     return CompletedProcess(argv, code, printed, stderr.getvalue())
 
 
-def documented(page: Path, module: str, places: Mapping[str, Path]) -> list[str]:
-    """The arguments of the one command `python -m MODULE` that a page shows.
+def documented(page: Path, command: str, places: Mapping[str, Path]) -> list[str]:
+    """The arguments of the one command `python -m propensity COMMAND` that a page shows.
 
     Args:
         page: Markdown.
-        module: of the command.
+        command: its name.
         places: what stands in the place of the paths that the page names.
     """
-    (command,) = re.findall(rf"^python -m {re.escape(module)} (.*)$", page.read_text(), re.MULTILINE)
-    return [str(places.get(word, word)) for word in shlex.split(command)]
+    (shown,) = re.findall(rf"^python -m propensity {command} (.*)$", page.read_text(), re.MULTILINE)
+    return [str(places.get(word, word)) for word in shlex.split(shown)]

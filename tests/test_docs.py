@@ -190,7 +190,7 @@ def source(tmp_path: Path, pickle_path: Path) -> Path:
 def test_the_way_by_bentomls_own_commands_leads_to_a_prediction(source: Path) -> None:
     *first, serve, away = by("test_the_way_by_bentomls_own_commands_leads_to_a_prediction", "docs/bentoml.md")
     port = free_port()
-    token = "$(python -m propensity.access.tokens new caller --scope predict)"
+    token = "$(python -m propensity tokens new caller --scope predict)"
     ask = f"""
 token={token}
 PROPENSITY_DRAIN_SECONDS=0 {serve.strip().replace("3000", str(port))} >&2 &

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Options are the server's; anything else is a command to run in its place, such as
-# `python -m propensity.access.tokens new NAME --scope predict`.
+# `python -m propensity tokens new NAME --scope predict`.
 case "${1-}" in
   "" | -*) set -- bentoml serve /srv/propensity --host 0.0.0.0 "$@" ;;
 esac

@@ -3,7 +3,7 @@
 A line of the file is `name:scope:sha256`; a token with two scopes has two lines. Empty lines and lines
 that start with # are passed over.
 
-    PROPENSITY_TOKENS_FILE=tokens python -m propensity.access.tokens new scoring-team --scope predict
+    PROPENSITY_TOKENS_FILE=tokens python -m propensity tokens new scoring-team --scope predict
 
 prints a new token, once, and appends its lines.
 """
@@ -65,7 +65,7 @@ def _read(path: Path) -> dict[bytes, Caller]:
     return callers
 
 
-_HOW_TO = f"add one with `{FILE_VARIABLE}=FILE python -m propensity.access.tokens new NAME --scope predict`"
+_HOW_TO = f"add one with `{FILE_VARIABLE}=FILE python -m propensity tokens new NAME --scope predict`"
 
 
 class Tokens:
@@ -145,9 +145,7 @@ def new_token(path: Path, name: str, scopes: list[TokenScope]) -> str:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m propensity.access.tokens", description="Tokens of the API."
-    )
+    parser = argparse.ArgumentParser(prog="python -m propensity tokens", description="Tokens of the API.")
     commands = parser.add_subparsers(required=True)
     new = commands.add_parser("new", help="print a new token, once, and append its hash to the tokens file")
     new.add_argument("name", help="who gets it, such as a team")
@@ -160,7 +158,3 @@ def main() -> None:
         print(new_token(Path(path), arguments.name, arguments.scope))
     except TokensError as error:
         sys.exit(f"tokens: {error}")
-
-
-if __name__ == "__main__":
-    main()

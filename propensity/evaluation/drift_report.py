@@ -1,6 +1,6 @@
 """The drift report: how far the predictions in the log have moved from the model's hold-out set.
 
-    python -m propensity.evaluation.drift_report /var/log/propensity --days 7 --page drift.html
+    python -m propensity drift /var/log/propensity --days 7 --page drift.html
 
 Prints the population stability index of each field and of the propensity, writes a page to look at, and ends
 with exit code 1 where one of them has moved.
@@ -146,7 +146,7 @@ i {{ background: #b0b0b0 }} b {{ background: #1f4e79 }}
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(
-        prog="python -m propensity.evaluation.drift_report",
+        prog="python -m propensity drift",
         description="How far have the predictions in the log moved from the model's hold-out set?",
     )
     parser.add_argument("log", type=Path, help="folder of the prediction log")
@@ -172,7 +172,3 @@ def main() -> None:
     moved = [field for field, each in found.items() if each.index > MOVED]
     if moved:
         sys.exit(f"drift: moved: {', '.join(moved)}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,10 +1,11 @@
 """Writes the model card, docs/model_card.md, of the manifest and of the evaluation that is kept in docs.
 
-python -m propensity.evaluation.model_card      # `make model-card` evaluates the running service first
+python -m propensity card      # `make model-card` evaluates the running service first
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Iterator
@@ -110,18 +111,18 @@ def _group(field: str, members: dict[str, dict[str, float]]) -> Iterator[str]:
 
 def main() -> None:
     """The command."""
+    argparse.ArgumentParser(
+        prog="python -m propensity card",
+        description="Writes docs/model_card.md of the manifest and of the evaluation that is kept in docs.",
+    ).parse_args()
     evaluated = DOCS / "evaluation/evaluation.json"
     try:
         manifest = read_manifest(MANIFEST)
         evaluation = json.loads(evaluated.read_bytes())
     except ManifestError as error:
-        sys.exit(f"model-card: {error}")
+        sys.exit(f"card: {error}")
     except (OSError, ValueError) as error:
-        sys.exit(f"model-card: {evaluated}: {error}; `make model-card` makes it, while the service runs")
+        sys.exit(f"card: {evaluated}: {error}; `make model-card` makes it, while the service runs")
     template = (DOCS / "model_card.md.in").read_text(encoding="utf-8")
     (DOCS / "model_card.md").write_text(card(template, manifest, evaluation), encoding="utf-8")
-    print(f"model-card: wrote {DOCS / 'model_card.md'}")
-
-
-if __name__ == "__main__":
-    main()
+    print(f"card: wrote {DOCS / 'model_card.md'}")

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from propensity.contract.features import COLUMNS, Features
 from propensity.evaluation.client import EvaluationError
-from propensity.evaluation.evaluate import Deployed
+from propensity.evaluation.evaluation import Deployed
 from propensity.evaluation.logged_predictions import files, values
 from propensity.model.manifest import ModelCard
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,8 +13,7 @@ from matplotlib import pyplot as plt
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
-if TYPE_CHECKING:
-    from propensity.evaluation.evaluate import Evaluation
+from propensity.evaluation.evaluation import Evaluation
 
 NOTEBOOK, DEPLOYED = "#b0b0b0", "#1f4e79"
 

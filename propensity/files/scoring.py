@@ -1,6 +1,6 @@
 """Scores files of applications of any size with the model of the store, without a server.
 
-    python -m propensity.files.scoring applications.parquet predictions.parquet --id application_id
+    python -m propensity score applications.parquet predictions.parquet --id application_id
 
 Parquet, CSV or NDJSON, by the names of the files, in either direction. The contract is that of the API: a
 row that is not valid gets no prediction, and its problem goes, with its number, into
@@ -11,20 +11,10 @@ read.
 
 from __future__ import annotations
 
-import os
-import signal
-
-if __name__ == "__main__":
-    # What is imported below takes seconds, and whoever stops it then would get a traceback of that.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(
-            number,
-            lambda number, _: (os.write(2, b"score-file: stopped before it began\n"), os._exit(128 + number)),
-        )
-
 import argparse
 import json
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -117,7 +107,7 @@ def _join(work: Work, pieces: int, target: Target, output: Path, rows: int) -> i
         if predictions + problems != rows:
             raise FileError(
                 f"{output}: not written: of {rows:,} rows there are {predictions:,} predictions and"
-                f" {problems:,} problems; this is a fault of score-file: please report it"
+                f" {problems:,} problems; this is a fault of the product: please report it"
             )
         with writing(output):
             unfinished.replace(output)
@@ -171,7 +161,7 @@ def main() -> None:
     """The command."""
     kinds = ", ".join(SOURCES)
     parser = argparse.ArgumentParser(
-        prog="python -m propensity.files.scoring",
+        prog="python -m propensity score",
         description="Scores files of applications.",
         epilog=f"Exit status: 0, all rows are predicted; {SOME_PROBLEMS}, some have problems, which are in"
         " OUTPUT.problems.ndjson; 1, the files can't be scored; 130 and 143, it was stopped.",
@@ -188,9 +178,9 @@ def main() -> None:
     given = parser.parse_args()
     with _stoppable():
         rows, problems = _scored(given)
-    print(f"score-file: {rows:,} applications, {rows - problems:,} predictions in {given.output}")
+    print(f"score: {rows:,} applications, {rows - problems:,} predictions in {given.output}")
     if problems:
-        print(f"score-file: {problems:,} problems in {_problems_of(given.output)}")
+        print(f"score: {problems:,} problems in {_problems_of(given.output)}")
         sys.exit(SOME_PROBLEMS)
 
 
@@ -209,7 +199,7 @@ def _stoppable() -> Iterator[None]:
     try:
         yield
     except StoppedError as stopped:
-        print("score-file: stopped; start it again to go on where it was", file=sys.stderr)
+        print("score: stopped; start it again to go on where it was", file=sys.stderr)
         sys.exit(128 + stopped.args[0])
     finally:
         for number, action in before.items():
@@ -224,11 +214,11 @@ def _scored(given: argparse.Namespace) -> tuple[int, int]:
         scorer = store.load_scorer(store.ImportedModel(given.model).resolve())
         return score_file(source, target, given.output, scorer)
     except (FileError, OutputError, BentoMLException) as error:
-        sys.exit(f"score-file: {error}")
+        sys.exit(f"score: {error}")
     except ProblemError as error:
-        sys.exit(f"score-file: {given.input[0]}: {error.problem.detail}")
+        sys.exit(f"score: {given.input[0]}: {error.problem.detail}")
     except (OSError, pa.ArrowException) as error:
-        sys.exit(f"score-file: {_where(error, given.input)}{str(error).splitlines()[0]}")
+        sys.exit(f"score: {_where(error, given.input)}{str(error).splitlines()[0]}")
 
 
 def _target(output: Path, inputs: Sequence[Path]) -> Target:
@@ -244,7 +234,3 @@ def _target(output: Path, inputs: Sequence[Path]) -> Target:
 
 def _where(error: Exception, given: list[Path]) -> str:
     return "" if str(given[0]) in str(error) else f"{given[0]}: "
-
-
-if __name__ == "__main__":
-    main()

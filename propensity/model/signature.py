@@ -1,6 +1,6 @@
 """The signature of a model: made when it is imported, verified before it is loaded.
 
-    python -m propensity.model.signature new signing-key      # writes signing-key and signing-key.pub
+    python -m propensity sign new signing-key      # writes signing-key and signing-key.pub
 
 Who imports holds the private key (`PROPENSITY_SIGNING_KEY` names its file), who serves the public one (that
 of `PROPENSITY_MODEL_KEY`); while a key is replaced, several public keys stand in that file, one after the
@@ -132,7 +132,7 @@ def _read(variable: str, path: str, wanted: str) -> bytes:
 
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 _PUBLIC = "the public key (.pub) that belongs to the private key the model was signed with"
-_HOW_TO = "make a pair with `python -m propensity.model.signature new FILE`"
+_HOW_TO = "make a pair with `python -m propensity sign new FILE`"
 
 
 def new_key(path: Path) -> Path:
@@ -163,17 +163,11 @@ def new_key(path: Path) -> Path:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m propensity.model.signature", description="Keys for models."
-    )
+    parser = argparse.ArgumentParser(prog="python -m propensity sign", description="Keys for models.")
     commands = parser.add_subparsers(required=True)
     new = commands.add_parser("new", help="write a new private key, and the public one beside it")
     new.add_argument("path", type=Path, help="of the private key; the public one gets .pub")
     try:
         print(new_key(parser.parse_args().path))
     except SignatureError as error:
-        sys.exit(f"signature: {error}")
-
-
-if __name__ == "__main__":
-    main()
+        sys.exit(f"sign: {error}")

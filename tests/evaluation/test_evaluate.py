@@ -20,9 +20,9 @@ from conftest import ARTIFACTS, PREDICT_TOKEN, ROOT
 from load_tests.compare.server import free_port
 from propensity.contract.application import EXAMPLE, Application
 from propensity.contract.features import encode
-from propensity.evaluation import evaluate as evaluation
+from propensity.evaluation import command
 from propensity.evaluation.client import Api, EvaluationError
-from propensity.evaluation.evaluate import Known, asked, evaluate, intervals, metrics, notebooks
+from propensity.evaluation.evaluation import Known, asked, evaluate, intervals, metrics, notebooks
 from propensity.evaluation.repayments import answered
 from propensity.formats.batch import Answered, Batch, Outcomes
 from propensity.model.manifest import ModelCard
@@ -39,7 +39,7 @@ def nobodys_token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return commands.run(evaluation.main, "--report", folder, *arguments)
+    return commands.run(command.main, "--report", folder, *arguments)
 
 
 @pytest.fixture
@@ -286,7 +286,7 @@ def test_outcomes_that_arrive_later_are_held_against_what_was_answered_then(
         tmp_path / f"outcomes{suffix}", {"request_id": [*ids, "stranger"], "default": [*defaults, True]}
     )
     places = {"outcomes.csv": path, "/var/log/propensity": tmp_path, "artifacts/propensity.pkl": pickle_path}
-    arguments = commands.documented(ROOT / "docs/trust.md", "propensity.evaluation.evaluate", places)
+    arguments = commands.documented(ROOT / "docs/trust.md", "evaluate", places)
     done = run("--url", server, "--token", PREDICT_TOKEN, *arguments, folder=tmp_path / "report")
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert f"Model {card.tag}, on 999 applications, " in done.stdout

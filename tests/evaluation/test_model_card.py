@@ -57,10 +57,10 @@ def test_the_card_names_no_person_to_write_to() -> None:
 def test_a_card_without_an_evaluation_says_how_to_make_one(tmp_path: Path) -> None:
     (tmp_path / "artifacts").symlink_to(ARTIFACTS)
     done = subprocess.run(
-        [sys.executable, "-m", "propensity.evaluation.model_card"],
+        [sys.executable, "-m", "propensity", "card"],
         cwd=tmp_path, env={"PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    assert done.stderr.startswith("model-card: docs/evaluation/evaluation.json: [Errno 2]")
+    assert done.stderr.startswith("card: docs/evaluation/evaluation.json: [Errno 2]")
     assert done.stderr.endswith("`make model-card` makes it, while the service runs\n")

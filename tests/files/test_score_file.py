@@ -123,8 +123,8 @@ def test_a_file_gets_the_predictions_and_problems_of_the_api(
     done = run(source, output, "--id", "application_id")
     assert done.returncode == 3, done.stderr
     assert done.stdout.splitlines() == [
-        f"score-file: 500 applications, 498 predictions in {output}",
-        f"score-file: 2 problems in {output}.problems.ndjson",
+        f"score: 500 applications, 498 predictions in {output}",
+        f"score: 2 problems in {output}.problems.ndjson",
     ]
     found = read(output)
     assert len(found) == 500
@@ -158,7 +158,7 @@ def test_the_command_of_the_docs_scores_a_file(
     tmp_path: Path, rows: Rows, tag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (ROOT / "docs/trust.md").read_text()
-    (arguments,) = re.findall(r"^python -m propensity\.files\.scoring (.+)$", page, re.MULTILINE)
+    (arguments,) = re.findall(r"^python -m propensity score (.+)$", page, re.MULTILINE)
     write(rows, tmp_path / "applications.parquet")
     monkeypatch.chdir(tmp_path)
     assert run(*arguments.split()).returncode == 3
@@ -169,7 +169,7 @@ def test_without_problems_there_is_no_file_of_them(tmp_path: Path, rows: Rows) -
     applications = [{name: row[name] for name in EXAMPLE} for row in rows[:3]]
     done = run(write(applications, tmp_path / "in.parquet"), tmp_path / "out.parquet")
     assert done.returncode == 0
-    assert done.stdout == f"score-file: 3 applications, 3 predictions in {tmp_path / 'out.parquet'}\n"
+    assert done.stdout == f"score: 3 applications, 3 predictions in {tmp_path / 'out.parquet'}\n"
     assert "id" not in read(tmp_path / "out.parquet")[0]
     assert {path.name for path in tmp_path.iterdir()} == {"in.parquet", "out.parquet"}
 
@@ -318,7 +318,7 @@ def test_what_keeps_a_file_from_being_scored_is_said_in_one_line(
     (tmp_path / name).write_bytes(content)
     done = run(tmp_path / name, tmp_path / "out.parquet", *options)
     assert done.returncode == 1
-    assert done.stderr.startswith("score-file: ")
+    assert done.stderr.startswith("score: ")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == [name]
@@ -338,7 +338,7 @@ def test_no_row_of_csv_gets_lost_to_a_stray_quote(tmp_path: Path, tag: str) -> N
     (tmp_path / "in.csv").write_text("\n".join([f"id,{NAMES}", *lines]))
     done = run(tmp_path / "in.csv", tmp_path / "out.ndjson", "--id", "id")
     assert done.returncode == 3
-    assert done.stdout.startswith("score-file: 101 applications, 94 predictions in ")
+    assert done.stdout.startswith("score: 101 applications, 94 predictions in ")
     problems = read(tmp_path / "out.ndjson.problems.ndjson")
     assert [problem["row"] for problem in problems] == [10, 40, 50, 60, 70, 71, 100]
     assert problems[0]["detail"] == (
@@ -579,9 +579,7 @@ def test_parquet_is_read_however_it_was_written(tmp_path: Path) -> None:
 def test_an_output_that_is_there_is_not_overwritten(tmp_path: Path, rows: Rows) -> None:
     (tmp_path / "out.csv").write_text("mine")
     done = run(write(rows, tmp_path / "in.csv"), tmp_path / "out.csv")
-    assert (
-        done.stderr == f"score-file: {tmp_path / 'out.csv'}: exists; move it away, or name another output\n"
-    )
+    assert done.stderr == f"score: {tmp_path / 'out.csv'}: exists; move it away, or name another output\n"
     assert (tmp_path / "out.csv").read_text() == "mine"
 
 
@@ -776,7 +774,7 @@ def test_a_second_run_on_one_output_says_who_holds_it(tmp_path: Path, tag: str) 
         first.kill()
     holder = f"process {first.pid} on {socket.gethostname()} since "
     assert second.returncode == 1
-    assert second.stderr.startswith(f"score-file: {output}: is being written by {holder}")
+    assert second.stderr.startswith(f"score: {output}: is being written by {holder}")
     assert second.stderr.endswith("; wait for it, or name another output\n")
     assert second.stderr.count("\n") == 1
     # What a killed process leaves behind stands in nobody's way.
@@ -832,8 +830,7 @@ def test_a_full_disk_is_the_fault_of_the_output(tmp_path: Path, rows: Rows, tag:
         done = run(path, output, "--id", "application_id")
     assert done.returncode == 1
     assert done.stderr == (
-        f"score-file: {output}: can't be written: File too large; once it can, start again: what is done is"
-        " kept\n"
+        f"score: {output}: can't be written: File too large; once it can, start again: what is done is kept\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
 
@@ -862,7 +859,7 @@ def test_who_stops_it_gets_one_line_and_may_go_on(
         patched.setattr(scoring, "predicted", killed)
         done = run(path, output, "--id", "application_id")
     assert done.returncode == status
-    assert done.stderr == "score-file: stopped; start it again to go on where it was\n"
+    assert done.stderr == "score: stopped; start it again to go on where it was\n"
     assert signal.getsignal(number) == before
     assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "out.csv.work"}
     assert run(path, output, "--id", "application_id").returncode == 3

@@ -183,7 +183,7 @@ def test_a_key_that_can_not_be_used_is_named(
 
 def signature_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "propensity.model.signature", *arguments],
+        [sys.executable, "-m", "propensity", "sign", *arguments],
         capture_output=True, text=True, check=False, cwd=ROOT,
     )  # fmt: skip
 
@@ -194,7 +194,7 @@ def test_the_command_makes_a_pair_once(tmp_path: Path) -> None:
     assert (first.returncode, first.stdout, first.stderr) == (0, f"{tmp_path}/key.pub\n", "")
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
     assert (again.returncode, again.stdout) == (1, "")
-    assert again.stderr == f"signature: {tmp_path}/key: File exists\n"
+    assert again.stderr == f"sign: {tmp_path}/key: File exists\n"
 
 
 def undeclared(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -1,23 +1,13 @@
 """Evaluation: is the model that answers the API as good as the notebook said?
 
-    python -m propensity.evaluation.evaluate --url http://127.0.0.1:3000 --token TOKEN
-    python -m propensity.evaluation.evaluate --outcomes outcomes.csv --log /var/log/propensity
-    make evaluate
-
-Sends applications with known outcomes through the running API, one by one and as a batch, computes the
-notebook's metrics from what it answers, and compares them with the manifest that the deployed model carries;
-each propensity also with what the notebook's pickle predicts. Outcomes that arrive later, by request id, are
-joined with the prediction log instead: then what was answered at the time is evaluated. Writes a report with
-pictures, ends with a verdict, and with exit code 1 where production is not what was promised.
+Computes the notebook's metrics from what the model answered, and compares them with the manifest that it
+carries; each propensity also with what the notebook's pickle predicts.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +31,6 @@ TOLERANCE = 1e-9
 
 RESAMPLES = 1_000
 """Of the bootstrap."""
-
-HOLDOUT = Path("load_tests/data/applications.json")
-"""The notebook's hold-out set."""
 
 
 @dataclass(frozen=True)
@@ -278,50 +265,3 @@ def _is_close(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
         np.shape(ours[name]) == np.shape(theirs[name]) and np.allclose(ours[name], theirs[name], 0, TOLERANCE)
         for name in ours
     )
-
-
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m propensity.evaluation.evaluate",
-        description="Is the deployed model what the notebook promised?",
-    )
-    parser.add_argument("--url", default="http://127.0.0.1:3000", help="of the running service")
-    parser.add_argument("--token", default=os.environ.get("TOKEN"), help="of the scope predict ($TOKEN)")
-    parser.add_argument("--known", type=Path, default=HOLDOUT, help=f"applications with outcomes ({HOLDOUT})")
-    parser.add_argument(
-        "--outcomes", type=Path, help="CSV or Parquet: request_id, default, and row of a batch"
-    )
-    parser.add_argument("--log", type=Path, help="folder of the prediction log that the outcomes belong to")
-    parser.add_argument("--pickle", type=Path, help="the notebook's, to compare each propensity with")
-    parser.add_argument("--report", type=Path, default=Path(".local/evaluation"), help="folder to write to")
-    given = parser.parse_args()
-    if not given.token:
-        sys.exit("evaluate: no token; give one with --token, or in TOKEN (`make -s token` prints one)")
-    if (given.outcomes is None) != (given.log is None):
-        sys.exit("evaluate: --outcomes and --log belong together: outcomes, and what was predicted then")
-    try:
-        with Api(given.url, given.token) as api:
-            card = api.model_card()
-            notebook = None if given.pickle is None else notebooks(given.pickle, card)
-            if given.outcomes is None:
-                deployed = asked(api, card, Known.read(given.known))
-            else:
-                from propensity.evaluation.repayments import answered  # noqa: PLC0415 — pyarrow, for these alone
-
-                deployed = answered(card, given.outcomes, given.log)
-        evaluation = evaluate(deployed, notebook)
-    except EvaluationError as error:
-        sys.exit(f"evaluate: {error}")
-    # Only now: pictures need a library that predictions do not.
-    from propensity.evaluation.report import lines, write  # noqa: PLC0415
-
-    print("\n".join(lines(evaluation)))
-    print(f"\nevaluate: wrote {write(evaluation, given.report)}")
-    if evaluation.faults:
-        sys.exit("evaluate: NOT as promised:\n" + "\n".join(f"  {fault}" for fault in evaluation.faults))
-    print("evaluate: as promised")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,64 @@
+"""The command of the evaluation.
+
+    python -m propensity evaluate --url http://127.0.0.1:3000 --token TOKEN
+    python -m propensity evaluate --outcomes outcomes.csv --log /var/log/propensity
+    make evaluate
+
+Sends applications with known outcomes through the running API, one by one and as a batch. Outcomes that
+arrive later, by request id, are joined with the prediction log instead: then what was answered at the time is
+evaluated. Writes a report with pictures, ends with a verdict, and with exit code 1 where production is not
+what was promised.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from propensity.evaluation.client import Api, EvaluationError
+from propensity.evaluation.evaluation import Known, asked, evaluate, notebooks
+from propensity.evaluation.repayments import answered
+from propensity.evaluation.report import lines, write
+
+HOLDOUT = Path("load_tests/data/applications.json")
+"""The notebook's hold-out set."""
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m propensity evaluate",
+        description="Is the deployed model what the notebook promised?",
+    )
+    parser.add_argument("--url", default="http://127.0.0.1:3000", help="of the running service")
+    parser.add_argument("--token", default=os.environ.get("TOKEN"), help="of the scope predict ($TOKEN)")
+    parser.add_argument("--known", type=Path, default=HOLDOUT, help=f"applications with outcomes ({HOLDOUT})")
+    parser.add_argument(
+        "--outcomes", type=Path, help="CSV or Parquet: request_id, default, and row of a batch"
+    )
+    parser.add_argument("--log", type=Path, help="folder of the prediction log that the outcomes belong to")
+    parser.add_argument("--pickle", type=Path, help="the notebook's, to compare each propensity with")
+    parser.add_argument("--report", type=Path, default=Path(".local/evaluation"), help="folder to write to")
+    given = parser.parse_args()
+    if not given.token:
+        sys.exit("evaluate: no token; give one with --token, or in TOKEN (`make -s token` prints one)")
+    if (given.outcomes is None) != (given.log is None):
+        sys.exit("evaluate: --outcomes and --log belong together: outcomes, and what was predicted then")
+    try:
+        with Api(given.url, given.token) as api:
+            card = api.model_card()
+            notebook = None if given.pickle is None else notebooks(given.pickle, card)
+            if given.outcomes is None:
+                deployed = asked(api, card, Known.read(given.known))
+            else:
+                deployed = answered(card, given.outcomes, given.log)
+        evaluation = evaluate(deployed, notebook)
+    except EvaluationError as error:
+        sys.exit(f"evaluate: {error}")
+    print("\n".join(lines(evaluation)))
+    print(f"\nevaluate: wrote {write(evaluation, given.report)}")
+    if evaluation.faults:
+        sys.exit("evaluate: NOT as promised:\n" + "\n".join(f"  {fault}" for fault in evaluation.faults))
+    print("evaluate: as promised")
