@@ -21,9 +21,10 @@ if found is not None and Path(found.__path__[0]).resolve().parent != Path(__file
         del sys.modules[module]
 
 from propensity.app import PredictionService, allowance, authorities
-from propensity.contract.application import Application, Applications, Prediction, Predictions
+from propensity.contract.application import Application, Applications
 from propensity.contract.features import Features, Propensities
 from propensity.contract.limits import MAX_TABLE_ROWS
+from propensity.contract.prediction import Prediction, Predictions
 from propensity.model import store
 from propensity.monitoring.prediction_log import PredictionLog
 from propensity.serving import supervision

@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 
 from load_tests.figures import HERE, SIZES, THIS, Comparison, Scaling, cell
-from propensity.contract.application import Prediction
+from propensity.contract.prediction import Prediction
 
 HEADROOM = 0.7
 """Share of the measured capacity that is planned with: beyond it, queues grow faster than load."""

@@ -26,8 +26,8 @@ from load_tests.compare.server import ROOT
 from load_tests.measurements import keep
 from propensity.contract.application import Application
 from propensity.contract.features import encode
-from propensity.formats.batch import Outcomes
-from propensity.formats.format import ArrowStream, BatchJson, Format, NdJson
+from propensity.formats.batch import Answers
+from propensity.formats.media_types import ArrowStream, BatchJson, Format, NdJson
 from propensity.importing.compiler import compile_pipeline
 from propensity.model import gate
 from propensity.model.compiled import CompiledForm
@@ -92,7 +92,7 @@ def main() -> None:
     for size in ROWS:
         predicted = np.linspace(0, 1, size)
         for name, (each, body) in bodies(rows[:size]).items():
-            outcomes = Outcomes.of(each.read(body), predicted, manifest.threshold.value, "propensity:model")
+            outcomes = Answers.of(each.read(body), predicted, manifest.threshold.value, "propensity:model")
             handling[name, "read", size] = partial(each.read, body)
             handling[name, "write", size] = partial(each.write, outcomes)
     print("complexity: measuring", flush=True)

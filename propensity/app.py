@@ -37,12 +37,13 @@ from propensity.contract.application import EXAMPLE, Application
 from propensity.contract.features import encode
 from propensity.contract.limits import THREADS
 from propensity.contract.problem import PAGE, Kind, Problem
-from propensity.formats.format import BATCH, SINGLE
+from propensity.formats.media_types import BATCH, SINGLE
 from propensity.http.access_log import AccessLog
 from propensity.http.drain import Drain, Draining
 from propensity.http.host import HostCheck
 from propensity.http.protocol import Protocol
 from propensity.http.request_metrics import RequestMetrics, exposition, report_stale
+from propensity.http.responses import ProblemResponse, unexpected
 from propensity.model import store
 from propensity.model.scorer import Scorer
 from propensity.monitoring.challenger import Challenger
@@ -50,9 +51,9 @@ from propensity.monitoring.follow_up import FollowUp
 from propensity.monitoring.prediction_log import PredictionLog
 from propensity.monitoring.prediction_metrics import PredictionMetrics
 from propensity.serving import openapi, pages
+from propensity.serving.admission import InFlight
 from propensity.serving.dispatcher import Dispatcher
-from propensity.serving.endpoint import Notes, PredictionEndpoint, unexpected
-from propensity.serving.in_flight import InFlight
+from propensity.serving.endpoint import Notes, PredictionEndpoint
 
 WARM_UP_CALLS = 16
 """Predictions of the example before the first connection is taken: ready means warm."""
@@ -197,7 +198,7 @@ class PredictionApp(ServiceAppFactory):
         # A redirect would send the caller to whatever host its own Host header named.
         app.router.redirect_slashes = False
         app.add_exception_handler(HTTPException, _http_problem)  # type: ignore[arg-type]
-        app.add_exception_handler(Exception, lambda _, error: unexpected(error).response())
+        app.add_exception_handler(Exception, lambda _, error: unexpected(error))
         return app
 
     @property
@@ -321,7 +322,8 @@ class PredictionApp(ServiceAppFactory):
     async def readyz(self, req: Request) -> Response:
         """`GET /readyz`: 503 from SIGTERM on, while what still arrives is answered."""
         if self.drain.has_begun:
-            return Problem.of(Kind.NOT_READY, "about to stop; send requests to another instance").response()
+            stopping = "about to stop; send requests to another instance"
+            return ProblemResponse(Problem.of(Kind.NOT_READY, stopping))
         answer: Response = await super().readyz(req)
         return answer
 
@@ -348,5 +350,5 @@ _KINDS = {
 def _http_problem(_: Request, error: HTTPException) -> Response:
     """What Starlette and BentoML refuse by themselves."""
     if error.status_code not in _KINDS:
-        return unexpected(error).response()
-    return Problem.of(*_KINDS[error.status_code]).response(error.headers)
+        return unexpected(error)
+    return ProblemResponse(Problem.of(*_KINDS[error.status_code]), error.headers)

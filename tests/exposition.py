@@ -13,8 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from propensity.contract.application import EXAMPLE, Application
-from propensity.formats.batch import Answered, Batch, Outcomes
+from propensity.formats.batch import Answers, Batch
 from propensity.model.scorer import Scorer
+from propensity.monitoring.answered import Answered
 from propensity.monitoring.challenger import Challenger
 from propensity.monitoring.follow_up import FollowUp
 from propensity.monitoring.prediction_metrics import WRITE_SECONDS
@@ -33,7 +34,7 @@ def exposed(client: TestClient) -> dict[str, tuple[str, set[str]]]:
     batch = Batch.of([Application.model_validate(EXAMPLE)])
     following = FollowUp(None, Challenger(Scorer(Half(), 0.5, "propensity:half")))
     following.note(
-        Answered.of(batch, Outcomes.of(batch, np.array([0.1]), 0.26, "propensity:m"), b"r", 0.0, 0.0)
+        Answered.of(batch, Answers.of(batch, np.array([0.1]), 0.26, "propensity:m"), b"r", 0.0, 0.0)
     )
     following.stop()
     found = {}

@@ -21,7 +21,8 @@ from load_tests import measurements
 from load_tests.compare.server import free_port
 from load_tests.report import MADE_BY
 from propensity.contract import limits
-from propensity.contract.application import EXAMPLE, Prediction
+from propensity.contract.application import EXAMPLE
+from propensity.contract.prediction import Prediction
 
 README = (ROOT / "README.md").read_text()
 PAGES = [

@@ -19,7 +19,8 @@ from conftest import ROOT
 from test_docs import curl
 
 from load_tests.compare import server
-from propensity.contract.application import EXAMPLE, Prediction
+from propensity.contract.application import EXAMPLE
+from propensity.contract.prediction import Prediction
 
 # As from a shell, also when the tests themselves are run by make.
 SHELL = {

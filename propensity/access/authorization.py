@@ -11,6 +11,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from propensity.contract.problem import PAGE, Kind, ProblemError
+from propensity.http.responses import ProblemResponse
+from propensity.http.scope import CALLER, DISBELIEF
 
 TokenScope = Literal["predict", "metrics"]
 SCOPES: tuple[TokenScope, ...] = get_args(TokenScope)
@@ -21,10 +23,6 @@ OPEN_PREFIX = "/static_content/"
 
 SCOPE_OF_PATH: dict[str, TokenScope] = {"/metrics": "metrics"}
 """Where a scope other than `predict` is needed."""
-
-CALLER = "propensity.caller"
-DISBELIEF = "propensity.disbelief"
-"""Keys of the ASGI scope: who calls; why the token was not believed."""
 
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
 
@@ -100,7 +98,7 @@ class Authorization:
         try:
             await self._admit(scope)
         except ProblemError as error:
-            await error.response()(scope, receive, send)
+            await ProblemResponse(error.problem, error.headers)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

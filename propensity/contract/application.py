@@ -1,14 +1,14 @@
-"""The contract of the prediction API: what an application is, and what is answered to it.
+"""The contract of an application: its fields, their order, bounds, categories and nullability.
 
-The single source of field names, order, bounds, categories and nullability. The import gate compares
-the pipeline with it, OpenAPI publishes it, and every request is validated against it once.
+The single source of all of these. The import gate compares the pipeline with it, OpenAPI publishes it, and
+every request is validated against it once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from annotated_types import Ge, GroupedMetadata, Le
 from pydantic import (
@@ -24,9 +24,8 @@ from pydantic import (
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from propensity.contract.limits import MAX_FIELDS, MAX_REASONS, MAX_ROWS
-from propensity.contract.problem import Kind, Problem, ProblemError, unprocessable
-from propensity.formats import strict_json
+from propensity.contract.limits import MAX_FIELDS, MAX_ROWS
+from propensity.contract.problem import Kind, Problem, unprocessable
 
 Home = Literal["owner", "rent", "parents", "priv", "other", "ignore"]
 Marital = Literal["single", "married", "widow", "separated", "divorced"]
@@ -39,8 +38,6 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
     "records": get_args(Records),
     "job": get_args(Job),
 }
-
-Decision = Literal["approve", "decline"]
 
 
 @dataclass(frozen=True)
@@ -121,26 +118,6 @@ class Application(BaseModel):
     amount: Price = Field(description="Amount applied for.", json_schema_extra=_MONEY)
     price: Price = Field(description="Price of the good to be bought.", json_schema_extra=_MONEY)
 
-    @staticmethod
-    def rows(body: bytes) -> list[Row]:
-        """The one row of a request body that is an application.
-
-        Raises:
-            ProblemError: 400, the body is not JSON; 422, it is not an application.
-        """
-        try:
-            application = Application.model_validate_json(body)
-            # No name and no category has a colon in it: so no name stands twice.
-            if body.count(b":") == len(application.model_fields_set):
-                return [application]
-        except ValidationError:
-            # The strict reader says what is wrong.
-            pass
-        row = read_row(strict_json.parse(body))
-        if isinstance(row, Problem):
-            raise ProblemError(row)
-        return [row]
-
 
 class Applications(BaseModel):
     """A batch of applications."""
@@ -148,27 +125,6 @@ class Applications(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"applications": [EXAMPLE]}})
 
     applications: list[Application] = Field(min_length=1, max_length=MAX_ROWS)
-
-    @staticmethod
-    def rows(body: bytes) -> Iterator[Row]:
-        """The rows of a request body that is a batch, in order; a row that is not valid is its problem.
-
-        They are read one by one, as they are asked for.
-
-        Raises:
-            ProblemError: 400, the body is not JSON; 422, it is not a batch, is empty, or has too many rows.
-        """
-        try:
-            envelope = _Envelope.model_validate(strict_json.parse(body))
-        except ValidationError as error:
-            raise ProblemError(unprocessable(error)) from None
-        return (read_row(row, number) for number, row in enumerate(envelope.applications))
-
-
-class _Envelope(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    applications: list[Any] = Field(min_length=1, max_length=MAX_ROWS)
 
 
 def read_row(row: object, number: int | None = None) -> Row:
@@ -186,57 +142,6 @@ def read_row(row: object, number: int | None = None) -> Row:
         return Application.model_validate(row)
     except ValidationError as error:
         return unprocessable(error, row=number)
-
-
-class Reason(BaseModel):
-    """One field that pushed a propensity up."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    field: str = Field(description="The field of the application.")
-    contribution: float = Field(gt=0, description="Log-odds that it adds.")
-    en: str = Field(description="Field and value in plain English.")
-    es: str = Field(description="Field and value in plain Spanish.")
-
-
-class Explanation(BaseModel):
-    """Why a propensity is what it is: base and contributions add up to its log-odds.
-
-    A contribution is the Shapley value of the field in the served model itself (TreeSHAP, path-dependent).
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    base: float = Field(description="Log-odds of an application of which nothing is known.")
-    contributions: dict[str, float] = Field(description="Log-odds that each field adds, or takes away.")
-    reasons: list[Reason] = Field(
-        max_length=MAX_REASONS, description="What pushed the propensity up, the strongest first."
-    )
-
-
-class Prediction(BaseModel):
-    """The propensity to default of one application, and the decision that follows from it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    propensity: float = Field(ge=0, le=1, description="Probability that the credit ends in default.")
-    decision: Decision = Field(description="`decline` where the propensity reaches the threshold.")
-    threshold: float = Field(gt=0, lt=1, description="On the propensity; chosen in the notebook by cost.")
-    model: str = Field(description="Model tag: which model answered.")
-    explanation: Explanation | None = Field(
-        default=None, description="Where `?explain=true` asked for it; left out otherwise."
-    )
-
-
-class Predictions(BaseModel):
-    """The answers to a batch: one for each application, in the order of the request."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    predictions: list[Prediction | Problem] = Field(
-        description="A prediction, or, in its place, the problem of an application that is not valid."
-    )
-    problems: int = Field(ge=0, description="How many of them are problems.")
 
 
 Row = Application | Problem

@@ -8,8 +8,6 @@ from enum import Enum
 
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from propensity.contract.limits import FIELD_ERROR_BYTES, POINTER_BYTES, PROBLEM_BYTES, RETRY_AFTER_SECONDS
 
@@ -27,9 +25,6 @@ MAX_NAME = 100
 OTHER = "other"
 """Stands in metrics for whatever field or path a caller named and nobody knows: whoever makes names up must
 not fill the memory."""
-
-PROBLEM = "propensity.problem"
-"""Key of the ASGI scope: the kind of problem that a request is answered with."""
 
 PAGE = "/problems"
 """Where the kinds of problems are explained; a problem's `type` names the place on that page.
@@ -226,27 +221,6 @@ class Problem(BaseModel):
         pointers = sum(len(error.pointer) * (1 if error.pointer.isascii() else 4) for error in errors)
         return PROBLEM_BYTES + FIELD_ERROR_BYTES * len(errors) + POINTER_BYTES * pointers
 
-    def response(self, headers: Mapping[str, str] | None = None) -> Response:
-        """This problem as the answer to a request."""
-        return _ProblemResponse(self, headers)
-
-
-class _ProblemResponse(Response):
-    """Also tells logs and metrics, which see nothing but the status, what kind of problem it is."""
-
-    media_type = MEDIA_TYPE
-
-    def __init__(self, problem: Problem, headers: Mapping[str, str] | None) -> None:
-        super().__init__(None, problem.status, headers)
-        self._problem = problem
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
-        scope[PROBLEM] = self._problem.anchor
-        self.body = self._problem.content(scope.get("raw_path") or scope["path"].encode())
-        self.headers["Content-Length"] = str(len(self.body))
-        await super().__call__(scope, receive, send)
-
 
 class ProblemError(Exception):
     """Ends a request with a problem."""
@@ -260,10 +234,6 @@ class ProblemError(Exception):
     def of(cls, kind: Kind, detail: str, headers: Mapping[str, str] | None = None) -> ProblemError:
         """A problem that names no field."""
         return cls(Problem.of(kind, detail), headers)
-
-    def response(self) -> Response:
-        """The answer to the request that this ends."""
-        return self.problem.response(self.headers)
 
 
 def unprocessable(error: ValidationError, *, row: int | None = None) -> Problem:

@@ -32,7 +32,7 @@ from propensity.files.sources import SOURCES, FileError, Piece, Source, source_o
 from propensity.files.targets import TARGETS, OutputError, Target, concatenate, spelt, writing
 from propensity.files.unfinished_work import Work
 from propensity.formats import tables
-from propensity.formats.batch import Outcomes
+from propensity.formats.batch import Answers
 from propensity.model import store
 from propensity.model.scorer import Scorer
 
@@ -43,7 +43,7 @@ SOME_PROBLEMS = 3
 def predicted(piece: Piece, scorer: Scorer) -> pa.Table:
     """A row for each row of a piece: its id, if it has one, its prediction, or its problem as JSON."""
     batch = piece.batch
-    table = tables.write(Outcomes.of(batch, scorer.predict(batch.features), scorer.threshold, scorer.model))
+    table = tables.write(Answers.of(batch, scorer.predict(batch.features), scorer.threshold, scorer.model))
     return table if piece.ids is None else table.add_column(0, "id", piece.ids)
 
 

@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 from propensity.contract.application import CATEGORIES, FEATURES, Row, read_row
 from propensity.contract.limits import MAX_ROWS, MAX_TABLE_ROWS
 from propensity.contract.problem import Kind, Problem, ProblemError
-from propensity.formats import ndjson, plain_json, tables
+from propensity.formats import ndjson, tables
 from propensity.formats.batch import Batch
-from propensity.formats.strict_json import BOM
+from propensity.formats.json import BOM, read_lines_fast
 
 MAX_LINE = 1024 * 1024
 """Bytes, or characters, of a line of CSV or NDJSON; what is longer is no application."""
@@ -383,7 +383,7 @@ class NdJsonSource(_Lines):
         """Fast, where all are valid and have no id."""
         lines, ahead = chunk
         if self.id_column is None:
-            features = plain_json.read_lines(b"".join(line for _, line in lines))
+            features = read_lines_fast(b"".join(line for _, line in lines))
             if features is not None:
                 return Piece(Batch(features, {}), None)
         try:

@@ -6,14 +6,38 @@ several, or because one goes on over lines, nobody could say how many rows there
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
+from propensity.contract.application import Row, read_row
+from propensity.contract.limits import MAX_ROWS
 from propensity.contract.problem import Kind, ProblemError
-from propensity.formats import strict_json
+from propensity.formats import json
 
 Line = object | ProblemError
 """What a line stands for, or what is wrong with it."""
+
+
+def read_lines(body: bytes) -> Iterator[Row]:
+    """The rows of a request body, in order; empty lines are passed over.
+
+    Raises:
+        ProblemError: 400, lines are not applications; 422, there is none, or there are too many.
+    """
+    numbered = enumerate(io.BytesIO(body), 1)
+    lines = list(islice(((number, line) for number, line in numbered if line.strip()), MAX_ROWS + 1))
+    if not lines:
+        raise ProblemError.of(Kind.INVALID_APPLICATION, "the body must hold at least 1 application")
+    if len(lines) > MAX_ROWS:
+        raise ProblemError.of(
+            Kind.INVALID_APPLICATION, f"the body must hold at most {MAX_ROWS:,} applications; split the batch"
+        )
+    return (
+        line.problem if isinstance(line, ProblemError) else read_row(line, place)
+        for place, line in enumerate(parse(lines))
+    )
 
 
 def parse(lines: Sequence[tuple[int, bytes]]) -> Iterator[Line]:
@@ -31,7 +55,7 @@ def parse(lines: Sequence[tuple[int, bytes]]) -> Iterator[Line]:
 def _parsed(place: int, lines: Sequence[tuple[int, bytes]]) -> Line:
     number, line = lines[place]
     try:
-        found = strict_json.parse(line, f"application {place}")
+        found = json.parse(line, f"application {place}")
     except ProblemError as error:
         detail = error.problem.detail
         _check(place, lines, detail)

@@ -21,8 +21,7 @@ from propensity.contract.application import CATEGORIES, FEATURES, NULLABLE, read
 from propensity.contract.features import COLUMNS, breaks_bounds
 from propensity.contract.limits import MAX_TABLE_BYTES, MAX_TABLE_ROWS, TABLE_ROW_BYTES
 from propensity.contract.problem import MAX_ERRORS, FieldError, Kind, Problem, ProblemError
-from propensity.formats.batch import Batch, Outcomes
-from propensity.serving.in_flight import Hold, unbounded
+from propensity.formats.batch import Answers, Batch, Hold, unbounded
 
 _NULLABLE = np.array([[name in NULLABLE] for name in COLUMNS])
 _VALUES = {name: pa.array(categories) for name, categories in CATEGORIES.items()}
@@ -260,13 +259,13 @@ def _places(values: pa.Array, name: str) -> npt.NDArray[np.float64]:
     return _numbers(places)
 
 
-def write(outcomes: Outcomes) -> pa.Table:
+def write(answers: Answers) -> pa.Table:
     """The members of a prediction as columns, and `problem`: null, or a problem document as JSON.
 
     Explanations, where there are any, are JSON too.
     """
-    rows = len(outcomes.propensities)
-    failed = np.isnan(outcomes.propensities)
+    rows = len(answers.propensities)
+    failed = np.isnan(answers.propensities)
 
     def of_all(codes: npt.NDArray[np.int8], values: list[str]) -> pa.DictionaryArray:
         return pa.DictionaryArray.from_arrays(pa.array(codes, mask=failed), pa.array(values))
@@ -279,16 +278,16 @@ def write(outcomes: Outcomes) -> pa.Table:
             found[place] = document.model_dump_json(exclude_none=True)
         return pa.array(found, pa.string())
 
-    explained = {place: each for place, each in outcomes.explanations.items() if not failed[place]}
+    explained = {place: each for place, each in answers.explanations.items() if not failed[place]}
     columns = {"explanation": texts(explained)} if explained else {}
     return pa.table(
         {
-            "propensity": pa.array(outcomes.propensities, mask=failed),
-            "decision": of_all(outcomes.declined.astype(np.int8), ["approve", "decline"]),
-            "threshold": pa.array(np.full(rows, outcomes.threshold), mask=failed),
-            "model": of_all(np.zeros(rows, np.int8), [outcomes.model]),
+            "propensity": pa.array(answers.propensities, mask=failed),
+            "decision": of_all(answers.declined.astype(np.int8), ["approve", "decline"]),
+            "threshold": pa.array(np.full(rows, answers.threshold), mask=failed),
+            "model": of_all(np.zeros(rows, np.int8), [answers.model]),
             **columns,
-            "problem": texts(outcomes.problems),
+            "problem": texts(answers.problems),
         }
     )
 

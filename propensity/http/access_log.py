@@ -20,19 +20,12 @@ from functools import lru_cache
 from opentelemetry.trace import get_current_span
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from propensity.access.authorization import CALLER, DISBELIEF
-from propensity.contract.problem import PROBLEM
+from propensity.http.scope import CALLER, DISBELIEF, MODEL, PROBLEM, REQUEST_ID, ROWS
 
 WRITE_SECONDS = 0.1
 
 _WRONG = 400
 """Statuses from here on are logged of health checks and scrapes as well."""
-
-REQUEST_ID = "propensity.request_id"
-MODEL = "propensity.model"
-ROWS = "propensity.rows"
-"""Keys of the ASGI scope: what the request is called, which model was asked, and about how many
-applications."""
 
 _quoted = lru_cache(maxsize=256)(json.dumps)
 """For what there are few of."""

@@ -7,6 +7,7 @@ import re
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from propensity.contract.problem import Kind, Problem
+from propensity.http.responses import ProblemResponse
 
 _HOST = re.compile(rb"(?:\[[0-9A-Za-z:.%_~-]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]*)?")
 
@@ -21,7 +22,8 @@ class HostCheck:
         """Pass a request on, or refuse it."""
         if scope["type"] == "http" and not _is_named(scope):
             detail = "send one header `Host: NAME` or `Host: NAME:PORT`, as HTTP/1.1 requires"
-            await Problem.of(Kind.MALFORMED_REQUEST, detail).response()(scope, receive, send)
+            refused = ProblemResponse(Problem.of(Kind.MALFORMED_REQUEST, detail))
+            await refused(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

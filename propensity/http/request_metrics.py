@@ -13,7 +13,8 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.context import server_context
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from propensity.contract.problem import OTHER, PROBLEM, Kind
+from propensity.contract.problem import OTHER, Kind
+from propensity.http.scope import PROBLEM
 
 if TYPE_CHECKING:
     from prometheus_client import Metric

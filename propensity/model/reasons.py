@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from propensity.contract.application import CATEGORIES, Explanation, Reason
+from propensity.contract.application import CATEGORIES
 from propensity.contract.features import COLUMNS, Features
 from propensity.contract.limits import MAX_REASONS
+from propensity.contract.prediction import Explanation, Reason
 from propensity.model.compiled import Contributions
 
 _NAMES = {

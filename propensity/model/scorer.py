@@ -7,9 +7,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from propensity.contract.application import Explanation
 from propensity.contract.features import Features, Propensities
-from propensity.contract.problem import Kind, ProblemError
+from propensity.contract.prediction import Explanation
 from propensity.model.compiled import Contributions
 from propensity.model.reasons import explain
 
@@ -44,6 +43,7 @@ class Scorer:
         self.threshold = threshold
         self.model = model
         self.instant_rows = form.instant_rows
+        self.is_additive = isinstance(form, Additive)
 
     def predict(self, features: Features) -> Propensities:
         """The propensity of each application, in order; NaN where the model failed.
@@ -66,10 +66,8 @@ class Scorer:
         """Why each application is predicted as it is.
 
         Raises:
-            ProblemError: 501, the form of this model is not additive.
+            TypeError: this model is not additive.
         """
         if not isinstance(self._form, Additive):
-            raise ProblemError.of(
-                Kind.NOT_EXPLAINED, f"{self.model} has no explanations; ask without explain"
-            )
+            raise TypeError(f"{self.model} has no explanations")
         return explain(features, self._form.base, self._form.contributions(features))

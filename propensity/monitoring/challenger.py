@@ -10,8 +10,8 @@ import numpy as np
 from bentoml._internal.configuration.containers import BentoMLContainer
 
 from propensity.contract.features import Propensities
-from propensity.formats.batch import Answered
 from propensity.model.scorer import Scorer
+from propensity.monitoring.answered import Answered
 from propensity.monitoring.prediction_metrics import BOUNDS, observe
 
 OUTCOMES = {

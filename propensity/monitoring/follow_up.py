@@ -18,8 +18,8 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 
 from propensity.contract.features import Propensities
 from propensity.contract.limits import MAX_FOLLOWED_ROWS
-from propensity.formats.batch import Answered
 from propensity.monitoring import prediction_log
+from propensity.monitoring.answered import Answered
 from propensity.monitoring.challenger import Challenger
 from propensity.monitoring.prediction_log import PredictionLog
 

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from propensity.contract.application import CATEGORIES, FEATURES, Decision
+from propensity.contract.application import CATEGORIES, FEATURES
 from propensity.contract.features import COLUMNS, Propensities
-from propensity.formats.batch import Answered
+from propensity.contract.prediction import Decision
+from propensity.monitoring.answered import Answered
 from propensity.settings import SettingError, unreadable, whole_number
 
 if TYPE_CHECKING:

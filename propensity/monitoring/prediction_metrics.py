@@ -1,6 +1,6 @@
 """Metrics of predictions: how rows turned out, how propensities are distributed, which model, what waits.
 
-Outcomes are noted and written together, ten times a second: counting each small prediction by itself would
+Predictions are noted and written together, ten times a second: counting each small prediction by itself would
 take a tenth of its time.
 """
 
@@ -15,11 +15,12 @@ from typing import Any, get_args
 import numpy as np
 from bentoml._internal.configuration.containers import BentoMLContainer
 
-from propensity.contract.application import FEATURES, Decision
+from propensity.contract.application import FEATURES
 from propensity.contract.features import Propensities
+from propensity.contract.prediction import Decision
 from propensity.contract.problem import OTHER, Kind, Problem
-from propensity.formats.batch import Answered, refused_fields
 from propensity.model.manifest import ServedManifest
+from propensity.monitoring.answered import Answered, refused_fields
 from propensity.monitoring.drift_metrics import DriftMetrics
 from propensity.serving.dispatcher import Dispatcher
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
@@ -16,27 +15,25 @@ from urllib.parse import parse_qsl
 import numpy as np
 from starlette.types import Receive, Scope, Send
 
-from propensity.contract.application import Explanation
 from propensity.contract.limits import (
-    ANSWER_PIECE_BYTES,
-    ANSWER_SECONDS,
     BODY_SECONDS,
     EXPLANATION_BYTES,
     MAX_PARAMETERS,
     MAX_ROWS,
     PRESENCE_SECONDS,
 )
+from propensity.contract.prediction import Explanation
 from propensity.contract.problem import MAX_NAME, RETRY, Kind, Problem, ProblemError
-from propensity.formats.batch import Answered, Batch, Outcomes
-from propensity.formats.format import Format, acceptable
-from propensity.http.access_log import MODEL, REQUEST_ID, ROWS
+from propensity.formats.batch import Answers, Batch
+from propensity.formats.media_types import Format, acceptable
+from propensity.http.responses import ProblemResponse, respond, unexpected
+from propensity.http.scope import MODEL, REQUEST_ID, ROWS
 from propensity.model.scorer import Scorer
+from propensity.monitoring.answered import Answered
+from propensity.serving.admission import InFlight, Load
 from propensity.serving.dispatcher import Dispatcher
-from propensity.serving.in_flight import InFlight, Load
 
 _Made = TypeVar("_Made")
-
-logger = logging.getLogger("bentoml.propensity")
 
 
 class Notes(Protocol):
@@ -80,19 +77,20 @@ class PredictionEndpoint:
         """Answer a request."""
         scope[MODEL] = self._scorer.model
         # Until it has been sent: a caller who does not read on holds the answer in memory.
-        with self._in_flight.one_more() as load:
+        with self._in_flight.track() as load:
             try:
                 load.admit()
                 media_type, answer = await self._answer(scope, receive, load)
             except ProblemError as error:
                 self._refuse(error.problem)
-                response = error.response()
+                response = ProblemResponse(error.problem, error.headers)
             except TimeoutError:
-                response = Problem.of(Kind.LATE, "not predicted in time; try again later").response(RETRY)
+                late = Problem.of(Kind.LATE, "not predicted in time; try again later")
+                response = ProblemResponse(late, RETRY)
             except Exception as error:  # nothing of it may reach the caller
-                response = unexpected(error).response()
+                response = unexpected(error)
             else:
-                await _respond(send, media_type, answer)
+                await respond(send, media_type, answer)
                 return
             await response(scope, receive, send)
 
@@ -106,29 +104,32 @@ class PredictionEndpoint:
             read = partial(given.read, body, load.grow)
             batch = await self._in_thread(read) if is_large else read()
             scope[ROWS] = batch.rows
-            outcomes = await self._predict(batch, is_explained, load)
+            answers = await self._predict(batch, is_explained, load)
             seconds = time.perf_counter() - began
-            answered = Answered.of(batch, outcomes, scope.get(REQUEST_ID, b""), time.time(), seconds)
+            answered = Answered.of(batch, answers, scope.get(REQUEST_ID, b""), time.time(), seconds)
             for each in self._notes:
                 each.note(answered)
             load.grow(wanted.prediction_bytes * batch.rows)
-            write = partial(wanted.write, outcomes)
+            write = partial(wanted.write, answers)
             answer = await self._in_thread(write) if is_large else write()
         return wanted.media_type.encode(), answer
 
     def _in_thread(self, work: Callable[[], _Made]) -> asyncio.Future[_Made]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    async def _predict(self, batch: Batch, is_explained: bool, load: Load) -> Outcomes:
+    async def _predict(self, batch: Batch, is_explained: bool, load: Load) -> Answers:
         # A batch of nothing but problems has nothing to wait for.
         predicted = await self._dispatcher.predict(batch.features) if len(batch.features) else np.empty(0)
         explained = await self._explain(batch, load) if is_explained else ()
-        return Outcomes.of(batch, predicted, self._scorer.threshold, self._scorer.model, explained)
+        return Answers.of(batch, predicted, self._scorer.threshold, self._scorer.model, explained)
 
     async def _explain(self, batch: Batch, load: Load) -> Sequence[Explanation]:
         if len(batch.features) > MAX_ROWS:
             detail = f"at most {MAX_ROWS:,} applications are explained at a time; split the batch"
             raise ProblemError.of(Kind.INVALID_APPLICATION, detail)
+        if not self._scorer.is_additive:
+            detail = f"{self._scorer.model} has no explanations; ask without explain"
+            raise ProblemError.of(Kind.NOT_EXPLAINED, detail)
         load.grow(EXPLANATION_BYTES * len(batch.features))
         explain = partial(self._scorer.explain, batch.features)
         return explain() if len(batch.features) == 1 else await self._in_thread(explain)
@@ -253,27 +254,3 @@ async def _read(receive: Receive, max_bytes: int, load: Load) -> bytes:
     except TimeoutError:
         detail = f"the body did not arrive within {BODY_SECONDS:g} s"
         raise ProblemError.of(Kind.SLOW_BODY, detail) from None
-
-
-async def _respond(send: Send, media_type: bytes, answer: bytes) -> None:
-    headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(answer))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    if len(answer) <= ANSWER_PIECE_BYTES:
-        await send({"type": "http.response.body", "body": answer})
-        return
-    pieces = memoryview(answer)
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            for start in range(0, len(answer), ANSWER_PIECE_BYTES):
-                end = start + ANSWER_PIECE_BYTES
-                piece = bytes(pieces[start:end])
-                await send({"type": "http.response.body", "body": piece, "more_body": end < len(answer)})
-    except TimeoutError:
-        # The status has been sent: what is left is to end the connection, as the server does on an error.
-        raise TimeoutError(f"an answer was not taken within {ANSWER_SECONDS:g} s") from None
-
-
-def unexpected(error: Exception) -> Problem:
-    """What a caller is told of an error that nobody thought of; the log gets the error itself."""
-    logger.error("a request failed", exc_info=error)
-    return Problem.of(Kind.UNEXPECTED, "an unexpected error; it has been logged")

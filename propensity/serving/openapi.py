@@ -12,7 +12,7 @@ from pydantic_core.core_schema import WithDefaultSchema
 
 from propensity import __version__
 from propensity.access.authorization import SCOPE_OF_PATH, TokenScope
-from propensity.contract.application import EXAMPLE, Application, Applications, Prediction, Predictions
+from propensity.contract.application import EXAMPLE, Application, Applications
 from propensity.contract.limits import (
     BODY_SECONDS,
     MAX_APPLICATION_BYTES,
@@ -24,8 +24,9 @@ from propensity.contract.limits import (
     MAX_TABLE_BYTES,
     MAX_TABLE_ROWS,
 )
+from propensity.contract.prediction import Prediction, Predictions
 from propensity.contract.problem import MEDIA_TYPE, PAGE, Kind, Problem
-from propensity.formats.format import ArrowStream, NdJson
+from propensity.formats.media_types import ArrowStream, NdJson
 from propensity.model.manifest import ModelCard
 from propensity.settings import MAX_LATENCY_MS
 

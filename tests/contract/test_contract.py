@@ -11,19 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rows import ANYTHING, BOUNDS, NEARLY, VALID
 
-from propensity.contract.application import CATEGORIES, EXAMPLE, FEATURES, NULLABLE, Application, Applications
+from propensity.contract.application import CATEGORIES, EXAMPLE, FEATURES, NULLABLE, Application
 from propensity.contract.limits import MAX_ROWS
 from propensity.contract.problem import Problem, ProblemError
-from propensity.formats.format import BatchJson, NdJson
+from propensity.formats.json import read_application, read_batch
+from propensity.formats.media_types import BatchJson, NdJson
 
 MISSING_IN_THE_DATA = {"home", "marital", "job", "income", "assets", "debt"}
 
 
 def read(**changes: object) -> Application:
     """The example with some fields changed, read from JSON as a request is."""
-    (row,) = Application.rows(json.dumps(EXAMPLE | changes).encode())
-    assert isinstance(row, Application)
-    return row
+    return read_application(json.dumps(EXAMPLE | changes).encode())
 
 
 def refused(**changes: object) -> Problem:
@@ -109,7 +108,7 @@ def test_missing_values_are_allowed_exactly_where_the_data_have_them() -> None:
 def test_a_missing_value_is_null_or_left_out(field: str) -> None:
     without = {name: value for name, value in EXAMPLE.items() if name != field}
     assert getattr(read(**{field: None}), field) is None
-    (left_out,) = Application.rows(json.dumps(without).encode())
+    left_out = read_application(json.dumps(without).encode())
     assert isinstance(left_out, Application)
     assert getattr(left_out, field) is None
 
@@ -119,7 +118,7 @@ def test_a_required_value_is_neither_null_nor_left_out(field: str) -> None:
     without = {name: value for name, value in EXAMPLE.items() if name != field}
     assert list(details(refused(**{field: None}))) == [field]
     with pytest.raises(ProblemError) as caught:
-        Application.rows(json.dumps(without).encode())
+        read_application(json.dumps(without).encode())
     assert details(caught.value.problem) == {field: "is required and missing"}
 
 
@@ -151,17 +150,17 @@ def test_a_refusal_does_not_repeat_what_was_sent() -> None:
      b'{"age": 1} {}', b"{}\0"],
 )  # fmt: skip
 def test_what_is_not_json_is_a_bad_request(body: bytes) -> None:
-    for model in (Application, Applications):
+    for read_body in (read_application, read_batch):
         with pytest.raises(ProblemError, match="the body is not JSON") as caught:
-            model.rows(body)
+            read_body(body)
         assert caught.value.problem.status == 400
 
 
 @pytest.mark.parametrize("body", [b"1", b"null", b'"x"', b"[]", b"NaN"])
 def test_json_that_is_no_object_is_unprocessable(body: bytes) -> None:
-    for model in (Application, Applications):
+    for read_body in (read_application, read_batch):
         with pytest.raises(ProblemError) as caught:
-            model.rows(body)
+            read_body(body)
         assert caught.value.problem.status == 422
 
 
@@ -171,7 +170,7 @@ def batch(*rows: object, **more: object) -> bytes:
 
 def test_rows_that_are_not_valid_become_problems_in_their_place() -> None:
     body = batch(EXAMPLE, EXAMPLE | {"age": 17}, EXAMPLE | {"age": 44}, 7, EXAMPLE | {"x": math.nan})
-    rows = [*Applications.rows(body)]
+    rows = [*read_batch(body)]
     assert [type(row) for row in rows] == [Application, Problem, Application, Problem, Problem]
     assert isinstance(rows[2], Application)
     assert rows[2].age == 44
@@ -199,22 +198,22 @@ def test_rows_that_are_not_valid_become_problems_in_their_place() -> None:
 )
 def test_a_batch_that_is_none_is_refused_whole(body: bytes, detail: str) -> None:
     with pytest.raises(ProblemError) as caught:
-        Applications.rows(body)
+        read_batch(body)
     assert caught.value.problem.status == 422
     assert [error.detail for error in caught.value.problem.errors or []] == [detail]
 
 
 def test_a_flood_of_unknown_fields_gets_a_short_answer() -> None:
     flood = dict.fromkeys(map(str, range(100_000)), 1)
-    (row,) = Applications.rows(batch(flood))
+    (row,) = read_batch(batch(flood))
     assert isinstance(row, Problem)
     assert row.detail == "application 0 has 100,000 fields; an application has 13"
     with pytest.raises(ProblemError, match="the body has 100,000 fields; an application has 13"):
-        Application.rows(json.dumps(flood).encode())
+        read_application(json.dumps(flood).encode())
 
 
 def test_the_name_of_an_unknown_field_is_repeated_in_part() -> None:
-    (row,) = Applications.rows(batch(EXAMPLE | {"x" * 1_000_000: 1}))
+    (row,) = read_batch(batch(EXAMPLE | {"x" * 1_000_000: 1}))
     assert isinstance(row, Problem)
     assert len(row.model_dump_json()) < 1_000
 
@@ -229,9 +228,9 @@ def test_the_name_of_an_unknown_field_is_repeated_in_part() -> None:
     ],
 )
 def test_more_values_than_any_batch_has_are_refused_before_they_take_memory(body: bytes) -> None:
-    for model in (Application, Applications):
+    for read_body in (read_application, read_batch):
         with pytest.raises(ProblemError, match="holds more values than 10,000 applications have") as caught:
-            model.rows(body)
+            read_body(body)
         assert caught.value.problem.status == 422
 
 
@@ -249,7 +248,7 @@ def test_more_values_than_any_batch_has_are_refused_before_they_take_memory(body
 def test_a_name_that_stands_twice_is_refused(application: str) -> None:
     """Readers differ in which of the two they take: a decision must not hang on that."""
     with pytest.raises(ProblemError, match="a name stands twice in an object, at line 1 column") as caught:
-        Application.rows(application.encode())
+        read_application(application.encode())
     assert caught.value.problem.status == 400
     for form, body in (
         (BatchJson(), f'{{"applications": [{json.dumps(EXAMPLE)}, {application}]}}'),
@@ -264,12 +263,12 @@ def test_a_name_that_stands_twice_is_refused(application: str) -> None:
 
 
 def test_the_largest_batch_is_read() -> None:
-    assert len([*Applications.rows(batch(*[EXAMPLE] * MAX_ROWS))]) == MAX_ROWS
+    assert len([*read_batch(batch(*[EXAMPLE] * MAX_ROWS))]) == MAX_ROWS
 
 
 @given(VALID)
 def test_every_application_within_bounds_is_read_as_it_is(application: dict[str, Any]) -> None:
-    (row,) = Application.rows(json.dumps(application).encode())
+    row = read_application(json.dumps(application).encode())
     assert isinstance(row, Application)
     assert row.model_dump() == application
 
@@ -278,7 +277,7 @@ def test_every_application_within_bounds_is_read_as_it_is(application: dict[str,
 def test_a_batch_answers_each_row_as_if_it_were_alone(rows: list[Any]) -> None:
     def alone(row: object) -> Application | None:
         try:
-            (application,) = Application.rows(json.dumps(row).encode())
+            application = read_application(json.dumps(row).encode())
         except ProblemError as error:
             assert error.problem.status in {400, 422}
             return None
@@ -286,7 +285,7 @@ def test_a_batch_answers_each_row_as_if_it_were_alone(rows: list[Any]) -> None:
         return application
 
     try:
-        read_rows = Applications.rows(batch(*rows))
+        read_rows = read_batch(batch(*rows))
     except ProblemError as error:
         # Only what is not JSON at all, such as a lone surrogate, costs the others their answer.
         assert error.problem.status == 400

@@ -15,9 +15,10 @@ from rows import poorer, unseen
 from propensity.contract.application import Application
 from propensity.contract.features import encode
 from propensity.evaluation import drift_report
-from propensity.formats.batch import Answered, Batch, Outcomes
+from propensity.formats.batch import Answers, Batch
 from propensity.importing.compiler import compile_pipeline
 from propensity.model.compiled import CompiledForm
+from propensity.monitoring.answered import Answered
 from propensity.monitoring.prediction_log import PredictionLog
 
 
@@ -38,7 +39,7 @@ def log_of(
     log = PredictionLog(folder, **options)
     for part in (rows[::2], rows[1::2]):
         batch = Batch(encode([Application.model_validate(row) for row in part]), {})
-        outcomes = Outcomes.of(batch, form.propensities(batch.features), 0.26, model)
+        outcomes = Answers.of(batch, form.propensities(batch.features), 0.26, model)
         log.add(Answered.of(batch, outcomes, b"r", time.time() - days_ago * 86_400, 0.001), None)
         log.write(None)
 

@@ -24,9 +24,10 @@ from propensity.evaluation import command
 from propensity.evaluation.client import Api, EvaluationError
 from propensity.evaluation.evaluation import Known, asked, evaluate, intervals, metrics, notebooks
 from propensity.evaluation.repayments import answered
-from propensity.formats.batch import Answered, Batch, Outcomes
+from propensity.formats.batch import Answers, Batch
 from propensity.model.manifest import ModelCard
 from propensity.model.pipeline import PipelineForm
+from propensity.monitoring.answered import Answered
 from propensity.monitoring.prediction_log import PredictionLog
 
 HOLDOUT = ROOT / "load_tests/data/applications.json"
@@ -199,7 +200,7 @@ def logged(folder: Path, card: ModelCard, known: Known, form: PipelineForm, **op
         row = slice(place, place + 1)
         model = "propensity:other" if place == 5 else card.tag
         batch = Batch(features[row], {})
-        outcomes = Outcomes.of(batch, propensities[row], card.threshold.value, model)
+        outcomes = Answers.of(batch, propensities[row], card.threshold.value, model)
         log.add(Answered.of(batch, outcomes, b"loan-%d" % place, 1_800_000_000.0, 0.001), None)
     log.write(None)
 
@@ -217,7 +218,7 @@ def test_a_negative_zero_has_the_pseudonym_of_zero(tmp_path: Path) -> None:
     features = encode([Application.model_validate(EXAMPLE | {"assets": assets}) for assets in (-0.0, 0.0)])
     batch = Batch(features, {})
     log = PredictionLog(tmp_path, pseudonyms=["assets"], key=b"k" * 16)
-    outcomes = Outcomes.of(batch, np.array([0.1, 0.1]), 0.5, "propensity:one")
+    outcomes = Answers.of(batch, np.array([0.1, 0.1]), 0.5, "propensity:one")
     log.add(Answered.of(batch, outcomes, b"loans", 1_800_000_000.0, 0.001), None)
     log.write(None)
     (file,) = tmp_path.glob("date=*/*.parquet")
@@ -247,7 +248,7 @@ def test_a_log_whose_files_differ_is_read_as_one(
         (slice(30, 40), second, options),
     ):
         log = PredictionLog(tmp_path, **own)
-        outcomes = Outcomes.of(Batch(features[rows], {}), propensities[rows], card.threshold.value, card.tag)
+        outcomes = Answers.of(Batch(features[rows], {}), propensities[rows], card.threshold.value, card.tag)
         name = b"loans-%d" % rows.start
         log.add(
             Answered.of(Batch(features[rows], {}), outcomes, name, 1_800_000_000.0, 0.001),

@@ -13,8 +13,8 @@ from bodies import ARROW, JSON, NDJSON, body
 
 from propensity.contract.application import Application
 from propensity.contract.features import Features, encode
-from propensity.formats.batch import Batch, Outcomes
-from propensity.formats.format import BATCH
+from propensity.formats.batch import Answers, Batch
+from propensity.formats.media_types import BATCH
 from propensity.importing.compiler import compile_pipeline
 from propensity.model.compiled import CompiledForm
 from propensity.model.pipeline import PipelineForm
@@ -59,6 +59,6 @@ def test_score(benchmark: Any, features: Features, pipeline: Any, form: str, siz
 @pytest.mark.parametrize("size", [1, 1_000])
 def test_serialise(benchmark: Any, features: Features, media_type: str, size: int) -> None:
     propensities = np.linspace(0, 1, size)
-    outcomes = Outcomes.of(Batch(features[:size], {}), propensities, THRESHOLD, "propensity:model")
+    outcomes = Answers.of(Batch(features[:size], {}), propensities, THRESHOLD, "propensity:model")
     answer: bytes = benchmark(BY_MEDIA_TYPE[media_type].write, outcomes)
     assert len(answer) > size

@@ -15,9 +15,10 @@ from bodies import stream
 from conftest import AUTHORIZED
 from starlette.testclient import TestClient
 
-from propensity.contract.application import CATEGORIES, EXAMPLE, Application, Explanation
+from propensity.contract.application import CATEGORIES, EXAMPLE, Application
 from propensity.contract.features import COLUMNS, NUMBERS, encode
 from propensity.contract.limits import MAX_REASONS, MAX_ROWS
+from propensity.contract.prediction import Explanation
 from propensity.contract.problem import ProblemError
 from propensity.importing.compiler import compile_pipeline, generated
 from propensity.model.compiled import CompiledForm

@@ -27,11 +27,13 @@ from starlette.testclient import TestClient
 
 from deploy import image
 from deploy.image import models_of
-from propensity.contract.application import EXAMPLE, Application, Explanation, read_row
+from propensity.contract.application import EXAMPLE, Application, read_row
 from propensity.contract.features import COLUMNS, Features, Propensities
-from propensity.formats.batch import Answered, Batch, Outcomes
+from propensity.contract.prediction import Explanation
+from propensity.formats.batch import Answers, Batch
 from propensity.model.scorer import Scorer
 from propensity.monitoring import follow_up, prediction_log
+from propensity.monitoring.answered import Answered
 from propensity.monitoring.challenger import Challenger
 from propensity.monitoring.follow_up import FollowUp
 from propensity.monitoring.prediction_log import PredictionLog
@@ -46,7 +48,7 @@ def answered(
 ) -> Answered:
     """A request that was predicted so; what is not valid in it got its problem."""
     batch = Batch.of([Application.model_validate(each) for each in applications])
-    outcomes = Outcomes.of(batch, np.array(propensities), 0.26, model)
+    outcomes = Answers.of(batch, np.array(propensities), 0.26, model)
     return Answered.of(batch, outcomes, request_id, 1_800_000_000.25, 0.0015)
 
 
@@ -76,7 +78,7 @@ def test_a_prediction_is_logged_with_all_that_it_rests_on(tmp_path: Path) -> Non
 
 def test_the_place_of_a_row_is_that_in_its_request(tmp_path: Path) -> None:
     batch = Batch.of([read_row({}, 0), read_row(EXAMPLE), read_row({}, 2), read_row(EXAMPLE)])
-    outcomes = Outcomes.of(batch, np.array([0.1, 0.2]), 0.26, "m:1")
+    outcomes = Answers.of(batch, np.array([0.1, 0.2]), 0.26, "m:1")
     log = PredictionLog(tmp_path)
     log.add(Answered.of(batch, outcomes, b"r", 0.0, 0.0), None)
     log.write(None)
@@ -172,7 +174,7 @@ def test_what_is_kept_of_a_request_does_not_grow_with_its_problems(tmp_path: Pat
     try:
         for number in range(20):
             batch = Batch.of([read_row({}, place) for place in range(200)] + [read_row(EXAMPLE)] * valid)
-            outcomes = Outcomes.of(batch, np.full(valid, 0.3), 0.26, "m:1", [explained] * valid)
+            outcomes = Answers.of(batch, np.full(valid, 0.3), 0.26, "m:1", [explained] * valid)
             following.note(Answered.of(batch, outcomes, b"r%d" % number, 0.0, 0.0))
         del batch, outcomes
         kept, _ = tracemalloc.get_traced_memory()

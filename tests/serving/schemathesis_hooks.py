@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow
 import schemathesis
 
-from propensity.formats.format import ArrowStream, NdJson
+from propensity.formats.media_types import ArrowStream, NdJson
 
 
 @schemathesis.serializer(NdJson.media_type)

@@ -17,12 +17,13 @@ from propensity.contract.application import EXAMPLE
 from propensity.contract.features import Features, Propensities
 from propensity.contract.limits import MAX_BYTES_IN_FLIGHT, MAX_IN_FLIGHT, MAX_TABLE_BYTES, MAX_TABLE_ROWS
 from propensity.contract.problem import ProblemError
-from propensity.formats.format import BATCH, SINGLE
+from propensity.formats.media_types import BATCH, SINGLE
+from propensity.http import responses
 from propensity.model.scorer import Scorer
-from propensity.serving import endpoint, in_flight
+from propensity.serving import admission, endpoint
+from propensity.serving.admission import InFlight, Load
 from propensity.serving.dispatcher import Dispatcher
 from propensity.serving.endpoint import PredictionEndpoint
-from propensity.serving.in_flight import InFlight, Load
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -183,8 +184,8 @@ def test_the_end_of_the_service_is_not_taken_for_a_caller_who_has_gone() -> None
 
 
 def test_an_answer_that_nobody_reads_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "ANSWER_SECONDS", 0.1)
-    monkeypatch.setattr(endpoint, "ANSWER_PIECE_BYTES", 1_000)
+    monkeypatch.setattr(responses, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(responses, "ANSWER_PIECE_BYTES", 1_000)
     world = World("predict_batch")
     pieces: list[int] = []
 
@@ -203,7 +204,7 @@ def test_an_answer_that_nobody_reads_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_large_answer_comes_whole_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "ANSWER_PIECE_BYTES", 1_000)
+    monkeypatch.setattr(responses, "ANSWER_PIECE_BYTES", 1_000)
     world = World("predict_batch")
     body = json.dumps({"applications": [EXAMPLE] * 100}).encode()
     asyncio.run(world.call(whole(body)))
@@ -279,7 +280,7 @@ def test_a_request_is_charged_for_at_least_what_it_holds(body: bytes, media_type
 def test_a_small_body_that_decodes_to_too_much_is_refused_before_it_is_held(
     monkeypatch: pytest.MonkeyPatch, body: bytes, media_type: bytes
 ) -> None:
-    monkeypatch.setattr(in_flight, "MAX_BYTES_IN_FLIGHT", 40_000_000)
+    monkeypatch.setattr(admission, "MAX_BYTES_IN_FLIGHT", 40_000_000)
     world = World("predict_batch")
     assert held_by(lambda: asyncio.run(world.call(whole(body), None, media_type))) < 50_000_000
     assert world.status == 413
@@ -354,7 +355,7 @@ def test_bodies_that_trickle_are_bounded_over_all_requests() -> None:
 
 
 def test_work_for_a_caller_who_has_gone_stops_and_is_charged_to_nobody() -> None:
-    load = InFlight().one_more()
+    load = InFlight().track()
     with load:
         load.grow(10)
     with pytest.raises(ProblemError):

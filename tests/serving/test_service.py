@@ -23,15 +23,17 @@ from starlette.testclient import TestClient
 
 from propensity import app as app_module
 from propensity.access.authorization import Authorization
-from propensity.contract.application import EXAMPLE, Application, Prediction, Predictions
+from propensity.contract.application import EXAMPLE, Application
 from propensity.contract.features import Features, Propensities
 from propensity.contract.limits import MAX_BODY_BYTES
+from propensity.contract.prediction import Prediction, Predictions
 from propensity.contract.problem import Kind, Problem
-from propensity.formats.batch import Batch, Outcomes
-from propensity.formats.format import SingleJson
+from propensity.formats import json as json_format
+from propensity.formats.batch import Answers, Batch
+from propensity.formats.media_types import SingleJson
 from propensity.model.pipeline import PipelineForm
 from propensity.model.scorer import Scorer
-from propensity.serving import in_flight
+from propensity.serving import admission
 from propensity.serving.dispatcher import Dispatcher
 
 
@@ -80,7 +82,7 @@ def test_the_decision_is_decline_from_the_threshold_on(pipeline: Any) -> None:
     propensities = PipelineForm(pipeline).propensities(batch.features)
     propensity = float(propensities[0])
     for threshold, decision in ((propensity, "decline"), (propensity + 1e-12, "approve")):
-        body = SingleJson().write(Outcomes.of(batch, propensities, threshold, "m"))
+        body = SingleJson().write(Answers.of(batch, propensities, threshold, "m"))
         prediction = {"propensity": propensity, "decision": decision, "threshold": threshold, "model": "m"}
         assert json.loads(body) == prediction
         assert Prediction.model_validate_json(body).model_dump(exclude_none=True) == prediction
@@ -183,7 +185,7 @@ def test_a_body_without_a_length_is_bounded_too(client: TestClient) -> None:
 def test_one_more_than_the_requests_in_flight_is_told_to_wait(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(in_flight, "MAX_IN_FLIGHT", 0)
+    monkeypatch.setattr(admission, "MAX_IN_FLIGHT", 0)
     answer = predict(client, EXAMPLE)
     assert "try again later" in problem(answer, 429).detail
     assert answer.headers["retry-after"] == "1"
@@ -212,7 +214,7 @@ def test_a_row_that_the_model_fails_on_costs_the_others_nothing(
     expected = poisoned.form.propensities(batch.features)
     expected[46] = np.nan
     assert np.array_equal(found, expected, equal_nan=True)
-    outcomes = Outcomes.of(batch, found, 0.5, "m")
+    outcomes = Answers.of(batch, found, 0.5, "m")
     assert outcomes.problems == {
         46: Problem.of(Kind.MODEL_FAILED, "the model failed on this application; it has been logged")
     }
@@ -226,7 +228,7 @@ def test_an_unexpected_error_tells_the_caller_nothing(
     def fail(_: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(Application, "rows", staticmethod(fail))
+    monkeypatch.setattr(json_format, "read_application", fail)
     with caplog.at_level(logging.ERROR):
         answer = predict(client, EXAMPLE)
     assert problem(answer, 500).detail == "an unexpected error; it has been logged"

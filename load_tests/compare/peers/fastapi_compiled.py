@@ -8,8 +8,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from propensity.contract.application import Application, Prediction
+from propensity.contract.application import Application
 from propensity.contract.features import encode
+from propensity.contract.prediction import Prediction
 from propensity.model.compiled import CompiledForm, Tables
 
 form = CompiledForm(Tables.from_bytes(Path(os.environ["TABLES"]).read_bytes()))

@@ -1,20 +1,11 @@
-"""What is in flight: the requests that a worker works on, bounded in number and in memory."""
+"""Admission: which requests a worker takes on, bounded by their number and by the memory that they hold."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 from propensity.contract.limits import MAX_BYTES_IN_FLIGHT, MAX_IN_FLIGHT
 from propensity.contract.problem import RETRY, Kind, ProblemError
-
-Hold = Callable[[int], None]
-"""Told how many bytes more a request is about to hold in memory; ends it with a problem where that is too
-many."""
-
-
-def unbounded(_: int) -> None:
-    """Holds whatever it takes: the caller bounds it."""
 
 
 class InFlight:
@@ -26,7 +17,7 @@ class InFlight:
         # Large bodies are read in threads.
         self.lock = threading.Lock()
 
-    def one_more(self) -> Load:
+    def track(self) -> Load:
         """A request, counted while it is worked on."""
         return Load(self)
 

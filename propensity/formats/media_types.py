@@ -1,36 +1,29 @@
-"""The formats of request and response bodies: JSON, NDJSON, Arrow stream. One contract for all."""
+"""The media types of request and response bodies, and which of them a request asks for."""
 
 from __future__ import annotations
 
-import io
-import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from itertools import islice
 
-from propensity.contract.application import Application, Applications, Row, read_row
 from propensity.contract.limits import (
     LARGE_BODY_BYTES,
     LARGE_ROWS,
     MAX_APPLICATION_BYTES,
     MAX_BODY_BYTES,
-    MAX_ROWS,
     MAX_TABLE_BYTES,
     MAX_VALUES,
     PREDICTION_BYTES,
     PREDICTION_COLUMN_BYTES,
     VALUE_BYTES,
 )
-from propensity.contract.problem import Kind, ProblemError
-from propensity.formats import ndjson, plain_json, strict_json
-from propensity.formats.batch import Batch, Outcomes
-from propensity.formats.strict_json import BOM
-from propensity.serving.in_flight import Hold, unbounded
+from propensity.contract.problem import ProblemError
+from propensity.formats import json, ndjson
+from propensity.formats.batch import Answers, Batch, Hold, unbounded
 
 
 class Format(ABC):
-    """How rows come in and outcomes go out."""
+    """How rows come in and answers go out."""
 
     media_type: str
     name: str
@@ -55,7 +48,7 @@ class Format(ABC):
         """
 
     @abstractmethod
-    def write(self, outcomes: Outcomes) -> bytes:
+    def write(self, answers: Answers) -> bytes:
         """The response body.
 
         Raises:
@@ -72,13 +65,13 @@ class SingleJson(Format):
 
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
         """The one application."""
-        return Batch.of(Application.rows(body.removeprefix(BOM)), hold)
+        return Batch.of([json.read_application(body.removeprefix(json.BOM))], hold)
 
-    def write(self, outcomes: Outcomes) -> bytes:
+    def write(self, answers: Answers) -> bytes:
         """The one prediction."""
-        for problem in outcomes.problems.values():
+        for problem in answers.problems.values():
             raise ProblemError(problem)
-        return _documents(outcomes)[0].encode()
+        return json.documents(answers)[0].encode()
 
 
 class BatchJson(Format):
@@ -90,14 +83,14 @@ class BatchJson(Format):
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
         """The applications."""
         hold(_decoded_bytes(body))
-        body = body.removeprefix(BOM)
-        features = plain_json.read_batch(body)
-        return Batch.of(Applications.rows(body), hold) if features is None else Batch(features, {})
+        body = body.removeprefix(json.BOM)
+        features = json.read_batch_fast(body)
+        return Batch.of(json.read_batch(body), hold) if features is None else Batch(features, {})
 
-    def write(self, outcomes: Outcomes) -> bytes:
+    def write(self, answers: Answers) -> bytes:
         """The predictions and problems, and how many are problems."""
-        rows = ",".join(_documents(outcomes))
-        return f'{{"predictions":[{rows}],"problems":{len(outcomes.problems)}}}'.encode()
+        rows = ",".join(json.documents(answers))
+        return f'{{"predictions":[{rows}],"problems":{len(answers.problems)}}}'.encode()
 
 
 class NdJson(Format):
@@ -109,24 +102,13 @@ class NdJson(Format):
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
         """The applications; empty lines are passed over."""
         hold(_decoded_bytes(body))
-        body = body.removeprefix(BOM)
-        features = plain_json.read_lines(body)
-        if features is not None:
-            return Batch(features, {})
-        numbered = enumerate(io.BytesIO(body), 1)
-        lines = list(islice(((number, line) for number, line in numbered if line.strip()), MAX_ROWS + 1))
-        if not lines:
-            raise ProblemError.of(Kind.INVALID_APPLICATION, "the body must hold at least 1 application")
-        if len(lines) > MAX_ROWS:
-            raise ProblemError.of(
-                Kind.INVALID_APPLICATION,
-                f"the body must hold at most {MAX_ROWS:,} applications; split the batch",
-            )
-        return Batch.of((_row(line, place) for place, line in enumerate(ndjson.parse(lines))), hold)
+        body = body.removeprefix(json.BOM)
+        features = json.read_lines_fast(body)
+        return Batch.of(ndjson.read_lines(body), hold) if features is None else Batch(features, {})
 
-    def write(self, outcomes: Outcomes) -> bytes:
+    def write(self, answers: Answers) -> bytes:
         """The predictions and problems."""
-        return "".join(f"{document}\n" for document in _documents(outcomes)).encode()
+        return "".join(f"{document}\n" for document in json.documents(answers)).encode()
 
 
 class ArrowStream(Format):
@@ -148,11 +130,11 @@ class ArrowStream(Format):
 
         return tables.read(tables.from_stream(body), hold)
 
-    def write(self, outcomes: Outcomes) -> bytes:
+    def write(self, answers: Answers) -> bytes:
         """A table of predictions, and of problems where there are any."""
         from propensity.formats import tables  # noqa: PLC0415
 
-        return tables.to_stream(tables.write(outcomes))
+        return tables.to_stream(tables.write(answers))
 
 
 SINGLE = (SingleJson(),)
@@ -189,25 +171,4 @@ _QUALITY = re.compile(r"[01](\.\d{0,3})?")
 
 def _decoded_bytes(text: bytes) -> int:
     """About what decoding a JSON text takes in memory."""
-    return VALUE_BYTES * min(strict_json.values(text), MAX_VALUES)
-
-
-def _row(line: ndjson.Line, number: int) -> Row:
-    return line.problem if isinstance(line, ProblemError) else read_row(line, number)
-
-
-def _documents(outcomes: Outcomes) -> list[str]:
-    """Each prediction or problem as JSON."""
-    rest = f'"threshold":{outcomes.threshold!r},"model":{json.dumps(outcomes.model)}}}'
-    approve, decline = f',"decision":"approve",{rest}', f',"decision":"decline",{rest}'
-    documents = [
-        f'{{"propensity":{propensity!r}{decline if declined else approve}'
-        for propensity, declined in zip(
-            outcomes.propensities.tolist(), outcomes.declined.tolist(), strict=True
-        )
-    ]
-    for place, explanation in outcomes.explanations.items():
-        documents[place] = f'{documents[place][:-1]},"explanation":{explanation.model_dump_json()}}}'
-    for place, problem in outcomes.problems.items():
-        documents[place] = problem.model_dump_json(exclude_none=True)
-    return documents
+    return VALUE_BYTES * min(json.values(text), MAX_VALUES)

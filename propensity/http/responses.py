@@ -1,0 +1,65 @@
+"""Responses: a body, or a problem, sent as the answer to a request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from propensity.contract.limits import ANSWER_PIECE_BYTES, ANSWER_SECONDS
+from propensity.contract.problem import MEDIA_TYPE, Kind, Problem
+from propensity.http.scope import PROBLEM
+
+logger = logging.getLogger("bentoml.propensity")
+
+
+async def respond(send: Send, media_type: bytes, body: bytes) -> None:
+    """Send a body; a large one in pieces, as the caller takes them.
+
+    Raises:
+        TimeoutError: the caller does not take it within `ANSWER_SECONDS`.
+    """
+    headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    if len(body) <= ANSWER_PIECE_BYTES:
+        await send({"type": "http.response.body", "body": body})
+        return
+    pieces = memoryview(body)
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            for start in range(0, len(body), ANSWER_PIECE_BYTES):
+                end = start + ANSWER_PIECE_BYTES
+                piece = bytes(pieces[start:end])
+                await send({"type": "http.response.body", "body": piece, "more_body": end < len(body)})
+    except TimeoutError:
+        # The status has been sent: what is left is to end the connection, as the server does on an error.
+        raise TimeoutError(f"an answer was not taken within {ANSWER_SECONDS:g} s") from None
+
+
+class ProblemResponse(Response):
+    """A problem as the answer to a request.
+
+    Also tells logs and metrics, which see nothing but the status, what kind of problem it is.
+    """
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(None, problem.status, headers)
+        self._problem = problem
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        scope[PROBLEM] = self._problem.anchor
+        self.body = self._problem.content(scope.get("raw_path") or scope["path"].encode())
+        self.headers["Content-Length"] = str(len(self.body))
+        await super().__call__(scope, receive, send)
+
+
+def unexpected(error: Exception) -> ProblemResponse:
+    """What a caller is told of an error that nobody thought of; the log gets the error itself."""
+    logger.error("a request failed", exc_info=error)
+    return ProblemResponse(Problem.of(Kind.UNEXPECTED, "an unexpected error; it has been logged"))
