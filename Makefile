@@ -45,6 +45,7 @@ lint: $(INSTALLED)
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo --no-cache
 	@$(PY) -m deptry --no-ansi propensity --config pyproject.toml
 	@$(PY) -m deptry --no-ansi . --ignore DEP002,DEP004
 	@.venv/bin/bandit --quiet --recursive propensity service.py import_model.py

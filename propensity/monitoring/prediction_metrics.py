@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
-from typing import Any, get_args
+from typing import Any, Protocol, get_args
 
 import numpy as np
 from bentoml._internal.configuration.containers import BentoMLContainer
@@ -22,7 +22,6 @@ from propensity.contract.problem import OTHER, Kind, Problem
 from propensity.model.manifest import ServedManifest
 from propensity.monitoring.answered import Answered, refused_fields
 from propensity.monitoring.drift_metrics import DriftMetrics
-from propensity.serving.dispatcher import Dispatcher
 
 WRITE_SECONDS = 0.1
 
@@ -38,6 +37,14 @@ APPROVE, DECLINE = get_args(Decision)
 _ROW_PROBLEMS = (Kind.UNREADABLE_BODY, Kind.INVALID_APPLICATION, Kind.MODEL_FAILED)
 
 
+class Queue(Protocol):
+    """Requests that wait for a model call."""
+
+    @property
+    def waiting(self) -> int:
+        """How many there are."""
+
+
 class PredictionMetrics:
     """What one worker predicts, and what waits for it."""
 
@@ -45,7 +52,7 @@ class PredictionMetrics:
         self,
         model: str,
         manifest: ServedManifest,
-        dispatchers: Mapping[str, Dispatcher],
+        queues: Mapping[str, Queue],
         threads: Executor,
     ) -> None:
         """Metrics of a worker; written until `stop`. Called in its event loop.
@@ -53,11 +60,11 @@ class PredictionMetrics:
         Args:
             model: model tag.
             manifest: of that model.
-            dispatchers: by the name of their method.
+            queues: in front of the model, by the name of their method.
             threads: for counting that takes long.
         """
         self.drift = DriftMetrics(model, manifest.reference)
-        self._dispatchers = dispatchers
+        self._queues = queues
         self._threads = threads
         self._noted: list[Answered] = []
         _describe(model, manifest)
@@ -120,8 +127,8 @@ class PredictionMetrics:
         self._write()
 
     def _write(self) -> None:
-        for name, dispatcher in self._dispatchers.items():
-            self._queue.labels(method_name=name).set(dispatcher.waiting)
+        for name, queue in self._queues.items():
+            self._queue.labels(method_name=name).set(queue.waiting)
         noted, self._noted = self._noted, []
         if not noted:
             return
