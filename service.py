@@ -20,7 +20,8 @@ if found is not None and Path(found.__path__[0]).resolve().parent != Path(__file
     for module in [name for name in sys.modules if name.partition(".")[0] == "propensity"]:
         del sys.modules[module]
 
-from propensity.app import PredictionService, allowance, authorities
+from propensity.access.configuration import allowance, authorities
+from propensity.app import PredictionService
 from propensity.contract.application import Application, Applications
 from propensity.contract.features import Features, Propensities
 from propensity.contract.limits import MAX_TABLE_ROWS

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -31,8 +30,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from uvicorn.config import HTTP_PROTOCOLS
 
-from propensity.access.authorization import Allowance, Authority, Authorization
-from propensity.access.tokens import FILE_VARIABLE, Tokens
+from propensity.access.authorization import Authorization
+from propensity.access.configuration import allowance, authorities
 from propensity.contract.application import EXAMPLE, Application
 from propensity.contract.features import encode
 from propensity.contract.limits import THREADS
@@ -45,10 +44,7 @@ from propensity.http.protocol import Protocol
 from propensity.http.request_metrics import RequestMetrics, exposition, report_stale
 from propensity.http.responses import ProblemResponse, unexpected
 from propensity.model import store
-from propensity.model.scorer import Scorer
-from propensity.monitoring.challenger import Challenger
 from propensity.monitoring.follow_up import FollowUp
-from propensity.monitoring.prediction_log import PredictionLog
 from propensity.monitoring.prediction_metrics import PredictionMetrics
 from propensity.serving import openapi, pages
 from propensity.serving.admission import InFlight
@@ -71,52 +67,6 @@ _PROBLEM_SCHEMA = {
 }
 
 FORMATS = {"predict": SINGLE, "predict_batch": BATCH}
-
-
-def authorities() -> list[Authority]:
-    """Who is asked about tokens: the tokens file, and the issuer of JWTs where one is configured.
-
-    Raises:
-        TokensError: there is neither, or the file can't be used.
-        SettingError: the issuer is configured in part only, or wrongly.
-    """
-    issuer = None
-    if any(name.startswith("PROPENSITY_JWT_") for name in os.environ):
-        # Its libraries are loaded by those only who need them.
-        from propensity.access.issuer import Issuer  # noqa: PLC0415
-
-        issuer = Issuer.from_environment()
-    if issuer is None:
-        return [Tokens.from_environment()]
-    return [Tokens.from_environment(), issuer] if os.environ.get(FILE_VARIABLE) else [issuer]
-
-
-def allowance() -> Allowance | None:
-    """How many requests a caller may make, where that is limited.
-
-    Raises:
-        SettingError: the limit can't be used.
-    """
-    if not os.environ.get("PROPENSITY_RATE_LIMIT"):
-        return None
-    from propensity.access.rate_limit import RateLimit  # noqa: PLC0415
-
-    return RateLimit.from_environment()
-
-
-def follow_up(challenging: Scorer | None) -> FollowUp | None:
-    """What follows predictions, where a log or a challenger is configured.
-
-    Args:
-        challenging: of the challenger.
-
-    Raises:
-        SettingError: the log can't be kept.
-    """
-    log = PredictionLog.from_environment()
-    if log is None and challenging is None:
-        return None
-    return FollowUp(log, None if challenging is None else Challenger(challenging))
 
 
 class ForeignCodeError(BentoMLException):
@@ -263,13 +213,15 @@ class PredictionApp(ServiceAppFactory):
         self._model_card = {"tag": str(model.tag), **manifest.model_dump(mode="json", exclude_none=True)}
         dispatchers = {name: self._dispatcher(name) for name in self._endpoints}
         self._metrics = PredictionMetrics(str(model.tag), manifest, dispatchers, self._threads)
-        self._follow_up = follow_up(self._service_instance.challenging)
+        self._follow_up = FollowUp.from_environment(self._service_instance.challenging)
         notes: list[Notes] = [self._metrics]
         if self._follow_up is not None:
             notes.append(self._follow_up)
         example = encode([Application.model_validate(EXAMPLE)])
         for name, dispatcher in dispatchers.items():
-            self._endpoints[name].open(self._service_instance.scorer, dispatcher, notes, self._metrics.refuse)
+            self._endpoints[name].start(
+                self._service_instance.scorer, dispatcher, notes, self._metrics.refuse
+            )
             for _ in range(WARM_UP_CALLS):
                 await dispatcher.predict(example)
         for source in ("tokens", "keys"):

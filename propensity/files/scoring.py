@@ -27,8 +27,9 @@ import pyarrow as pa
 from bentoml.exceptions import BentoMLException
 
 from propensity.contract.problem import ProblemError
+from propensity.files.inputs import SOURCES, source_of
 from propensity.files.progress import progress
-from propensity.files.sources import SOURCES, FileError, Piece, Source, source_of
+from propensity.files.source import FileError, Piece, Source
 from propensity.files.targets import TARGETS, OutputError, Target, concatenate, spelt, writing
 from propensity.files.unfinished_work import Work
 from propensity.formats import tables

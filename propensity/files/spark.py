@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from propensity.files.scoring import predicted
-from propensity.files.sources import Piece, check_columns
+from propensity.files.source import Piece, check_columns
 from propensity.files.targets import plain
 from propensity.formats import tables
 from propensity.model import store

@@ -14,7 +14,7 @@ from typing import IO
 
 import pyarrow as pa
 
-from propensity.files.sources import FileError, Source
+from propensity.files.source import FileError, Source
 from propensity.files.targets import Target, writing
 
 

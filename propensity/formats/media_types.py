@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from propensity.contract.limits import (
     LARGE_BODY_BYTES,
@@ -17,7 +17,7 @@ from propensity.contract.limits import (
     PREDICTION_COLUMN_BYTES,
     VALUE_BYTES,
 )
-from propensity.contract.problem import ProblemError
+from propensity.contract.problem import Kind, ProblemError
 from propensity.formats import json, ndjson
 from propensity.formats.batch import Answers, Batch, Hold, unbounded
 
@@ -142,7 +142,42 @@ BATCH = (BatchJson(), NdJson(), ArrowStream())
 """The formats of each operation; the first is the default."""
 
 
-def acceptable(accepted: str, given: Format, formats: Mapping[str, Format]) -> Format | None:
+class MediaTypes:
+    """The formats of one operation, and which of them a request asks for."""
+
+    def __init__(self, formats: Sequence[Format]) -> None:
+        self._formats = {each.media_type: each for each in formats}
+        choice = [f"{each.name} with the header `Content-Type: {each.media_type}`" for each in formats]
+        self._choice = ", or ".join(choice)
+
+    def negotiate(self, headers: Iterable[tuple[bytes, bytes]]) -> tuple[Format, Format]:
+        """What the body is in, and what the answer is to be in.
+
+        Raises:
+            ProblemError: 415, the body is in no format of this operation; 406, no format is acceptable.
+        """
+        content_type = b""
+        accepted = []
+        for name, value in headers:
+            if name == b"content-type":
+                content_type = value
+            elif name == b"accept":
+                accepted.append(value.decode("latin-1"))
+            elif name == b"content-encoding" and value.strip().lower() != b"identity":
+                raise ProblemError.of(
+                    Kind.UNSUPPORTED_FORMAT, "send the body uncompressed, without Content-Encoding"
+                )
+        given = self._formats.get(content_type.decode("latin-1").partition(";")[0].strip().lower())
+        if given is None:
+            raise ProblemError.of(Kind.UNSUPPORTED_FORMAT, f"send {self._choice}")
+        wanted = _acceptable(",".join(accepted), given, self._formats)
+        if wanted is None:
+            detail = f"ask in the header Accept for one of {', '.join(self._formats)}"
+            raise ProblemError.of(Kind.NOT_ACCEPTABLE, detail)
+        return given, wanted
+
+
+def _acceptable(accepted: str, given: Format, formats: Mapping[str, Format]) -> Format | None:
     """What a header Accept prefers (RFC 9110, 12.5.1); where it has no preference, what was given.
 
     Args:

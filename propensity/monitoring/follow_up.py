@@ -18,6 +18,7 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 
 from propensity.contract.features import Propensities
 from propensity.contract.limits import MAX_FOLLOWED_ROWS
+from propensity.model.scorer import Scorer
 from propensity.monitoring import prediction_log
 from propensity.monitoring.answered import Answered
 from propensity.monitoring.challenger import Challenger
@@ -46,6 +47,21 @@ class FollowUp:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follow-up", daemon=True)
         self._thread.start()
+
+    @classmethod
+    def from_environment(cls, challenging: Scorer | None) -> FollowUp | None:
+        """What follows predictions, where a log or a challenger is configured.
+
+        Args:
+            challenging: of the challenger.
+
+        Raises:
+            SettingError: the log can't be kept.
+        """
+        log = PredictionLog.from_environment()
+        if log is None and challenging is None:
+            return None
+        return cls(log, None if challenging is None else Challenger(challenging))
 
     def note(self, answered: Answered) -> None:
         """Follow up the predictions of a request, unless too many wait or there are none."""

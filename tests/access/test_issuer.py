@@ -25,9 +25,9 @@ from starlette.testclient import TestClient
 from propensity import __version__
 from propensity.access import issuer as issuer_module
 from propensity.access.authorization import Authorization, Caller, DisbeliefError
+from propensity.access.configuration import authorities
 from propensity.access.issuer import ALGORITHMS, Claims, Issuer, Keys
 from propensity.access.tokens import TokensError
-from propensity.app import authorities
 from propensity.contract.application import EXAMPLE
 from propensity.contract.problem import ProblemError
 from propensity.http.access_log import AccessLog

@@ -21,8 +21,8 @@ from servers import serving
 
 from load_tests.compare.server import free_port
 from propensity.access import rate_limit
+from propensity.access.configuration import allowance
 from propensity.access.rate_limit import RateLimit
-from propensity.app import allowance
 from propensity.contract.application import EXAMPLE
 from propensity.contract.problem import ProblemError
 from propensity.settings import SettingError

@@ -22,7 +22,7 @@ from conftest import PREDICT_TOKEN, ROOT, another_user
 from deploy import image
 from deploy.image import DOCKERFILE, ImageError
 from deploy.image.check import RECORD
-from propensity.app import authorities
+from propensity.access.configuration import authorities
 from propensity.evaluation.client import Api
 from propensity.model import store
 from propensity.model.signature import new_key

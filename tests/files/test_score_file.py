@@ -39,15 +39,14 @@ from starlette.testclient import TestClient
 
 from propensity.contract.application import EXAMPLE
 from propensity.contract.features import COLUMNS
-from propensity.files import scoring, sources
-from propensity.files.sources import (
-    CsvSource,
-    FileError,
-    NdJsonSource,
-    ParquetSource,
-    Piece,
-    source_of,
-)
+from propensity.files import csv as csv_file
+from propensity.files import ndjson, scoring
+from propensity.files import parquet as parquet_file
+from propensity.files.csv import CsvSource
+from propensity.files.inputs import source_of
+from propensity.files.ndjson import NdJsonSource
+from propensity.files.parquet import ParquetSource
+from propensity.files.source import FileError, Piece
 from propensity.files.targets import TARGETS, CsvTarget, ParquetTarget, Target
 from propensity.files.unfinished_work import Work
 from propensity.formats import tables
@@ -213,7 +212,7 @@ class Watched(ParquetSource):
 def test_what_was_interrupted_goes_on_where_it_was(
     tmp_path: Path, rows: Rows, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "MAX_TABLE_ROWS", 120)
+    monkeypatch.setattr(parquet_file, "MAX_TABLE_ROWS", 120)
     path = write(rows, tmp_path / "in.parquet")
     whole, output = tmp_path / "whole.parquet", tmp_path / "out.parquet"
     scoring.score_file(Watched(path, None), ParquetTarget(), whole, scorer)
@@ -249,7 +248,7 @@ def test_what_is_held_does_not_grow_with_the_file(tmp_path: Path, rows: Rows) ->
 def test_work_on_another_input_is_not_gone_on_with(
     tmp_path: Path, rows: Rows, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "MAX_TABLE_ROWS", 120)
+    monkeypatch.setattr(parquet_file, "MAX_TABLE_ROWS", 120)
     path = write(rows, tmp_path / "in.parquet")
     with pytest.raises(InterruptedWorkError):
         scoring.score_file(Watched(path, 2), ParquetTarget(), tmp_path / "out.parquet", scorer)
@@ -377,7 +376,7 @@ def test_each_line_of_csv_is_a_row_whatever_the_others_are(
     path.write_text("".join([f"{NAMES}\n", *pieces]), newline="")
     source = CsvSource(path, None)
     together = [*source.pieces(0)]
-    with patch.object(sources, "MAX_ROWS", 1):
+    with patch.object(csv_file, "MAX_ROWS", 1):
         alone = [*source.pieces(0)]
     assert sum(piece.batch.rows for piece in together) == len(alone) == source.count()
     problems = {place: piece.batch.problems[0] for place, piece in enumerate(alone) if piece.batch.problems}
@@ -448,7 +447,7 @@ def test_an_application_over_several_lines_is_refused_wherever_it_begins(tmp_pat
         (tmp_path / "in.ndjson").write_text("\n".join([*[JSON_LINE] * before, pretty, JSON_LINE]))
         source = NdJsonSource(tmp_path / "in.ndjson", None)
         said = f"line {before + 1} holds only the beginning of an application"
-        with patch.object(sources, "MAX_ROWS", 2), pytest.raises(FileError, match=said):
+        with patch.object(ndjson, "MAX_ROWS", 2), pytest.raises(FileError, match=said):
             [*source.pieces(0)]
 
 
@@ -701,7 +700,8 @@ def stopping(before: int) -> Callable[[Piece, Scorer], pa.Table]:
 def test_several_files_are_gone_on_with_where_it_was(
     tmp_path: Path, rows: Rows, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "MAX_ROWS", 2)
+    for module in (csv_file, ndjson):
+        monkeypatch.setattr(module, "MAX_ROWS", 2)
     files = [tmp_path / "a.csv", tmp_path / "b.ndjson", tmp_path / "c.csv"]
     for number, path in enumerate(files):
         write(rows[number * 3 : number * 3 + 3], path)
@@ -721,7 +721,7 @@ def test_rows_that_got_lost_keep_the_output_from_being_written(
     tmp_path: Path, rows: Rows, scorer: Scorer, monkeypatch: pytest.MonkeyPatch, stopped: bool
 ) -> None:
     """Counted by themselves, in all that is written."""
-    monkeypatch.setattr(sources, "MAX_ROWS", 2)
+    monkeypatch.setattr(csv_file, "MAX_ROWS", 2)
     path, output = write(rows[:7], tmp_path / "in.csv"), tmp_path / "out.csv"
     chunks = CsvSource.chunks
 
@@ -756,7 +756,7 @@ def test_predictions_are_counted_in_what_was_written(
 HOLDING = """
 import sys, time
 from pathlib import Path
-from propensity.files.sources import CsvSource
+from propensity.files.csv import CsvSource
 from propensity.files.unfinished_work import Work
 with Work(CsvSource(Path(sys.argv[1]), None), Path(sys.argv[2]), sys.argv[3]):
     print("holds it", flush=True)
@@ -845,7 +845,7 @@ def test_a_folder_that_is_not_there_is_the_fault_of_the_output(tmp_path: Path, t
 def test_who_stops_it_gets_one_line_and_may_go_on(
     tmp_path: Path, rows: Rows, tag: str, monkeypatch: pytest.MonkeyPatch, number: int, status: int
 ) -> None:
-    monkeypatch.setattr(sources, "MAX_ROWS", 2)
+    monkeypatch.setattr(csv_file, "MAX_ROWS", 2)
     path, output = write(rows[:6], tmp_path / "in.csv"), tmp_path / "out.csv"
     before = signal.getsignal(number)
 
@@ -872,7 +872,7 @@ SPARK = """
 import sys
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import col
-from propensity.files.sources import FileError
+from propensity.files.source import FileError
 from propensity.files.spark import score
 spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
 applications = spark.read.parquet(sys.argv[1]).repartition(4)

@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 from propensity.contract.application import CATEGORIES, EXAMPLE, FEATURES, NULLABLE
 from propensity.contract.limits import MAX_ROWS, MAX_TABLE_ROWS
 from propensity.contract.problem import Problem
-from propensity.serving import endpoint
+from propensity.formats.media_types import BATCH
 
 
 def post(client: TestClient, content: bytes, media_type: str, **headers: str) -> Any:
@@ -453,17 +453,10 @@ def test_a_single_prediction_is_json_only(client: TestClient) -> None:
 def test_a_table_may_be_larger_than_json_but_not_of_any_size(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for each in endpoint_formats(client):
+    for each in BATCH:
         monkeypatch.setattr(type(each), "max_bytes", 300)
     found = refusal(post(client, stream(example_table()), ARROW), 413)
     assert found.detail == "the body is larger than 300 bytes; split the batch"
-
-
-def endpoint_formats(client: TestClient) -> list[Any]:
-    app: Any = client.app
-    (route,) = [route for route in app.routes if route.name == "predict_batch"]
-    assert isinstance(route.endpoint, endpoint.PredictionEndpoint)
-    return list(route.endpoint._formats.values())
 
 
 def test_a_model_that_fails_on_a_row_leaves_a_problem_in_its_place(

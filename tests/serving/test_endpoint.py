@@ -20,7 +20,7 @@ from propensity.contract.problem import ProblemError
 from propensity.formats.media_types import BATCH, SINGLE
 from propensity.http import responses
 from propensity.model.scorer import Scorer
-from propensity.serving import admission, endpoint
+from propensity.serving import admission, request
 from propensity.serving.admission import InFlight, Load
 from propensity.serving.dispatcher import Dispatcher
 from propensity.serving.endpoint import PredictionEndpoint
@@ -69,7 +69,7 @@ class World:
         )  # fmt: skip
         given = SINGLE if operation == "predict" else BATCH
         self.endpoint = PredictionEndpoint(given, self.in_flight, self.threads)
-        self.endpoint.open(scorer, self.dispatcher, [Notes()], lambda _: None)
+        self.endpoint.start(scorer, self.dispatcher, [Notes()], lambda _: None)
         self.sent: list[dict[str, Any]] = []
 
     async def call(
@@ -112,7 +112,7 @@ async def _never() -> dict[str, Any]:
 
 
 def test_a_body_that_does_not_arrive_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(request, "BODY_SECONDS", 0.05)
     world = World()
     asyncio.run(world.call(_never))
     assert world.status == 408
@@ -122,7 +122,7 @@ def test_a_body_that_does_not_arrive_in_time_is_given_up(monkeypatch: pytest.Mon
 
 
 def test_a_body_that_trickles_is_given_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "BODY_SECONDS", 0.1)
+    monkeypatch.setattr(request, "BODY_SECONDS", 0.1)
 
     async def trickle() -> dict[str, Any]:
         await asyncio.sleep(0.01)
@@ -134,7 +134,7 @@ def test_a_body_that_trickles_is_given_up_too(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_request_whose_caller_has_gone_is_not_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "PRESENCE_SECONDS", 0.01)
+    monkeypatch.setattr(request, "PRESENCE_SECONDS", 0.01)
     world = World()
 
     async def main() -> None:
