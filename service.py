@@ -52,8 +52,8 @@ class Propensity:
             store.check(model.resolve())
 
     def __init__(self) -> None:
-        self.scorer = store.load_scorer(self.model)
-        self.challenging = store.load_scorer(self.challenger) if self.challenger else None
+        self.predictor = store.load_predictor(self.model)
+        self.challenging = store.load_predictor(self.challenger) if self.challenger else None
 
     @bentoml.api(
         route="/v1/predict",
@@ -65,7 +65,7 @@ class Propensity:
     )
     def predict(self, applications: Features) -> Propensities:
         """Predict one application: the body is the application itself."""
-        return self.scorer.predict(applications)
+        return self.predictor.predict(applications)
 
     @bentoml.api(
         route="/v1/predict_batch",
@@ -77,4 +77,4 @@ class Propensity:
     )
     def predict_batch(self, applications: Features) -> Propensities:
         """Predict a batch: one prediction or problem for each application, in order."""
-        return self.scorer.predict(applications)
+        return self.predictor.predict(applications)

@@ -220,7 +220,7 @@ class PredictionApp(ServiceAppFactory):
         example = encode([Application.model_validate(EXAMPLE)])
         for name, dispatcher in dispatchers.items():
             self._endpoints[name].start(
-                self._service_instance.scorer, dispatcher, notes, self._metrics.refuse
+                self._service_instance.predictor, dispatcher, notes, self._metrics.refuse
             )
             for _ in range(WARM_UP_CALLS):
                 await dispatcher.predict(example)
@@ -241,7 +241,7 @@ class PredictionApp(ServiceAppFactory):
             getattr(self._service_instance, name).local,
             max_rows=method.max_batch_size,
             max_seconds=method.max_latency_ms / 1_000,
-            instant_rows=self._service_instance.scorer.instant_rows,
+            instant_rows=self._service_instance.predictor.instant_rows,
             threads=self._threads,
             batch_sizes=self.adaptive_batch_size_hist.labels(
                 runner_name=self.service.name,

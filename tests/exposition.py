@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from propensity.contract.application import EXAMPLE, Application
 from propensity.formats.batch import Answers, Batch
-from propensity.model.scorer import Scorer
+from propensity.model.predictor import Predictor
 from propensity.monitoring.answered import Answered
 from propensity.monitoring.challenger import Challenger
 from propensity.monitoring.follow_up import FollowUp
@@ -32,7 +32,7 @@ def exposed(client: TestClient) -> dict[str, tuple[str, set[str]]]:
     # Each operation once, and a challenger: what was never used is not there.
     client.post("/v1/predict", json=EXAMPLE, headers=AUTHORIZED)
     batch = Batch.of([Application.model_validate(EXAMPLE)])
-    following = FollowUp(None, Challenger(Scorer(Half(), 0.5, "propensity:half")))
+    following = FollowUp(None, Challenger(Predictor(Half(), 0.5, "propensity:half")))
     following.note(
         Answered.of(batch, Answers.of(batch, np.array([0.1]), 0.26, "propensity:m"), b"r", 0.0, 0.0)
     )

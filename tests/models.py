@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from propensity.contract.features import COLUMNS, Features, Propensities
-from propensity.model.scorer import Form
+from propensity.model.predictor import Form
 
 
 class Half:

@@ -98,6 +98,14 @@ def test_every_make_command_that_is_named_exists() -> None:
     assert {"serve", "test", "token", "notebook", "import", "build", "lint", "lock"} <= named <= targets
 
 
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: page.name
+)
+def test_every_module_that_is_named_is_there(page: Path) -> None:
+    for module in re.findall(r"\b(?:propensity|deploy|load_tests)/[\w/]+\.py", page.read_text()):
+        assert (ROOT / module).is_file(), module
+
+
 def test_the_endpoints_of_the_readme_are_those_of_the_document(client: TestClient) -> None:
     documented = set(client.get("/docs.json").json()["paths"])
     table = README.partition("| Endpoint |")[2].partition("\n\n")[0]

@@ -328,7 +328,7 @@ def check(record: bool) -> None:
             signed = _model_keys(container)
             model = models_of(bento)[-1]
             features = encode([Application.model_validate(EXAMPLE)])
-            expected = float(store.load_scorer(model).predict(features)[0])
+            expected = float(store.load_predictor(model).predict(features)[0])
             with container.started(signed) as (port, seconds):
                 found["start_seconds"] = round(seconds, 2)
                 prediction = _predict(port, token)

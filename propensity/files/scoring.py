@@ -35,27 +35,29 @@ from propensity.files.unfinished_work import Work
 from propensity.formats import tables
 from propensity.formats.batch import Answers
 from propensity.model import store
-from propensity.model.scorer import Scorer
+from propensity.model.predictor import Predictor
 
 SOME_PROBLEMS = 3
 """Exit status, where rows have problems instead of predictions."""
 
 
-def predicted(piece: Piece, scorer: Scorer) -> pa.Table:
+def predicted(piece: Piece, predictor: Predictor) -> pa.Table:
     """A row for each row of a piece: its id, if it has one, its prediction, or its problem as JSON."""
     batch = piece.batch
-    table = tables.write(Answers.of(batch, scorer.predict(batch.features), scorer.threshold, scorer.model))
+    table = tables.write(
+        Answers.of(batch, predictor.predict(batch.features), predictor.threshold, predictor.model)
+    )
     return table if piece.ids is None else table.add_column(0, "id", piece.ids)
 
 
-def score_file(source: Source, target: Target, output: Path, scorer: Scorer) -> tuple[int, int]:
+def score_file(source: Source, target: Target, output: Path, predictor: Predictor) -> tuple[int, int]:
     """Score a file.
 
     Args:
         source: the applications.
         target: how predictions are written.
         output: where to; the problems go beside it.
-        scorer: the model.
+        predictor: the model.
 
     Returns:
         How many rows there were, and how many of them got a problem.
@@ -68,7 +70,7 @@ def score_file(source: Source, target: Target, output: Path, scorer: Scorer) -> 
     source.check()
     if source.total == 0:
         raise FileError(f"{source.path}: holds no applications")
-    with Work(source, output, scorer.model) as work:
+    with Work(source, output, predictor.model) as work:
         # Whoever held the lock until now may have been done.
         _check_absent(output)
         number = work.done()
@@ -78,7 +80,7 @@ def score_file(source: Source, target: Target, output: Path, scorer: Scorer) -> 
         with progress("scoring", source.total) as bar:
             bar.advance(rows)
             for piece in source.pieces(number):
-                predictions = predicted(piece, scorer)
+                predictions = predicted(piece, predictor)
                 problems = list(_problem_lines(predictions, rows, piece.file))
                 work.keep(number, predictions.drop_columns("problem"), target, problems)
                 rows += predictions.num_rows
@@ -212,8 +214,8 @@ def _scored(given: argparse.Namespace) -> tuple[int, int]:
     try:
         target = _target(given.output, given.input)
         source = source_of(given.input, given.id)
-        scorer = store.load_scorer(store.ImportedModel(given.model).resolve())
-        return score_file(source, target, given.output, scorer)
+        predictor = store.load_predictor(store.ImportedModel(given.model).resolve())
+        return score_file(source, target, given.output, predictor)
     except (FileError, OutputError, BentoMLException) as error:
         sys.exit(f"score: {error}")
     except ProblemError as error:

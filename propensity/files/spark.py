@@ -18,7 +18,7 @@ from propensity.files.targets import plain
 from propensity.formats import tables
 from propensity.model import store
 from propensity.model.manifest import ServedManifest
-from propensity.model.scorer import Scorer
+from propensity.model.predictor import Predictor
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -63,16 +63,16 @@ def _scoring(
     """What an executor does with its share."""
 
     def scored(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        scorer = _scorer(content, manifest, tag)
+        predictor = _predictor(content, manifest, tag)
         for batch in batches:
             table, ids = pa.Table.from_batches([batch]), None
             if id_column is not None:
                 ids, table = table[id_column], table.drop_columns(id_column)
-            yield from plain(predicted(Piece(tables.read(table), ids), scorer)).to_batches()
+            yield from plain(predicted(Piece(tables.read(table), ids), predictor)).to_batches()
 
     return scored
 
 
 @lru_cache(maxsize=1)
-def _scorer(content: bytes, manifest: str, tag: str) -> Scorer:
-    return store.scorer_of(content, ServedManifest.model_validate_json(manifest), tag)
+def _predictor(content: bytes, manifest: str, tag: str) -> Predictor:
+    return store.predictor_of(content, ServedManifest.model_validate_json(manifest), tag)

@@ -1,4 +1,4 @@
-"""The BentoML model store: how a gated model is kept there, found again, and turned into a scorer."""
+"""The BentoML model store: how a gated model is kept there, found again, and turned into a predictor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from propensity.model import gate, signature
 from propensity.model.gate import DigestError, GateError
 from propensity.model.manifest import CompiledModel, Manifest, ServedManifest
-from propensity.model.scorer import Form, Scorer
+from propensity.model.predictor import Form, Predictor
 from propensity.model.signature import SignatureError
 from propensity.settings import CHALLENGER_MODEL, MODEL
 
@@ -175,7 +175,7 @@ def check(model: bentoml.Model) -> bytes:
     return content
 
 
-def load_scorer(model: bentoml.Model) -> Scorer:
+def load_predictor(model: bentoml.Model) -> Predictor:
     """Load a stored model for serving.
 
     Raises:
@@ -183,13 +183,13 @@ def load_scorer(model: bentoml.Model) -> Scorer:
     """
     content = check(model)
     try:
-        return scorer_of(content, manifest_of(model), str(model.tag))
+        return predictor_of(content, manifest_of(model), str(model.tag))
     except GateError as error:
         raise StoreError(f"model {model.tag}: {error}") from error
 
 
-def scorer_of(content: bytes, manifest: ServedManifest, tag: str) -> Scorer:
-    """The scorer of a model that has been checked.
+def predictor_of(content: bytes, manifest: ServedManifest, tag: str) -> Predictor:
+    """The predictor of a model that has been checked.
 
     Args:
         content: what `check` gave.
@@ -209,7 +209,7 @@ def scorer_of(content: bytes, manifest: ServedManifest, tag: str) -> Scorer:
         from propensity.model.pipeline import PipelineForm  # noqa: PLC0415
 
         form = PipelineForm(gate.load_pipeline(content))
-    return Scorer(form, manifest.threshold.value, tag)
+    return Predictor(form, manifest.threshold.value, tag)
 
 
 def _tag(manifest: Manifest) -> str:

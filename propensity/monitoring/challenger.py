@@ -10,7 +10,7 @@ import numpy as np
 from bentoml._internal.configuration.containers import BentoMLContainer
 
 from propensity.contract.features import Propensities
-from propensity.model.scorer import Scorer
+from propensity.model.predictor import Predictor
 from propensity.monitoring.answered import Answered
 from propensity.monitoring.prediction_metrics import BOUNDS, observe
 
@@ -26,26 +26,26 @@ OUTCOMES = {
 class Challenger:
     """Predicts, and counts how it compares."""
 
-    def __init__(self, scorer: Scorer) -> None:
-        self.scorer = scorer
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
         rows, predicted = _metrics()
         self._rows = {
-            outcome: rows.labels(challenger=scorer.model, outcome=outcome)
+            outcome: rows.labels(challenger=predictor.model, outcome=outcome)
             for outcome in (*OUTCOMES.values(), "failed")
         }
-        self._by_model = predicted.labels(challenger=scorer.model, by="model")
-        self._by_challenger = predicted.labels(challenger=scorer.model, by="challenger")
+        self._by_model = predicted.labels(challenger=predictor.model, by="model")
+        self._by_challenger = predicted.labels(challenger=predictor.model, by="challenger")
 
     def predict(self, answered: Sequence[Answered]) -> list[Propensities]:
         """Predict the valid rows of requests that were answered, together; NaN where it fails."""
-        found = self.scorer.predict(np.concatenate([each.features for each in answered]))
+        found = self.predictor.predict(np.concatenate([each.features for each in answered]))
         served = np.concatenate([each.propensities for each in answered])
         rows = [len(each.features) for each in answered]
         thresholds = np.repeat([each.threshold for each in answered], rows)
         both = ~(np.isnan(found) | np.isnan(served))
         self._rows["failed"].inc(int(np.isnan(found).sum()))
         declines = served[both] >= thresholds[both]
-        challenges = found[both] >= self.scorer.threshold
+        challenges = found[both] >= self.predictor.threshold
         for (by_model, by_challenger), outcome in OUTCOMES.items():
             count = int(((declines == by_model) & (challenges == by_challenger)).sum())
             if count:

@@ -18,7 +18,7 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 
 from propensity.contract.features import Propensities
 from propensity.contract.limits import MAX_FOLLOWED_ROWS
-from propensity.model.scorer import Scorer
+from propensity.model.predictor import Predictor
 from propensity.monitoring import prediction_log
 from propensity.monitoring.answered import Answered
 from propensity.monitoring.challenger import Challenger
@@ -49,7 +49,7 @@ class FollowUp:
         self._thread.start()
 
     @classmethod
-    def from_environment(cls, challenging: Scorer | None) -> FollowUp | None:
+    def from_environment(cls, challenging: Predictor | None) -> FollowUp | None:
         """What follows predictions, where a log or a challenger is configured.
 
         Args:
@@ -120,7 +120,7 @@ class FollowUp:
             return
         rows = self._log.rows
         try:
-            self._log.write(None if self._challenger is None else self._challenger.scorer)
+            self._log.write(None if self._challenger is None else self._challenger.predictor)
         except Exception as error:  # such as a full disk; it is tried again
             if not self._is_failing:
                 logger.error("prediction log: %s; kept, and tried again", error)  # noqa: TRY400 — the trace says no more

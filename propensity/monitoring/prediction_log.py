@@ -26,7 +26,7 @@ from propensity.settings import SettingError, unreadable, whole_number
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from propensity.model.scorer import Scorer
+    from propensity.model.predictor import Predictor
 
 REQUEST_ID = "request_id"
 MIN_KEY_BYTES = 16
@@ -89,7 +89,7 @@ class PredictionLog:
         self._answered.append((answered, challenged))
         self.rows += len(answered.features)
 
-    def write(self, challenger: Scorer | None) -> None:
+    def write(self, challenger: Predictor | None) -> None:
         """Write what has been kept into a file of its own.
 
         Args:
@@ -119,7 +119,7 @@ class PredictionLog:
         self._answered.clear()
         self.rows = 0
 
-    def _table(self, challenger: Scorer | None) -> pa.Table:
+    def _table(self, challenger: Predictor | None) -> pa.Table:
         import pyarrow as pa  # noqa: PLC0415
 
         kept = [answered for answered, _ in self._answered]

@@ -174,18 +174,20 @@ def observe(histogram: Any, values: Propensities) -> None:
 def _describe(model: str, manifest: ServedManifest) -> None:
     """Say which model predicts, since when it is trained, and what it decided in the notebook."""
     form = manifest.served.form
-    _say("info", "1, with the model that is served", 1, model=model, algorithm=manifest.algorithm, form=form)
+    _set_gauge(
+        "info", "1, with the model that is served", 1, model=model, algorithm=manifest.algorithm, form=form
+    )
     trained = manifest.trained_at.timestamp()
-    _say(
+    _set_gauge(
         "trained_timestamp_seconds", "When the model was trained, in seconds since 1970", trained, model=model
     )
     declined = manifest.metrics.declined
     if declined is not None:
         about = "Share of the hold-out set that the model declines, as the notebook found"
-        _say("declined_ratio", about, declined, model=model)
+        _set_gauge("declined_ratio", about, declined, model=model)
 
 
-def _say(name: str, documentation: str, value: float, **labels: str) -> None:
+def _set_gauge(name: str, documentation: str, value: float, **labels: str) -> None:
     client = BentoMLContainer.metrics_client.get()
     client.Gauge(
         namespace="propensity",

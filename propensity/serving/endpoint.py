@@ -19,7 +19,7 @@ from propensity.formats.batch import Answers, Batch
 from propensity.formats.media_types import Format, MediaTypes
 from propensity.http.responses import ProblemResponse, respond, unexpected
 from propensity.http.scope import MODEL, REQUEST_ID, ROWS
-from propensity.model.scorer import Scorer
+from propensity.model.predictor import Predictor
 from propensity.monitoring.answered import Answered
 from propensity.serving.admission import InFlight, Load
 from propensity.serving.dispatcher import Dispatcher
@@ -45,7 +45,7 @@ class PredictionEndpoint:
 
     def start(
         self,
-        scorer: Scorer,
+        predictor: Predictor,
         dispatcher: Dispatcher,
         notes: Sequence[Notes],
         refuse: Callable[[Problem], None],
@@ -53,19 +53,19 @@ class PredictionEndpoint:
         """Predict with this model from now on.
 
         Args:
-            scorer: the model.
+            predictor: the model.
             dispatcher: in front of it.
             notes: told of each request that was predicted.
             refuse: told of each problem that a request as a whole is answered with.
         """
         self._refuse = refuse
-        self._scorer = scorer
+        self._predictor = predictor
         self._dispatcher = dispatcher
         self._notes = notes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        scope[MODEL] = self._scorer.model
+        scope[MODEL] = self._predictor.model
         # Until it has been sent: a caller who does not read on holds the answer in memory.
         with self._in_flight.track() as load:
             try:
@@ -111,15 +111,15 @@ class PredictionEndpoint:
         # A batch of nothing but problems has nothing to wait for.
         predicted = await self._dispatcher.predict(batch.features) if len(batch.features) else np.empty(0)
         explained = await self._explain(batch, load) if is_explained else ()
-        return Answers.of(batch, predicted, self._scorer.threshold, self._scorer.model, explained)
+        return Answers.of(batch, predicted, self._predictor.threshold, self._predictor.model, explained)
 
     async def _explain(self, batch: Batch, load: Load) -> Sequence[Explanation]:
         if len(batch.features) > MAX_ROWS:
             detail = f"at most {MAX_ROWS:,} applications are explained at a time; split the batch"
             raise ProblemError.of(Kind.INVALID_APPLICATION, detail)
-        if not self._scorer.is_additive:
-            detail = f"{self._scorer.model} has no explanations; ask without explain"
+        if not self._predictor.is_additive:
+            detail = f"{self._predictor.model} has no explanations; ask without explain"
             raise ProblemError.of(Kind.NOT_EXPLAINED, detail)
         load.grow(EXPLANATION_BYTES * len(batch.features))
-        explain = partial(self._scorer.explain, batch.features)
+        explain = partial(self._predictor.explain, batch.features)
         return explain() if len(batch.features) == 1 else await self._in_thread(explain)

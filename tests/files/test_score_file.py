@@ -52,7 +52,7 @@ from propensity.files.unfinished_work import Work
 from propensity.formats import tables
 from propensity.http.access_log import WRITE_SECONDS
 from propensity.model import store
-from propensity.model.scorer import Scorer
+from propensity.model.predictor import Predictor
 
 Rows = list[dict[str, Any]]
 FORMATS = ["parquet", "csv", "ndjson"]
@@ -80,8 +80,8 @@ def answers(client: TestClient, rows: Rows) -> Rows:
 
 
 @pytest.fixture(scope="module")
-def scorer(tag: str) -> Scorer:
-    return store.load_scorer(store.SERVED.resolve())
+def predictor(tag: str) -> Predictor:
+    return store.load_predictor(store.SERVED.resolve())
 
 
 def write(rows: Rows, path: Path) -> Path:
@@ -210,19 +210,19 @@ class Watched(ParquetSource):
 
 
 def test_what_was_interrupted_goes_on_where_it_was(
-    tmp_path: Path, rows: Rows, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, rows: Rows, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet_file, "MAX_TABLE_ROWS", 120)
     path = write(rows, tmp_path / "in.parquet")
     whole, output = tmp_path / "whole.parquet", tmp_path / "out.parquet"
-    scoring.score_file(Watched(path, None), ParquetTarget(), whole, scorer)
+    scoring.score_file(Watched(path, None), ParquetTarget(), whole, predictor)
     with pytest.raises(InterruptedWorkError):
-        scoring.score_file(Watched(path, 2), ParquetTarget(), output, scorer)
+        scoring.score_file(Watched(path, 2), ParquetTarget(), output, predictor)
     assert not output.exists()
     # As if it had been cut off while a piece was written.
     (tmp_path / "out.parquet.work" / "00000002.unfinished").write_bytes(b"PAR1")
     again = Watched(path, None)
-    assert scoring.score_file(again, ParquetTarget(), output, scorer) == (500, 2)
+    assert scoring.score_file(again, ParquetTarget(), output, predictor) == (500, 2)
     assert again.read == [2, 3, 4]
     assert read(output) == read(whole)
     problems = [read(Path(f"{each}.problems.ndjson")) for each in (output, whole)]
@@ -246,15 +246,15 @@ def test_what_is_held_does_not_grow_with_the_file(tmp_path: Path, rows: Rows) ->
 
 
 def test_work_on_another_input_is_not_gone_on_with(
-    tmp_path: Path, rows: Rows, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, rows: Rows, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet_file, "MAX_TABLE_ROWS", 120)
     path = write(rows, tmp_path / "in.parquet")
     with pytest.raises(InterruptedWorkError):
-        scoring.score_file(Watched(path, 2), ParquetTarget(), tmp_path / "out.parquet", scorer)
+        scoring.score_file(Watched(path, 2), ParquetTarget(), tmp_path / "out.parquet", predictor)
     write(rows[:400], path)
     with pytest.raises(FileError, match=r"out\.parquet\.work: holds interrupted work on another input"):
-        scoring.score_file(Watched(path, None), ParquetTarget(), tmp_path / "out.parquet", scorer)
+        scoring.score_file(Watched(path, None), ParquetTarget(), tmp_path / "out.parquet", predictor)
     assert (tmp_path / "out.parquet.work" / "00000001.parquet").exists()
 
 
@@ -490,7 +490,7 @@ IDS: dict[str, tuple[pa.Array, Any]] = {
 
 @pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
 def test_ids_of_any_type_come_out_in_every_format(
-    tmp_path: Path, scorer: Scorer, ids: tuple[pa.Array, Any]
+    tmp_path: Path, predictor: Predictor, ids: tuple[pa.Array, Any]
 ) -> None:
     """Of a valid row, and of one with a problem."""
     column, text = ids
@@ -499,7 +499,9 @@ def test_ids_of_any_type_come_out_in_every_format(
     pq.write_table(table, tmp_path / "in.parquet")
     for suffix, kind in TARGETS.items():
         output = tmp_path / f"out{suffix}"
-        assert scoring.score_file(ParquetSource(tmp_path / "in.parquet", "name"), kind(), output, scorer) == (
+        assert scoring.score_file(
+            ParquetSource(tmp_path / "in.parquet", "name"), kind(), output, predictor
+        ) == (
             3,
             1,
         )
@@ -684,21 +686,21 @@ def test_an_output_within_the_folder_that_is_read_is_refused(tmp_path: Path, row
     assert done.stderr.count("\n") == 1
 
 
-def stopping(before: int) -> Callable[[Piece, Scorer], pa.Table]:
+def stopping(before: int) -> Callable[[Piece, Predictor], pa.Table]:
     """Predicts, and stops before one of the pieces."""
     numbers = itertools.count()
     predicted = scoring.predicted
 
-    def stopped(piece: Piece, scorer: Scorer) -> pa.Table:
+    def stopped(piece: Piece, predictor: Predictor) -> pa.Table:
         if next(numbers) == before:
             raise InterruptedWorkError
-        return predicted(piece, scorer)
+        return predicted(piece, predictor)
 
     return stopped
 
 
 def test_several_files_are_gone_on_with_where_it_was(
-    tmp_path: Path, rows: Rows, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, rows: Rows, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (csv_file, ndjson):
         monkeypatch.setattr(module, "MAX_ROWS", 2)
@@ -710,15 +712,15 @@ def test_several_files_are_gone_on_with_where_it_was(
     with monkeypatch.context() as patched:
         patched.setattr(scoring, "predicted", stopping(before=3))
         with pytest.raises(InterruptedWorkError):
-            scoring.score_file(source, CsvTarget(), output, scorer)
+            scoring.score_file(source, CsvTarget(), output, predictor)
     assert len([*(tmp_path / "out.csv.work").glob("*.csv")]) == 3
-    assert scoring.score_file(source, CsvTarget(), output, scorer) == (9, 1)
+    assert scoring.score_file(source, CsvTarget(), output, predictor) == (9, 1)
     assert [row["id"] for row in read(output)] == [f"a{number}" for number in range(9)]
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["at once", "after an interruption"])
 def test_rows_that_got_lost_keep_the_output_from_being_written(
-    tmp_path: Path, rows: Rows, scorer: Scorer, monkeypatch: pytest.MonkeyPatch, stopped: bool
+    tmp_path: Path, rows: Rows, predictor: Predictor, monkeypatch: pytest.MonkeyPatch, stopped: bool
 ) -> None:
     """Counted by themselves, in all that is written."""
     monkeypatch.setattr(csv_file, "MAX_ROWS", 2)
@@ -734,12 +736,12 @@ def test_rows_that_got_lost_keep_the_output_from_being_written(
         with monkeypatch.context() as patched:
             patched.setattr(scoring, "predicted", stopping(before=2))
             with pytest.raises(InterruptedWorkError):
-                scoring.score_file(CsvSource(path, "application_id"), CsvTarget(), output, scorer)
+                scoring.score_file(CsvSource(path, "application_id"), CsvTarget(), output, predictor)
         monkeypatch.setattr(CsvSource, "chunks", chunks)
     with pytest.raises(
         FileError, match="of 7 rows there are 5 predictions and 1 problems; this is a fault of"
     ):
-        scoring.score_file(CsvSource(path, "application_id"), CsvTarget(), output, scorer)
+        scoring.score_file(CsvSource(path, "application_id"), CsvTarget(), output, predictor)
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
@@ -784,7 +786,7 @@ def test_a_second_run_on_one_output_says_who_holds_it(tmp_path: Path, tag: str) 
 
 
 def test_whoever_waited_for_the_lock_does_not_write_again(
-    tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first has ended between the look for its output and the lock."""
     path, output = write([EXAMPLE] * 3, tmp_path / "in.csv"), tmp_path / "out.csv"
@@ -796,7 +798,7 @@ def test_whoever_waited_for_the_lock_does_not_write_again(
 
     monkeypatch.setattr(Work, "__enter__", late)
     with pytest.raises(FileError, match=r"out\.csv: exists"):
-        scoring.score_file(CsvSource(path, None), CsvTarget(), output, scorer)
+        scoring.score_file(CsvSource(path, None), CsvTarget(), output, predictor)
     assert output.read_text() == "of the first"
     assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "out.csv"}
 
@@ -849,10 +851,10 @@ def test_who_stops_it_gets_one_line_and_may_go_on(
     path, output = write(rows[:6], tmp_path / "in.csv"), tmp_path / "out.csv"
     before = signal.getsignal(number)
 
-    def killed(piece: Piece, scorer: Scorer) -> pa.Table:
+    def killed(piece: Piece, predictor: Predictor) -> pa.Table:
         if piece.batch.problems:
             os.kill(os.getpid(), number)
-        return predicted(piece, scorer)
+        return predicted(piece, predictor)
 
     predicted = scoring.predicted
     with monkeypatch.context() as patched:

@@ -157,7 +157,7 @@ def test_a_pipeline_that_can_not_be_compiled_is_served_as_it_is_and_says_so(
     assert store.manifest_of(model).served == PipelineModel(
         reason="LogisticRegression has no compilation here"
     )
-    found = store.load_scorer(model).predict(encode(applications))
+    found = store.load_predictor(model).predict(encode(applications))
     expected = PipelineForm(pickle.loads(linear.read_bytes())).propensities(encode(applications))
     assert found.tolist() == expected.tolist()
 
@@ -166,7 +166,7 @@ def test_a_stored_pickle_that_was_changed_is_not_loaded(linear: Path, empty_stor
     model = bentoml.models.get(import_model(linear))
     Path(model.path_of("propensity.pkl")).write_bytes(b"changed")
     with pytest.raises(store.StoreError, match=rf"model {model.tag}: .*propensity\.pkl: its SHA-256 is"):
-        store.load_scorer(model)
+        store.load_predictor(model)
 
 
 def test_importing_twice_keeps_one_model(bundle: Path, empty_store: Any) -> None:
@@ -490,7 +490,7 @@ def test_a_stored_graph_that_was_changed_is_not_loaded(bundle: Path, empty_store
         store.StoreError,
         match=rf"model {model.tag}: .*propensity\.npz: its SHA-256 is.*; delete the model and import it",
     ):
-        store.load_scorer(model)
+        store.load_predictor(model)
 
 
 def test_a_model_of_an_older_version_is_imported_anew(
@@ -508,7 +508,7 @@ def test_a_model_that_was_not_imported_here_is_not_loaded(empty_store: Any) -> N
     with bentoml.models.create("propensity:stranger"):
         pass
     with pytest.raises(store.StoreError, match=r"was not imported by this version's import_model\.py"):
-        store.load_scorer(bentoml.models.get("propensity:stranger"))
+        store.load_predictor(bentoml.models.get("propensity:stranger"))
 
 
 def test_a_missing_model_names_the_command_that_imports_one(empty_store: Any) -> None:

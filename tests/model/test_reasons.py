@@ -23,8 +23,8 @@ from propensity.contract.problem import ProblemError
 from propensity.importing.compiler import compile_pipeline, generated
 from propensity.model.compiled import CompiledForm
 from propensity.model.pipeline import PipelineForm, frame
+from propensity.model.predictor import Predictor
 from propensity.model.reasons import explain
-from propensity.model.scorer import Scorer
 
 
 @pytest.fixture(scope="module")
@@ -209,9 +209,9 @@ def test_more_rows_than_are_explained_at_a_time_are_refused(client: TestClient) 
 
 
 def test_a_model_that_is_served_as_a_pipeline_says_that_it_is_not_explained(pipeline: Any) -> None:
-    scorer = Scorer(PipelineForm(pipeline), 0.26, "propensity:pipeline")
+    predictor = Predictor(PipelineForm(pipeline), 0.26, "propensity:pipeline")
     with pytest.raises(ProblemError) as error:
-        scorer.explain(encode([Application.model_validate(EXAMPLE)]))
+        predictor.explain(encode([Application.model_validate(EXAMPLE)]))
     assert error.value.problem.status == 501
     assert error.value.problem.detail == "propensity:pipeline has no explanations; ask without explain"
 

@@ -82,7 +82,7 @@ def test_a_signed_model_is_loaded_and_importing_it_again_keeps_it(own_store: Pat
     signature = Path(model.path_of("signature"))
     before = signature.stat().st_mtime_ns
     assert len(signature.read_bytes()) == 64
-    store.load_scorer(model)
+    store.load_predictor(model)
     import_model(pickle_path)
     assert signature.stat().st_mtime_ns == before
 
@@ -105,7 +105,7 @@ def test_a_model_whose_manifest_was_changed_is_not_loaded(
     assert text.count(said) == 1
     path.write_text(text.replace(said, instead))
     with pytest.raises(StoreError, match=r"model\.yaml was changed, or it was signed with another key"):
-        store.load_scorer(bentoml.models.get(model.tag))
+        store.load_predictor(bentoml.models.get(model.tag))
 
 
 def test_a_model_that_was_exchanged_as_a_whole_is_not_loaded(
@@ -117,9 +117,9 @@ def test_a_model_that_was_exchanged_as_a_whole_is_not_loaded(
     monkeypatch.setenv("PROPENSITY_SIGNING_KEY", str(own_store / "theirs"))
     model = bentoml.models.get(import_model(pickle_path))
     with pytest.raises(StoreError, match=f"its signature is not of the key in {public}"):
-        store.load_scorer(model)
+        store.load_predictor(model)
     shutil.copy(own_store / "key", own_store / "theirs")
-    store.load_scorer(bentoml.models.get(import_model(pickle_path)))
+    store.load_predictor(bentoml.models.get(import_model(pickle_path)))
 
 
 def test_a_key_is_rotated_and_rolled_back_with_two_keys_in_one_file(
@@ -135,21 +135,21 @@ def test_a_key_is_rotated_and_rolled_back_with_two_keys_in_one_file(
     served.write_text(old)
     new_model = store.save(store.check(old_model), changed)
     with pytest.raises(StoreError, match=f"its signature is not of the key in {served}"):
-        store.load_scorer(new_model)
+        store.load_predictor(new_model)
     served.write_text(f"the old one\n{old}\nthe new one\n{new}")
-    store.load_scorer(new_model)
-    store.load_scorer(old_model)  # the rollback
+    store.load_predictor(new_model)
+    store.load_predictor(old_model)  # the rollback
     served.write_text(new)
-    store.load_scorer(new_model)
+    store.load_predictor(new_model)
     with pytest.raises(StoreError, match="signed with another key; import it again with a key"):
-        store.load_scorer(old_model)
+        store.load_predictor(old_model)
     served.write_text(new_key(own_store / "third").read_text() + new)
     with pytest.raises(StoreError, match=f"not of any of the 2 keys in {served}"):
-        store.load_scorer(old_model)
+        store.load_predictor(old_model)
     for broken in (old + new[:60], old + (own_store / "key").read_text()):
         served.write_text(broken)
         with pytest.raises(StoreError, match=f"PROPENSITY_MODEL_KEY: {served}: .*not (a )?public key"):
-            store.load_scorer(old_model)
+            store.load_predictor(old_model)
 
 
 def test_a_model_without_a_signature_is_not_loaded_where_one_is_asked_for(
@@ -158,9 +158,9 @@ def test_a_model_without_a_signature_is_not_loaded_where_one_is_asked_for(
     monkeypatch.delenv("PROPENSITY_SIGNING_KEY")
     model = bentoml.models.get(import_model(pickle_path))
     with pytest.raises(StoreError, match="has no signature; import it again, with PROPENSITY_SIGNING_KEY"):
-        store.load_scorer(model)
+        store.load_predictor(model)
     monkeypatch.delenv("PROPENSITY_MODEL_KEY")
-    store.load_scorer(model)
+    store.load_predictor(model)
     assert "signature not verified, since PROPENSITY_MODEL_KEY is not set" in caplog.text
 
 
@@ -172,7 +172,7 @@ def test_a_key_that_can_not_be_used_is_named(
     for path in ("absent", "broken", "key"):
         monkeypatch.setenv("PROPENSITY_MODEL_KEY", str(own_store / path))
         with pytest.raises(StoreError, match=f"PROPENSITY_MODEL_KEY: .*{path}: .*name the "):
-            store.load_scorer(model)
+            store.load_predictor(model)
     for path in ("absent", "broken", "key.pub"):
         monkeypatch.setenv("PROPENSITY_SIGNING_KEY", str(own_store / path))
         with pytest.raises(

@@ -31,7 +31,7 @@ from propensity.contract.application import EXAMPLE, Application, read_row
 from propensity.contract.features import COLUMNS, Features, Propensities
 from propensity.contract.prediction import Explanation
 from propensity.formats.batch import Answers, Batch
-from propensity.model.scorer import Scorer
+from propensity.model.predictor import Predictor
 from propensity.monitoring import follow_up, prediction_log
 from propensity.monitoring.answered import Answered
 from propensity.monitoring.challenger import Challenger
@@ -152,7 +152,7 @@ def test_a_challenger_that_does_not_come_back_delays_nothing_and_drops_are_count
     monkeypatch.setattr(follow_up, "MAX_FOLLOWED_ROWS", 100)
     before = dropped(client)
     stuck = Stuck()
-    following = FollowUp(PredictionLog(tmp_path), Challenger(Scorer(stuck, 0.5, "propensity:stuck")))
+    following = FollowUp(PredictionLog(tmp_path), Challenger(Predictor(stuck, 0.5, "propensity:stuck")))
     try:
         for number in range(300):
             following.note(answered([EXAMPLE], [0.3], b"r%d" % number))
@@ -169,7 +169,7 @@ def test_a_challenger_that_does_not_come_back_delays_nothing_and_drops_are_count
 def test_what_is_kept_of_a_request_does_not_grow_with_its_problems(tmp_path: Path, valid: int) -> None:
     explained = Explanation(base=0.0, contributions=dict.fromkeys(COLUMNS, 0.1), reasons=[])
     stuck = Stuck()
-    following = FollowUp(PredictionLog(tmp_path), Challenger(Scorer(stuck, 0.5, "propensity:stuck")))
+    following = FollowUp(PredictionLog(tmp_path), Challenger(Predictor(stuck, 0.5, "propensity:stuck")))
     tracemalloc.start()
     try:
         for number in range(20):

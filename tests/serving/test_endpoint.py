@@ -19,7 +19,7 @@ from propensity.contract.limits import MAX_BYTES_IN_FLIGHT, MAX_IN_FLIGHT, MAX_T
 from propensity.contract.problem import ProblemError
 from propensity.formats.media_types import BATCH, SINGLE
 from propensity.http import responses
-from propensity.model.scorer import Scorer
+from propensity.model.predictor import Predictor
 from propensity.serving import admission, request
 from propensity.serving.admission import InFlight, Load
 from propensity.serving.dispatcher import Dispatcher
@@ -62,14 +62,14 @@ class World:
         self.form = Form()
         self.in_flight = InFlight()
         self.threads = ThreadPoolExecutor(2)
-        scorer = Scorer(self.form, 0.26, "propensity:test")
+        predictor = Predictor(self.form, 0.26, "propensity:test")
         self.dispatcher = Dispatcher(
-            scorer.predict, max_rows=512, max_seconds=10, instant_rows=1_024, threads=self.threads,
+            predictor.predict, max_rows=512, max_seconds=10, instant_rows=1_024, threads=self.threads,
             batch_sizes=BatchSizes(),
         )  # fmt: skip
         given = SINGLE if operation == "predict" else BATCH
         self.endpoint = PredictionEndpoint(given, self.in_flight, self.threads)
-        self.endpoint.start(scorer, self.dispatcher, [Notes()], lambda _: None)
+        self.endpoint.start(predictor, self.dispatcher, [Notes()], lambda _: None)
         self.sent: list[dict[str, Any]] = []
 
     async def call(

@@ -183,8 +183,8 @@ def test_a_poisonous_row_in_a_merged_batch_costs_its_caller_alone(
     (endpoint,) = (
         route.endpoint for route in app.routes if isinstance(route, Route) and route.path == "/v1/predict"
     )
-    poisoned = Poisoned(endpoint._scorer._form)
-    monkeypatch.setattr(endpoint._scorer, "_form", poisoned)
+    poisoned = Poisoned(endpoint._predictor._form)
+    monkeypatch.setattr(endpoint._predictor, "_form", poisoned)
     # As with a slow model: it is called in a thread, and what arrives meanwhile is merged.
     monkeypatch.setattr(endpoint._dispatcher, "_instant_rows", 0)
     ages = list(range(27, 67)) * 5

@@ -32,7 +32,7 @@ from propensity.formats import json as json_format
 from propensity.formats.batch import Answers, Batch
 from propensity.formats.media_types import SingleJson
 from propensity.model.pipeline import PipelineForm
-from propensity.model.scorer import Scorer
+from propensity.model.predictor import Predictor
 from propensity.serving import admission
 from propensity.serving.dispatcher import Dispatcher
 
@@ -210,7 +210,7 @@ def test_a_row_that_the_model_fails_on_costs_the_others_nothing(
 ) -> None:
     poisoned = Poisoned(PipelineForm(pipeline))
     batch = Batch.of([Application.model_validate(EXAMPLE | {"age": age}) for age in range(20, 70)])
-    found = Scorer(poisoned, 0.5, "m").predict(batch.features)
+    found = Predictor(poisoned, 0.5, "m").predict(batch.features)
     expected = poisoned.form.propensities(batch.features)
     expected[46] = np.nan
     assert np.array_equal(found, expected, equal_nan=True)

@@ -1,4 +1,4 @@
-"""The scorer: features in, propensities out, of many callers at a time."""
+"""The predictor: features in, propensities out, of many callers at a time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Additive(Protocol):
         """What each feature of each application adds to the base."""
 
 
-class Scorer:
+class Predictor:
     """Predicts with one model, one threshold, one model tag."""
 
     def __init__(self, form: Form, threshold: float, model: str) -> None:
