@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 from architecture_slides import architecture, implementation
-from architecture_slides.content import ContentError
-from architecture_slides.deck import Deck, DeckError
 from architecture_slides.implementation import Implementation
 from architecture_slides.limpiapp import LimpiApp
-from architecture_slides.pdf import pdf
-from architecture_slides.presentation import presentation
 from architecture_slides.rules import faults
+from architecture_slides.typesetting.content import ContentError
+from architecture_slides.typesetting.deck import Deck, DeckError
+from architecture_slides.typesetting.pdf import pdf
+from architecture_slides.typesetting.presentation import presentation
 
 HERE = Path(__file__).parent
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from architecture_slides.content import Name, Page, Part, Text, load
+from architecture_slides.typesetting.content import Name, Page, Part, Text, load
 
 LIMPIAPP = Path(__file__).with_name("limpiapp.yaml")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from architecture_slides.architecture import Architecture, Capacity, read
-from architecture_slides.content import ContentError
+from architecture_slides.typesetting.content import ContentError
 
 GB, TB = 1e9, 1e12
 DAY_SECONDS = 86_400

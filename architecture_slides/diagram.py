@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from architecture_slides.architecture import Architecture, Diagram
-from architecture_slides.content import Words
-from architecture_slides.deck import AMBER, GREEN, LEFT, PALE, RIGHT, Arrow, Box, Drawing
+from architecture_slides.typesetting.content import Words
+from architecture_slides.typesetting.deck import AMBER, GREEN, LEFT, PALE, RIGHT, Arrow, Box, Drawing
 
 Place = tuple[int, int]
 FILLS = {"production": GREEN, "external": AMBER, "element": PALE}

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import Field
 
-from architecture_slides.chart import Axis, chart
-from architecture_slides.content import Language, Name, Page, Part, Text, Words, load, number
-from architecture_slides.deck import (
+from architecture_slides.typesetting.chart import Axis, chart
+from architecture_slides.typesetting.content import Language, Name, Page, Part, Text, Words, load, number
+from architecture_slides.typesetting.deck import (
     BOTTOM,
     LEFT,
     PALE,
@@ -30,7 +30,7 @@ from architecture_slides.deck import (
     table,
 )
 from load_tests import capacity
-from load_tests.figures import (
+from load_tests.report.figures import (
     ARROW,
     CONNECTIONS,
     DIRECT,
@@ -46,7 +46,7 @@ from load_tests.figures import (
     Scaling,
     cell,
 )
-from load_tests.report import C32, EXAMPLES, digits, fastest, ranked
+from load_tests.report.report import C32, EXAMPLES, digits, fastest, ranked
 from propensity.contract.application import EXAMPLE
 from propensity.contract.limits import MAX_ROWS, MAX_TABLE_ROWS
 from propensity.importing.compiler import GENERATED_ROWS
@@ -232,7 +232,7 @@ class Implementation:
         return {"difference": f"1e{math.ceil(math.log10(largest))}" if largest else "0"}
 
     def _soak_facts(self) -> dict[str, str]:
-        soak = self._json("load_tests/soak.json")
+        soak = self._json("load_tests/measurements/soak.json")
         return {
             "minutes": self._number(soak["seconds"] / 60),
             "answered": self._number(soak["answered"]),
@@ -248,7 +248,7 @@ class Implementation:
         return {"rows": self._number(MAX_ROWS), "table_rows": self._number(MAX_TABLE_ROWS)}
 
     def _option_facts(self) -> dict[str, str]:
-        summary = self._json("load_tests/options.json")["summary"]
+        summary = self._json("load_tests/measurements/options.json")["summary"]
         return {name: self._number(summary[name]["32"], 2) for name in ("explained", "logged", "challenged")}
 
     def _image_facts(self) -> dict[str, str]:
@@ -450,7 +450,7 @@ class Implementation:
         return (shown, drawn)
 
     def _options(self, words: Words) -> Sequence[Item]:
-        summary = self._json("load_tests/options.json")["summary"]
+        summary = self._json("load_tests/measurements/options.json")["summary"]
         options = [(words["option"], words["of_rate_1"], words["of_rate_32"])]
         options += [
             (words[name], f"{self._number(each['1'], 2)}×", f"{self._number(each['32'], 2)}×")
@@ -465,7 +465,7 @@ class Implementation:
                 self._number(each["rows_per_second"]),
                 f"{self._number(each['memory_mb'])} MB",
             )
-            for each in self._json("load_tests/bulk.json")["cells"]
+            for each in self._json("load_tests/measurements/bulk.json")["cells"]
         ]
         return (
             Table(LEFT, TOP, 250, (170, 120, 130), tuple(options), 14),
@@ -473,7 +473,7 @@ class Implementation:
         )
 
     def _soak(self, words: Words) -> Sequence[Item]:
-        found = self._json("load_tests/soak.json")
+        found = self._json("load_tests/measurements/soak.json")
         samples = [
             (each["seconds"] / 60, each) for each in found["samples"] if each["seconds"] <= found["seconds"]
         ]

@@ -7,8 +7,9 @@ from itertools import accumulate
 
 from architecture_slides.architecture import LIMPIAPP, Architecture, Diagram, Element, Flow
 from architecture_slides.capacity import Plan, plan, sensitivity
-from architecture_slides.content import ContentError, Language, Page, Words, number
-from architecture_slides.deck import (
+from architecture_slides.diagram import FILLS, diagram, legend
+from architecture_slides.typesetting.content import ContentError, Language, Page, Words, number
+from architecture_slides.typesetting.deck import (
     AMBER,
     BOTTOM,
     DARK,
@@ -31,12 +32,11 @@ from architecture_slides.deck import (
     slides,
     table,
 )
-from architecture_slides.diagram import FILLS, diagram, legend
-from load_tests.figures import Scaling
+from load_tests.report.figures import Scaling
 
 SOURCES = {
     "volume": "python -m architecture_slides.capacity --services-per-day {large}",
-    "latency": "limpiapp.yaml; load_tests/scaling.json (make scaling)",
+    "latency": "limpiapp.yaml; load_tests/measurements/scaling.json (make scaling)",
 }
 """Where the figures of a page come from, if not from limpiapp.yaml alone."""
 

@@ -1,6 +1,6 @@
 """Measures scoring files: rows a second and memory, by format and size, and on Spark.
 
-    python -m load_tests.bulk        # some minutes, 2 GB of disk; writes load_tests/bulk.json
+    python -m load_tests.bulk        # some minutes, 2 GB of disk; writes load_tests/measurements/bulk.json
 
 The applications are generated: whole ones drawn from the hold-out set, with an id of their own. Memory is the
 largest resident set of the process that scores, as the kernel counts it; of Spark, of its driver, which in

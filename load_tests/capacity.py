@@ -11,7 +11,7 @@ import math
 import sys
 from dataclasses import dataclass
 
-from load_tests.figures import HERE, SIZES, THIS, Comparison, Scaling, cell
+from load_tests.report.figures import LOAD_TESTS, SIZES, THIS, Comparison, Scaling, cell
 from propensity.contract.prediction import Prediction
 
 HEADROOM = 0.7
@@ -129,7 +129,7 @@ def plan(rps: float, p99_ms: float, rows: int = 1, core_hour: float = CORE_HOUR)
 
 def _bytes_a_row() -> float:
     """Of an application and of its prediction, as JSON."""
-    rows = json.loads((HERE / "data/applications.json").read_text(encoding="utf-8"))
+    rows = json.loads((LOAD_TESTS / "data/applications.json").read_text(encoding="utf-8"))
     answer = Prediction(
         propensity=0.1339591267082814, decision="approve", threshold=0.26, model="propensity:0123456789ab"
     )

@@ -1,6 +1,6 @@
 """Measures what a prediction costs by rows, trees and depth, in one process, without the network.
 
-    python -m load_tests.complexity     # a minute or two; writes load_tests/complexity.json
+    python -m load_tests.complexity     # a minute or two; writes load_tests/measurements/complexity.json
 
 Models of several sizes are trained on the hold-out applications; each is timed in both forms, from the
 features to the propensities, and the formats from body to features and from propensities to body.

@@ -1,6 +1,6 @@
 """Measures forms that a model can be served in, side by side, on the hold-out applications.
 
-    python -m load_tests.forms        # writes load_tests/forms.json
+    python -m load_tests.forms        # writes load_tests/measurements/forms.json
 
 For each form: the largest difference of a propensity from the pipeline's, how long one call takes for one
 application and for 1,000, in one thread, and the ratio to the pipeline. ONNX and treelite start behind the

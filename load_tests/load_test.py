@@ -1,6 +1,6 @@
 """Runs Locust headless against a service of its own, with each kind of user in turn.
 
-python -m load_tests.load_test      # about a minute; writes load_tests/load_test.json
+python -m load_tests.load_test      # about a minute; writes load_tests/measurements/load_test.json
 """
 
 from __future__ import annotations

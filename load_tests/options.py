@@ -1,6 +1,6 @@
 """Measures what explanations, the prediction log and a challenger cost, beside plain single predictions.
 
-    python -m load_tests.options     # some minutes; writes load_tests/options.json
+    python -m load_tests.options     # some minutes; writes load_tests/measurements/options.json
 
 Each variant is a server of its own, one worker; they are called in turn, round by round, so the ratios are
 worth more than the digits. Client and worker share the machine's cores.

@@ -1,6 +1,6 @@
 """Samples where a worker's time goes while it answers single predictions.
 
-    python -m load_tests.profiling      # writes load_tests/profiling.json and plots/flame.svg
+    python -m load_tests.profiling      # writes load_tests/measurements/profiling.json and plots/flame.svg
 
 py-spy must be allowed to look into the worker: run it as root, or see its documentation.
 """

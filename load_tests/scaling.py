@@ -1,6 +1,6 @@
 """Measures how the service scales with concurrent callers and with workers.
 
-    python -m load_tests.scaling        # some minutes; writes load_tests/scaling.json
+    python -m load_tests.scaling        # some minutes; writes load_tests/measurements/scaling.json
 
 For each number of workers the service is started and called with ever more connections. Noted down are
 throughput, latency, processor time, memory, and how many requests each model call merged. Client and workers

@@ -1,6 +1,6 @@
 """Soaks the service: callers of every kind, and faults at random, for as long as it is told.
 
-python -m load_tests.soak [MINUTES]      # 10 unless told; writes load_tests/soak.json
+python -m load_tests.soak [MINUTES]      # 10 unless told; writes load_tests/measurements/soak.json
 
 Two workers, with prediction log and challenger on. One is killed now and then; the other lives throughout,
 and shows what grows with time. Ends with exit code 1 where anything was answered that should not have been,

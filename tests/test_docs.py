@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 from load_tests import measurements
 from load_tests.compare.server import free_port
-from load_tests.report import MADE_BY
+from load_tests.report.report import MADE_BY
 from propensity.contract import limits
 from propensity.contract.application import EXAMPLE
 from propensity.contract.prediction import Prediction
@@ -127,7 +127,7 @@ def test_the_bounds_that_are_stated_are_those_of_the_code() -> None:
 
 def test_the_figures_of_the_decision_to_compile_are_the_measured_ones() -> None:
     page = (ROOT / "docs/adr/0003-exact-compilation.md").read_text()
-    measured = json.loads((ROOT / "load_tests/forms.json").read_bytes())
+    measured = json.loads((ROOT / "load_tests/measurements/forms.json").read_bytes())
     for form, figures in measured.items():
         cells = [form, f"{figures['max_difference']:.1e}"]
         for size in (1, 1_000):
@@ -257,7 +257,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_the_figures_of_scoring_files_are_the_measured_ones() -> None:
     page = (ROOT / "docs/trust.md").read_text()
-    cells = json.loads((ROOT / "load_tests/bulk.json").read_bytes())["cells"]
+    cells = json.loads((ROOT / "load_tests/measurements/bulk.json").read_bytes())["cells"]
     assert max(cell["rows"] for cell in cells if cell["kind"] == "parquet") == 10_000_000
     for cell in cells:
         figures = f"{cell['rows']:,} | {cell['rows_per_second']:,} | {cell['memory_mb']:,} MB"
@@ -281,7 +281,7 @@ def test_a_page_says_of_which_version_its_figures_are(page: str, names: list[str
 
 
 def test_each_file_of_measurements_has_a_version() -> None:
-    kept = {path.stem for path in (ROOT / "load_tests").glob("*.json")} - {"versions"}
+    kept = {path.stem for path in (ROOT / "load_tests/measurements").glob("*.json")} - {"versions"}
     assert set(measurements.versions()) == set(MADE_BY) == kept
 
 
@@ -290,7 +290,7 @@ BULK = {"parquet": "Parquet", "csv": "CSV", "ndjson": "NDJSON", "spark": "Parque
 
 def test_the_costs_of_options_are_the_measured_ones() -> None:
     page = (ROOT / "docs/trust.md").read_text()
-    summary = json.loads((ROOT / "load_tests/options.json").read_bytes())["summary"]
+    summary = json.loads((ROOT / "load_tests/measurements/options.json").read_bytes())["summary"]
     assert [*summary] == ["plain", "explained", "logged", "challenged", "logged and challenged"]
     for variant, ratios in summary.items():
         assert f"| {variant} | {ratios['1']:.2f} | {ratios['32']:.2f} |" in page

@@ -1,6 +1,6 @@
 """Serves the same pickle with this bundle and with its peers in turn, and measures them side by side.
 
-    python -m load_tests.compare            # all, in about half an hour; writes load_tests/compare.json
+    python -m load_tests.compare            # all, in about half an hour; keeps the figures
     python -m load_tests.compare NAME ...   # some, to look at; writes nothing
 
 Each server has an environment of its own and one worker; the client is wrk with one thread, on the same

@@ -16,8 +16,8 @@ from conftest import ROOT
 
 from architecture_slides.architecture import LIMPIAPP, Architecture, read
 from architecture_slides.capacity import plan, varied
-from architecture_slides.content import ContentError
 from architecture_slides.rules import RULES, SOURCES, faults
+from architecture_slides.typesetting.content import ContentError
 
 DATA: dict[str, Any] = yaml.safe_load(LIMPIAPP.read_text(encoding="utf-8"))
 

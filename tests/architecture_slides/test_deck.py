@@ -6,10 +6,20 @@ import re
 
 import pytest
 
-from architecture_slides.chart import COLOURS, Axis
-from architecture_slides.deck import DARK, PAPER, Box, Deck, DeckError, Drawing, Slide, contrast, lines
-from architecture_slides.pdf import pdf
-from architecture_slides.presentation import presentation
+from architecture_slides.typesetting.chart import COLOURS, Axis
+from architecture_slides.typesetting.deck import (
+    DARK,
+    PAPER,
+    Box,
+    Deck,
+    DeckError,
+    Drawing,
+    Slide,
+    contrast,
+    lines,
+)
+from architecture_slides.typesetting.pdf import pdf
+from architecture_slides.typesetting.presentation import presentation
 
 
 def deck(box: Box) -> Deck:

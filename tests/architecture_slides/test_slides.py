@@ -17,10 +17,10 @@ from pptx import Presentation
 from architecture_slides import __main__ as command
 from architecture_slides import architecture, implementation
 from architecture_slides.__main__ import HERE, decks
-from architecture_slides.content import ContentError, Language, Text, Words, number
-from architecture_slides.deck import Box, Deck, Drawing, Slide, Table
 from architecture_slides.implementation import IMPLEMENTATION, Implementation, left_out
 from architecture_slides.limpiapp import LimpiApp
+from architecture_slides.typesetting.content import ContentError, Language, Text, Words, number
+from architecture_slides.typesetting.deck import Box, Deck, Drawing, Slide, Table
 
 NAMES = ["limpiapp", "limpiapp.en", "implementation", "implementation.en"]
 
@@ -169,18 +169,22 @@ def test_what_is_not_measured_yet_is_left_out_and_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     of = implementation.read()
-    for name in {need for page in of.pages for need in page.needs} - {"load_tests/soak.json"}:
+    for name in {need for page in of.pages for need in page.needs} - {"load_tests/measurements/soak.json"}:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     assert left_out(of) == {}
     missing = left_out(of, tmp_path)
-    assert missing == {"summary": "load_tests/soak.json", "soak": "load_tests/soak.json"}
+    assert missing == {
+        "summary": "load_tests/measurements/soak.json",
+        "soak": "load_tests/measurements/soak.json",
+    }
     monkeypatch.setattr(implementation, "left_out", lambda _: missing)
     assert len(decks()["implementation"].slides) == len(of.pages) - 2
     monkeypatch.setattr(command, "decks", dict)
     command.main()
     assert capsys.readouterr().err.splitlines() == [
-        f"slides: leaves out {page}: load_tests/soak.json is not there yet" for page in ("summary", "soak")
+        f"slides: leaves out {page}: load_tests/measurements/soak.json is not there yet"
+        for page in ("summary", "soak")
     ]
 
 

@@ -18,8 +18,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from deploy.manifests import reference_faults, render, unfinished
-from deploy.pod_security import Manifest
+from deploy.manifests.pod_security import Manifest
+from deploy.manifests.references import reference_faults, unfinished
+from deploy.manifests.rendering import render
 from propensity.access.tokens import Tokens
 from propensity.model.manifest import Manifest as ModelManifest
 from propensity.model.signature import (

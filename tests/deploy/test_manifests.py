@@ -18,21 +18,14 @@ import yaml
 from conftest import ROOT, checked_out
 
 from deploy import release
-from deploy.external_secrets import ExternalSecret
-from deploy.manifests import (
-    GIVEN,
-    NEWEST,
-    OLDEST,
-    ManifestsError,
-    main,
-    reference_faults,
-    render,
-    schema_faults,
-    unfinished,
-)
-from deploy.pod_security import Manifest, security_faults
+from deploy.manifests.__main__ import main
+from deploy.manifests.external_secrets import ExternalSecret
+from deploy.manifests.pod_security import Manifest, security_faults
+from deploy.manifests.references import GIVEN, reference_faults, unfinished
+from deploy.manifests.rendering import ManifestsError, render
+from deploy.manifests.schemas import NEWEST, OLDEST, schema_faults
 from deploy.release import RELEASES, ReleaseError
-from load_tests.figures import Scaling
+from load_tests.report.figures import Scaling
 from propensity.contract.limits import BODY_SECONDS, MAX_BYTES_IN_FLIGHT, MAX_FOLLOWED_ROWS, MAX_IN_FLIGHT
 from propensity.model.signature import new_key
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from conftest import PREDICT_TOKEN, ROOT
 
-from load_tests import capacity, report
+from load_tests import capacity
 from load_tests.compare.__main__ import CELLS
 from load_tests.compare.contenders import CONTENDERS, Contender
-from load_tests.figures import CONNECTIONS, SIZES, THIS, Comparison, Complexity, Scaling, cell, usl
 from load_tests.measurements import read
+from load_tests.report import report
+from load_tests.report.figures import CONNECTIONS, SIZES, THIS, Comparison, Complexity, Scaling, cell, usl
 from propensity.contract.application import EXAMPLE
 
 

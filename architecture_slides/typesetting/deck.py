@@ -14,7 +14,7 @@ from typing import Literal
 
 from PIL import ImageFont
 
-from architecture_slides.content import Language, Note, Page, Words
+from architecture_slides.typesetting.content import Language, Note, Page, Words
 
 WIDTH, HEIGHT = 960, 540
 LEFT, TOP, RIGHT, BOTTOM = 36, 92, 924, 500

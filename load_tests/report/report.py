@@ -1,21 +1,19 @@
-"""Writes the report, REPORT.md and its pictures, from the committed measurements.
-
-python -m load_tests.report
-"""
+"""The text of the report, from the committed measurements."""
 
 from __future__ import annotations
 
 import statistics
+from pathlib import Path
 from typing import Any
 
 from load_tests import capacity
-from load_tests.figures import (
+from load_tests.measurements import read, version
+from load_tests.report.figures import (
     ARROW,
     BENTOMLS,
     CONNECTIONS,
     DIRECT,
     ECHO,
-    HERE,
     MODEL_SERVERS,
     NAIVE,
     PIPELINE,
@@ -28,7 +26,6 @@ from load_tests.figures import (
     Scaling,
     cell,
 )
-from load_tests.measurements import read, version
 
 C32 = cell(32, 1)
 PEERS = [ECHO, SAME_MODEL, NAIVE, *MODEL_SERVERS]
@@ -347,7 +344,10 @@ MADE_BY = {
 
 def made() -> str:
     """The files of measurements: what makes each, and which version it is of."""
-    rows = [f"| [{name}.json]({name}.json) | {how} | {version(name)} |" for name, how in MADE_BY.items()]
+    rows = [
+        f"| [{name}.json](measurements/{name}.json) | {how} | {version(name)} |"
+        for name, how in MADE_BY.items()
+    ]
     return "\n".join(["| file | made by | of |", "|---|---|---|", *rows])
 
 
@@ -357,7 +357,7 @@ def report() -> str:
     soak = read("soak")
     machine = comparison.machine
     c1 = cell(1, 1)
-    text = (HERE / "report.md.in").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("report.md.in").read_text(encoding="utf-8")
     return text.format(
         machine=f"{machine['cores']} cores of {machine['processor']}, Python {machine['python']}",
         client=machine["client"],
@@ -399,16 +399,3 @@ def report() -> str:
         soaked=soaked(soak),
         drifts=drifts(soak),
     )
-
-
-def main() -> None:
-    """The command."""
-    from load_tests import plots  # noqa: PLC0415 — who only wants the text needs no matplotlib
-
-    plots.draw()
-    (HERE / "REPORT.md").write_text(report(), encoding="utf-8")
-    print("report: wrote load_tests/REPORT.md and its pictures")
-
-
-if __name__ == "__main__":
-    main()

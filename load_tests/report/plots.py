@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -13,12 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from load_tests.figures import (
+from load_tests.measurements import read
+from load_tests.report.figures import (
     ARROW,
     BENTOMLS,
     CONNECTIONS,
     DIRECT,
     ECHO,
+    LOAD_TESTS,
     MODEL_SERVERS,
     NAIVE,
     PIPELINE,
@@ -32,11 +33,10 @@ from load_tests.figures import (
     cell,
     usl,
 )
-from load_tests.measurements import read
 
 mpl.use("Agg")
 
-FOLDER = Path(__file__).with_name("plots")
+FOLDER = LOAD_TESTS / "plots"
 STYLE = {"figure.dpi": 110, "font.size": 9, "axes.grid": True, "grid.alpha": 0.3, "axes.axisbelow": True}
 OURS, OTHERS = "#1f4e79", "#b0b0b0"
 COLOURS = {THIS: OURS, ARROW: "#2e9e6b", ECHO: "#000000", SAME_MODEL: "#d98b1f", NAIVE: "#b03a2e"}

@@ -1,30 +1,12 @@
-"""The manifests as a cluster would get them, and what is wrong with them: schemas, references, pod security.
-
-    python -m deploy.manifests deploy/k8s/overlays/production
-
-Nothing here asks a cluster: admission, scheduling, scaling and network policies are not tried by it.
-"""
+"""References between manifests, and from settings to files: what leads nowhere."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from urllib.parse import urlsplit
 
-import kubernetes_validate
-import yaml
-from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonitor
-from pydantic import BaseModel, ValidationError
-
-from deploy.external_secrets import ExternalSecret
-from deploy.gateway_api import Gateway, HTTPRoute
-from deploy.pod_security import Manifest, security_faults, title
+from deploy.manifests.pod_security import Manifest, title
 from propensity.contract.limits import BODY_SECONDS
-
-OLDEST, NEWEST = "1.31", "1.37"
-"""Versions of Kubernetes that the manifests are written for; the oldest is bound by the disruption budget."""
 
 ENDING_SECONDS = 15
 """Beyond the drain: the longest request (10 s), and ending itself."""
@@ -37,50 +19,6 @@ GIVEN: dict[str, set[str]] = {
     "propensity-pull": {".dockerconfigjson"},
 }
 """Secrets, by their keys, that may be referred to and made elsewhere; docs/deployment.md says how."""
-
-_CUSTOM: dict[str, type[BaseModel]] = {
-    "ExternalSecret": ExternalSecret,
-    "Gateway": Gateway,
-    "HTTPRoute": HTTPRoute,
-    "PrometheusRule": PrometheusRule,
-    "ServiceMonitor": ServiceMonitor,
-}
-
-
-class ManifestsError(Exception):
-    """Manifests that can't be rendered; the message is kustomize's."""
-
-
-def render(overlay: Path) -> list[Manifest]:
-    """What an overlay amounts to.
-
-    Raises:
-        ManifestsError: it can't be rendered, say for want of a file.
-    """
-    kubectl = str(Path(sys.executable).with_name("kubectl"))
-    done = subprocess.run([kubectl, "kustomize", str(overlay)], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise ManifestsError(f"{overlay}: {done.stderr.strip().removeprefix('error: ')}")
-    return list(yaml.safe_load_all(done.stdout))
-
-
-def schema_faults(manifests: list[Manifest], version: str) -> list[str]:
-    """Fields and types that a version of Kubernetes does not know."""
-    faults = []
-    for each in manifests:
-        try:
-            if each["kind"] in _CUSTOM:
-                _CUSTOM[each["kind"]].model_validate(each, extra="forbid")
-            else:
-                kubernetes_validate.validate(each, version, strict=True)
-        except kubernetes_validate.SchemaNotFoundError:
-            faults.append(f"{title(each)}: {each['apiVersion']} is unknown to Kubernetes {version}")
-        except kubernetes_validate.ValidationError as error:
-            faults.append(f"{title(each)}: {'.'.join(map(str, error.path))}: {error.message}")
-        except ValidationError as error:
-            first = error.errors()[0]
-            faults.append(f"{title(each)}: {'.'.join(map(str, first['loc']))}: {first['msg']}")
-    return faults
 
 
 def reference_faults(manifests: list[Manifest]) -> list[str]:
@@ -387,25 +325,3 @@ def unfinished(manifests: list[Manifest]) -> list[str]:
         *("a public key in model-key.pub" for key in keys if "-----BEGIN PUBLIC KEY-----" not in key),
         *(f"the Secret {name} ({', '.join(sorted(GIVEN[name]))})" for name in sorted(references.left)),
     ]
-
-
-def main() -> None:
-    """The command: one line for each fault."""
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m deploy.manifests OVERLAY")
-    try:
-        manifests = render(Path(sys.argv[1]))
-    except ManifestsError as error:
-        sys.exit(f"manifests: {error}")
-    faults = [*schema_faults(manifests, OLDEST), *schema_faults(manifests, NEWEST)]
-    # What is not as a schema has it can't be followed.
-    faults = faults or [*reference_faults(manifests), *security_faults(manifests)]
-    if faults:
-        sys.exit("\n".join(dict.fromkeys(faults)))
-    print(f"manifests: {len(manifests)} without fault, for Kubernetes {OLDEST} to {NEWEST}")
-    for each in unfinished(manifests):
-        print(f"manifests: before pods start there must be {each}")
-
-
-if __name__ == "__main__":
-    main()

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from deploy.gateway_api import Metadata, Name, Part
+from deploy.manifests.gateway_api import Metadata, Name, Part
 
 
 class StoreRef(Part):

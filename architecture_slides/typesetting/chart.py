@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from architecture_slides.deck import LINE, PALE, Box, DeckError, Drawing, Line
+from architecture_slides.typesetting.deck import LINE, PALE, Box, DeckError, Drawing, Line
 
 COLOURS = ("#12466b", "#c2571a", "#3f7d4e", "#8a5a9e", "#7a7a7a")
 """Of lines, one after the other; each stands out from white by 3 to 1 at least."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typst
 
-from architecture_slides.deck import DARK, FONTS, INK, LINE, PALE, Deck, DeckError, check
+from architecture_slides.typesetting.deck import DARK, FONTS, INK, LINE, PALE, Deck, DeckError, check
 
 HERE = Path(__file__).parent
 PALETTE = {"ink": INK, "dark": DARK, "pale": PALE, "line": LINE}

@@ -15,7 +15,7 @@ from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 from pptx.oxml.ns import qn
 from pptx.util import Pt
 
-from architecture_slides.deck import (
+from architecture_slides.typesetting.deck import (
     DARK,
     HEIGHT,
     INK,

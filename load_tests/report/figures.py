@@ -12,7 +12,7 @@ from scipy.optimize import curve_fit, nnls
 
 from load_tests.measurements import read
 
-HERE = Path(__file__).parent
+LOAD_TESTS = Path(__file__).parents[1]
 THIS = "this bundle"
 ARROW = "this bundle, Arrow"
 DIRECT = "this bundle, not merged"

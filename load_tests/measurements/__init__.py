@@ -1,4 +1,4 @@
-"""The committed measurements: kept beside the scripts that make them, with the version that was measured."""
+"""The committed measurements: a file of figures for each command that measures, and the version measured."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def keep(name: str, measured: Any) -> None:
     path.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     known = versions() | {name: {"commit": commit, "day": f"{datetime.now(UTC):%Y-%m-%d}"}}
     VERSIONS.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n", encoding="utf-8")
-    print(f"{name.replace('_', '-')}: wrote load_tests/{path.name}", flush=True)
+    print(f"{name.replace('_', '-')}: wrote load_tests/measurements/{path.name}", flush=True)
 
 
 def read(name: str) -> Any:

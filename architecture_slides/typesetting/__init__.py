@@ -1,0 +1,1 @@
+"""Typesetting: how slides, drawings and charts become a PDF and an editable PPTX, whatever they say."""
