@@ -145,7 +145,7 @@ audit: $(INSTALLED)
 
 lock: $(INSTALLED)
 	@.venv/bin/uv pip compile pyproject.toml --output-file requirements.txt $(LOCKING)
-	@.venv/bin/uv pip compile pyproject.toml --extra dev --extra spark --constraint requirements.txt --output-file requirements-dev.txt $(LOCKING)
+	@.venv/bin/uv pip compile pyproject.toml --extra dev --extra slides --extra spark --constraint requirements.txt --output-file requirements-dev.txt $(LOCKING)
 	@.venv/bin/uv pip compile deploy/checkov/requirements.in --output-file deploy/checkov/requirements.txt $(LOCKING)
 	@.venv/bin/uv pip compile deploy/trivy/requirements.in --output-file deploy/trivy/requirements.txt $(LOCKING)
 	@$(PY) -m deploy.sbom
