@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import grimp
 import httpx2
 import pytest
 from conftest import PREDICT_TOKEN, ROOT, checked_out
@@ -104,6 +105,22 @@ def test_every_make_command_that_is_named_exists() -> None:
 def test_every_module_that_is_named_is_there(page: Path) -> None:
     for module in re.findall(r"\b(?:propensity|deploy|load_tests)/[\w/]+\.py", page.read_text()):
         assert (ROOT / module).is_file(), module
+
+
+def test_the_map_shows_each_package_and_imports_that_there_are() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    graph = grimp.build_graph("propensity")
+    packages = {name.rpartition(".")[2] for name in graph.find_children("propensity")}
+    folders = {name for name in packages if (ROOT / "propensity" / name).is_dir()}
+    assert set(re.findall(r"^    .*\b(\w+)\[\"\1/", page, re.MULTILINE)) == folders
+    for name in folders:
+        graph.squash_module(f"propensity.{name}")
+    arrows = re.findall(r"^    (\w+)\S*\[.*?\"\] --> ([\w &]+)", page, re.MULTILINE)
+    assert len(arrows) == len(folders)
+    for above, below in arrows:
+        for name in below.split(" & "):
+            importer, imported = f"propensity.{above}", f"propensity.{name}"
+            assert graph.direct_import_exists(importer=importer, imported=imported), f"{above} -> {name}"
 
 
 def test_the_endpoints_of_the_readme_are_those_of_the_document(client: TestClient) -> None:
