@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from starlette.testclient import TestClient
 
 from import_model import import_model
 from propensity.contract.application import Application
+from propensity.importing import compiler
 from propensity.model import store
 from propensity.model.signature import new_key
 from service import Propensity
@@ -90,10 +92,19 @@ def applications(holdout: list[dict[str, Any]]) -> list[Application]:
     return [Application.model_validate(row["application"]) for row in holdout]
 
 
+@contextmanager
+def few_generated_rows() -> Iterator[None]:
+    """Imports try the compiled form on few rows: all 100,000 take seconds each time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(compiler, "generated", partial(compiler.generated, rows=1_000))
+        yield
+
+
 @pytest.fixture(scope="session")
 def tag(pickle_path: Path) -> str:
     """The model, imported into the store of the tests."""
-    return import_model(pickle_path)
+    with few_generated_rows():
+        return import_model(pickle_path)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import bentoml
 import pytest
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
-from conftest import ROOT
+from conftest import ROOT, few_generated_rows
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
@@ -73,7 +73,8 @@ def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     key = tmp_path / "key"
     monkeypatch.setenv("PROPENSITY_MODEL_KEY", str(new_key(key)))
     monkeypatch.setenv("PROPENSITY_SIGNING_KEY", str(key))
-    yield tmp_path
+    with few_generated_rows():
+        yield tmp_path
     BentoMLContainer.model_store.reset()
 
 
