@@ -44,6 +44,12 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that are not about intervals: 1,000 take seconds."""
+    monkeypatch.setattr(evaluation, "RESAMPLES", 100)
+
+
+@pytest.fixture
 def api(server: str) -> Iterator[Api]:
     with Api(server, PREDICT_TOKEN) as api:
         yield api
@@ -82,7 +88,9 @@ def test_the_deployed_model_is_what_the_notebook_promised(
     assert (tmp_path / "evaluation.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_other_outcomes_than_promised_are_a_fault_and_an_exit_code(server: str, tmp_path: Path) -> None:
+def test_other_outcomes_than_promised_are_a_fault_and_an_exit_code(
+    server: str, tmp_path: Path, few_resamples: None
+) -> None:
     """Each outcome the other way round: the model ranks as badly as it ranked well."""
     rows = json.loads(HOLDOUT.read_bytes())
     for row in rows:
@@ -99,7 +107,7 @@ def test_other_outcomes_than_promised_are_a_fault_and_an_exit_code(server: str, 
 
 
 def test_fewer_outcomes_of_the_same_world_are_as_promised(
-    server: str, tmp_path: Path, holdout: list[dict[str, Any]]
+    server: str, tmp_path: Path, holdout: list[dict[str, Any]], few_resamples: None
 ) -> None:
     (tmp_path / "some.json").write_text(json.dumps(holdout[::2]))
     arguments = ["--url", server, "--token", PREDICT_TOKEN, "--known", str(tmp_path / "some.json")]
@@ -158,7 +166,7 @@ class Changed(Api):
     ],
 )
 def test_one_answer_that_is_not_as_promised_is_found(
-    api: Api, known: Known, change: str, said: list[str]
+    api: Api, known: Known, change: str, said: list[str], few_resamples: None
 ) -> None:
     card = api.model_card()
     found = evaluate(
@@ -274,7 +282,14 @@ def test_a_log_whose_files_differ_is_read_as_one(
 
 @pytest.mark.parametrize(("suffix", "hashed"), [(".csv", False), (".parquet", True)])
 def test_outcomes_that_arrive_later_are_held_against_what_was_answered_then(
-    server: str, api: Api, known: Known, tmp_path: Path, pickle_path: Path, suffix: str, hashed: bool
+    server: str,
+    api: Api,
+    known: Known,
+    tmp_path: Path,
+    pickle_path: Path,
+    few_resamples: None,
+    suffix: str,
+    hashed: bool,
 ) -> None:
     card = api.model_card()
     form = notebooks(ARTIFACTS / "propensity.pkl", card)
