@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -32,9 +33,11 @@ from starlette.testclient import TestClient
 
 from import_model import import_model
 from propensity.contract.application import Application
+from propensity.http import access_log
 from propensity.importing import compiler
 from propensity.model import store
 from propensity.model.signature import new_key
+from propensity.monitoring import prediction_metrics
 from service import Propensity
 
 ROOT = Path(__file__).parents[1]
@@ -115,9 +118,24 @@ def app(tag: str) -> Starlette:
 
 @pytest.fixture(scope="session")
 def client(app: Starlette) -> Iterator[TestClient]:
-    """The service, in process, started and warm."""
-    with TestClient(app, base_url="http://service", raise_server_exceptions=False) as client:
-        yield client
+    """The service, in process, started and warm; it writes metrics and log more often than it would."""
+    with pytest.MonkeyPatch.context() as patched:
+        for module in (access_log, prediction_metrics):
+            patched.setattr(module, "WRITE_SECONDS", _WRITE_SECONDS)
+        with TestClient(app, base_url="http://service", raise_server_exceptions=False) as client:
+            yield client
+
+
+_WRITE_SECONDS = 0.01
+
+
+def written(client: TestClient) -> None:
+    """Return once the service in process has written what it noted.
+
+    Timers of one event loop fire in their order, so this holds on a busy machine, too.
+    """
+    assert client.portal is not None
+    client.portal.call(asyncio.sleep, 3 * _WRITE_SECONDS)
 
 
 (CORS,) = re.findall(r"```yaml\n(services:.*?)```", (ROOT / "docs/serving.md").read_text(), re.DOTALL)

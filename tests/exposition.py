@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 import numpy as np
-from conftest import AUTHORIZED, METRICS_AUTHORIZED
+from conftest import AUTHORIZED, METRICS_AUTHORIZED, written
 from models import Half
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,12 +17,11 @@ from propensity.model.predictor import Predictor
 from propensity.monitoring.answered import Answered
 from propensity.monitoring.challenger import Challenger
 from propensity.monitoring.follow_up import FollowUp
-from propensity.monitoring.prediction_metrics import WRITE_SECONDS
 
 
 def families(client: TestClient) -> Iterable[Metric]:
     """What is exposed, once what has been noted is written."""
-    time.sleep(3 * WRITE_SECONDS)
+    written(client)
     return text_string_to_metric_families(client.get("/metrics", headers=METRICS_AUTHORIZED).text)
 
 

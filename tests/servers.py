@@ -11,12 +11,12 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import httpx2
 import psutil
@@ -52,6 +52,17 @@ class Served:
         """The sum of the series that match."""
         text = httpx2.get(f"{self.url}/metrics", headers=headers).text
         return sum(float(value) for value in re.findall(rf"^{pattern} (\S+)$", text, re.MULTILINE))
+
+
+Value = TypeVar("Value")
+
+
+def eventually(read: Callable[[], Value], is_it: Callable[[Value], bool]) -> Value:
+    """What is read once it is what is waited for, or half a minute later."""
+    deadline = time.monotonic() + 30
+    while not is_it(value := read()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return value
 
 
 @contextmanager

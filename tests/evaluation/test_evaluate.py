@@ -20,7 +20,7 @@ from conftest import ARTIFACTS, PREDICT_TOKEN, ROOT
 from load_tests.compare.server import free_port
 from propensity.contract.application import EXAMPLE, Application
 from propensity.contract.features import encode
-from propensity.evaluation import command
+from propensity.evaluation import command, evaluation
 from propensity.evaluation.client import Api, EvaluationError
 from propensity.evaluation.evaluation import Known, asked, evaluate, intervals, metrics, notebooks
 from propensity.evaluation.repayments import answered

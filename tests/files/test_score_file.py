@@ -15,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -32,7 +31,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import AUTHORIZED, ROOT
+from conftest import AUTHORIZED, ROOT, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
@@ -50,7 +49,6 @@ from propensity.files.source import FileError, Piece
 from propensity.files.targets import TARGETS, CsvTarget, ParquetTarget, Target
 from propensity.files.unfinished_work import Work
 from propensity.formats import tables
-from propensity.http.access_log import WRITE_SECONDS
 from propensity.model import store
 from propensity.model.predictor import Predictor
 
@@ -75,7 +73,7 @@ def answers(client: TestClient, rows: Rows) -> Rows:
         "/v1/predict_batch", json={"applications": applications}, headers=AUTHORIZED
     ).json()["predictions"]
     # Until the service in process has written its log, which would stand between what commands print.
-    time.sleep(3 * WRITE_SECONDS)
+    written(client)
     return found
 
 

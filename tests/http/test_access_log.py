@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import AUTHORIZED, METRICS_AUTHORIZED, PREDICT_TOKEN, ROOT
+from conftest import AUTHORIZED, METRICS_AUTHORIZED, PREDICT_TOKEN, ROOT, written
 from starlette.testclient import TestClient
 
 from propensity.contract.application import EXAMPLE
@@ -48,7 +48,7 @@ class Output:
 
 @pytest.fixture
 def output(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Output:
-    time.sleep(0.2)  # for what other tests left
+    written(client)  # what other tests left
     output = Output()
     # Not of sys itself: pytest puts its own there in each phase of a test.
     monkeypatch.setattr(access_log, "sys", SimpleNamespace(stdout=output))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,13 @@ import pytest
 from bodies import stream
 from conftest import AUTHORIZED, METRICS_AUTHORIZED
 from rows import poorer, unseen
-from servers import serving
+from servers import eventually, serving
 
 from propensity.contract.application import CATEGORIES, NULLABLE, Application
 from propensity.contract.features import COLUMNS, encode
 from propensity.model import store
 from propensity.model.manifest import ServedManifest
 from propensity.model.reference import MOVED, NOTICED, bins, count_all, psi, reference
-from propensity.monitoring.prediction_metrics import WRITE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +104,9 @@ def test_a_replay_moves_the_index_of_what_has_moved_and_of_nothing_else(
     with serving(bento, tmp_path, {"PROPENSITY_WORKERS": "2"}) as served:
         assert exposed(served.url, "propensity_psi") == {}
         replay(served.url, rows)
-        time.sleep(3 * WRITE_SECONDS)
-        counted = served.metric(
-            r'propensity_field_rows_total\{[^}]*field="income"[^}]*\}', METRICS_AUTHORIZED
+        rows_of_income = r'propensity_field_rows_total\{[^}]*field="income"[^}]*\}'
+        counted = eventually(
+            lambda: served.metric(rows_of_income, METRICS_AUTHORIZED), lambda counted: counted >= len(rows)
         )
         found = exposed(served.url, "propensity_psi")
         missing = exposed(served.url, "propensity_missing_ratio")

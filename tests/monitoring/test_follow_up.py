@@ -12,6 +12,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from conftest import AUTHORIZED, METRICS_AUTHORIZED, ROOT, other_model
-from servers import BENTOML, Callers, serving
+from servers import BENTOML, Callers, eventually, serving
 from starlette.testclient import TestClient
 
 from deploy import image
@@ -247,7 +248,8 @@ def test_the_query_of_the_docs_runs_on_what_is_logged_until_the_end(bento: Path,
             headers = AUTHORIZED | {"X-Request-ID": "loan-7"}
             body = {"applications": [EXAMPLE, {}, EXAMPLE | {"records": "yes"}]}
             answer = httpx2.post(f"{served.url}/v1/predict_batch", json=body, headers=headers).json()
-            time.sleep(3 * follow_up.PAUSE_SECONDS)
+            rows_of_both = r"propensity_challenger_rows_total\{[^}]*\}"
+            eventually(lambda: served.metric(rows_of_both, METRICS_AUTHORIZED), lambda rows: rows >= 2)
             metrics = httpx2.get(f"{served.url}/metrics", headers=METRICS_AUTHORIZED).text
     finally:
         bentoml.models.delete(challenger)
@@ -302,10 +304,10 @@ def test_a_bento_holds_its_challenger_and_promotion_is_a_change_of_tags(
         with serving(Path(challenged_bento.path), tmp_path / str(number), settings) as served:
             card = httpx2.get(f"{served.url}/v1/model", headers=AUTHORIZED).json()
             httpx2.post(f"{served.url}/v1/predict", json=EXAMPLE, headers=AUTHORIZED)
-            time.sleep(3 * follow_up.PAUSE_SECONDS)
             other = settings["PROPENSITY_CHALLENGER"]
             pattern = rf'propensity_challenger_rows_total\{{challenger="{other}",outcome="both-approve"\}}'
-            assert served.metric(pattern, METRICS_AUTHORIZED) == 1
+            counted = partial(served.metric, pattern, METRICS_AUTHORIZED)
+            assert eventually(counted, lambda rows: rows >= 1) == 1
         assert (card["tag"], card["threshold"]["value"]) == ((tag, 0.26), (challenger, 0.9))[number]
 
 
