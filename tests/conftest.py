@@ -34,6 +34,7 @@ from starlette.testclient import TestClient
 from import_model import import_model
 from propensity.contract.application import Application
 from propensity.http import access_log
+from propensity.http.request_metrics import report_stale
 from propensity.importing import compiler
 from propensity.model import store
 from propensity.model.signature import new_key
@@ -183,6 +184,14 @@ def checked_out(folder: Path, *paths: str) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     return folder
+
+
+@pytest.fixture(scope="module")
+def stale_here_alone() -> Iterator[None]:
+    """What tests of a file could not read is not stale in others: one process has one gauge."""
+    yield
+    for source in ("tokens", "keys"):
+        report_stale(source, False)
 
 
 @contextmanager

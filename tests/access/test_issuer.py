@@ -34,6 +34,8 @@ from propensity.contract.problem import ProblemError
 from propensity.http.access_log import AccessLog
 from propensity.settings import SettingError
 
+pytestmark = pytest.mark.usefixtures("stale_here_alone")
+
 ISSUER = "https://login.bank.example"
 AUDIENCE = "propensity"
 

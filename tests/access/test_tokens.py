@@ -35,6 +35,8 @@ from propensity.access.tokens import Tokens, TokensError, new_token
 from propensity.contract.application import EXAMPLE
 from service import Propensity
 
+pytestmark = pytest.mark.usefixtures("stale_here_alone")
+
 CLOSED = [
     "/v1/predict",
     "/v1/predict_batch",
