@@ -188,7 +188,8 @@ def test_metrics_are_those_of_the_textbook() -> None:
     assert (found["declined"], found["defaults_declined"], found["good_declined"]) == (0.5, 0.5, 0.5)
 
 
-def test_intervals_are_narrower_with_more_outcomes() -> None:
+def test_intervals_are_narrower_with_more_outcomes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "RESAMPLES", 300)
     chance = np.random.default_rng(1)
     propensities = chance.random(2_000)
     outcomes = chance.random(2_000) < propensities

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import bentoml
+import commands
 import joblib
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from import_model import import_model
+from import_model import import_model, main
 from propensity.contract.application import CATEGORIES, FEATURES, Application
 from propensity.contract.features import encode
 from propensity.importing import figures
@@ -466,16 +467,17 @@ def test_an_import_that_is_not_signed_says_so(pickle_path: Path, tag: str) -> No
     )
 
 
-def test_the_command_refuses_with_one_line_on_stderr(bundle: Path) -> None:
-    absent = command(bundle.with_name("absent.pkl"))
+def test_the_command_refuses_with_one_line_on_stderr(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = commands.run(main, bundle.with_name("absent.pkl"))
     assert (absent.returncode, absent.stdout) == (1, "")
     assert absent.stderr == (
         f"import_model.py: {bundle.with_name('absent.pkl')}: no such file; the notebook writes it (here:"
         " `make notebook`)\n"
     )
     bundle.with_suffix(".json").unlink()
-    no_manifest = command(bundle)
-    misspelt = command(bundle, PROPENSITY_SIGNINGKEY="key")
+    no_manifest = commands.run(main, bundle)
+    monkeypatch.setenv("PROPENSITY_SIGNINGKEY", "key")
+    misspelt = commands.run(main, bundle)
     assert misspelt.stderr == (
         "import_model.py: PROPENSITY_SIGNINGKEY is set, but there is no such setting; the nearest is"
         " PROPENSITY_SIGNING_KEY\n"
