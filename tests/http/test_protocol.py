@@ -568,7 +568,7 @@ public class Client {
 
 def test_a_java_client_predicts_with_its_defaults(server: str, tmp_path: Path) -> None:
     if shutil.which("javac") is None:
-        pytest.skip("NOT TESTED: no JDK is installed (Debian: apt install openjdk-17-jdk-headless)")
+        pytest.skip("no JDK (apt install openjdk-17-jdk-headless)")
     source = tmp_path / "Client.java"
     source.write_text(CLIENT)
     done = subprocess.run(

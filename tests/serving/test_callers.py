@@ -39,7 +39,7 @@ def visit(server: str) -> Iterator[Visit]:
     """A page of a headless Chromium that reaches the service and nothing else."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
-        pytest.skip("NOT TESTED: no Chromium is installed (Debian: apt install chromium)")
+        pytest.skip("no Chromium (apt install chromium)")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
