@@ -1,5 +1,5 @@
 # make serve   sets everything up and serves the model on PORT (3000)
-# make test    sets up what it needs and runs all tests
+# make test    sets up what it needs and runs the tests
 # make         test and lint
 
 PYTHON ?= python3
@@ -28,7 +28,7 @@ export PROPENSITY_SIGNING_KEY := $(CURDIR)/$(SIGNING_KEY)
 endif
 export PROPENSITY_MODEL_KEY ?= $(PROPENSITY_SIGNING_KEY).pub
 
-.PHONY: all serve test lint format token notebook import build applications benchmark load-test compare \
+.PHONY: all serve test test-all fuzz lint format token notebook import build applications benchmark load-test compare \
 	scaling report audit lock soak image image-check release up down monitoring evaluate \
 	model-card options bulk slides FORCE
 .DELETE_ON_ERROR:
@@ -38,8 +38,18 @@ all: test lint
 serve: import $(LOCAL_TOKEN)
 	@$(PY) -m deploy.local $(PORT) $(LOCAL_TOKEN)
 
+# Two at a time, those of a file one after the other: they share what their fixtures start.
+PYTEST := $(PY) -m pytest --numprocesses 2 --dist loadfile --durations 10
+
 test: $(PICKLE) $(CHECKOV) $(TRIVY)
-	@$(PY) -m pytest
+	@$(PYTEST) -m "not thorough and not fuzz"
+
+# With the notebook's second run, the way by BentoML's own commands, Spark, Prometheus and the decks.
+test-all: $(PICKLE) $(CHECKOV) $(TRIVY)
+	@$(PYTEST) -m "not fuzz"
+
+fuzz: $(PICKLE)
+	@$(PYTEST) -m fuzz
 
 lint: $(INSTALLED)
 	@.venv/bin/ruff check

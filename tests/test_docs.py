@@ -213,6 +213,7 @@ def source(tmp_path: Path, pickle_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.thorough
 def test_the_way_by_bentomls_own_commands_leads_to_a_prediction(source: Path) -> None:
     *first, serve, away = by("test_the_way_by_bentomls_own_commands_leads_to_a_prediction", "docs/bentoml.md")
     port = free_port()

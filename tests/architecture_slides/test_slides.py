@@ -50,6 +50,7 @@ def written_in(shapes: Any) -> Iterator[str]:
             yield shape.text_frame.text
 
 
+@pytest.mark.thorough
 def test_the_command_builds_what_is_committed_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], made: dict[str, Deck]
 ) -> None:

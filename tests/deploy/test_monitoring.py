@@ -36,7 +36,7 @@ PANELS = json.loads(monitoring.DASHBOARD.read_text())["panels"]
 
 needs_prometheus = pytest.mark.skipif(
     not (shutil.which("promtool") and shutil.which("prometheus")),
-    reason="needs Prometheus; Debian: apt install prometheus",
+    reason="no Prometheus (apt install prometheus)",
 )
 
 
@@ -200,6 +200,7 @@ def test_an_unsound_dashboard_is_found() -> None:
     ]
 
 
+@pytest.mark.thorough
 @needs_prometheus
 def test_prometheus_accepts_the_rules_and_they_fire_when_they_should() -> None:
     for command in (["check", "rules", "rules.yaml"], ["test", "rules", "rules_test.yaml"]):
@@ -209,6 +210,7 @@ def test_prometheus_accepts_the_rules_and_they_fire_when_they_should() -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.thorough
 @needs_prometheus
 def test_a_namespace_without_a_service_is_found_though_another_has_one(tmp_path: Path) -> None:
     """In the rules as Kubernetes gets them: never there, gone, and replaced by its canary alone."""
@@ -243,6 +245,7 @@ def test_a_namespace_without_a_service_is_found_though_another_has_one(tmp_path:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.thorough
 @needs_prometheus
 @pytest.mark.parametrize(
     ("alert", "right", "wrong"),
@@ -314,6 +317,7 @@ def asked(url: str, expression: str, until: Any) -> Any:
     pytest.fail(f"{expression}: {result}")
 
 
+@pytest.mark.thorough
 @needs_prometheus
 def test_prometheus_scrapes_the_service_with_its_token_and_evaluates_every_rule_and_panel(
     bento: Path, tmp_path: Path, tag: str

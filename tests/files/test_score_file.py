@@ -866,7 +866,9 @@ def test_who_stops_it_gets_one_line_and_may_go_on(
     assert [row["id"] for row in read(output)] == [f"a{number}" for number in range(6)]
 
 
-needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java 17")
+needs_java = pytest.mark.skipif(
+    shutil.which("java") is None, reason="no Java 17 (apt install openjdk-17-jdk-headless)"
+)
 
 SPARK = """
 import sys
@@ -886,6 +888,7 @@ for wrong, id_column in ((applications.drop("age"), "application_id"), (applicat
 """
 
 
+@pytest.mark.thorough
 @needs_java
 def test_spark_predicts_what_the_api_does(tmp_path: Path, rows: Rows, answers: Rows, tag: str) -> None:
     source = write(rows, tmp_path / "in.parquet")

@@ -47,6 +47,7 @@ def printed(path: Path) -> list[str]:
     ]
 
 
+@pytest.mark.thorough
 def test_two_runs_give_the_same_pickle_and_the_same_metrics(
     second_run: Path, manifest: dict[str, Any]
 ) -> None:
@@ -58,6 +59,7 @@ def test_two_runs_give_the_same_pickle_and_the_same_metrics(
     ).read_bytes()
 
 
+@pytest.mark.thorough
 def test_the_committed_outputs_are_what_the_notebook_gives(second_run: Path) -> None:
     assert printed(NOTEBOOK) == printed(second_run / "artifacts/propensity_model.ipynb")
 
@@ -69,6 +71,7 @@ def test_the_committed_notebook_shows_its_plots_and_no_path_of_a_machine() -> No
     assert str(Path.home()) not in NOTEBOOK.read_text()
 
 
+@pytest.mark.thorough
 def test_the_committed_holdout_set_is_what_the_notebook_writes(second_run: Path) -> None:
     committed = (ROOT / "load_tests/data/applications.json").read_bytes()
     assert committed == (second_run / "load_tests/data/applications.json").read_bytes()

@@ -30,8 +30,12 @@ checks.negative_data_rejection.enabled = false
 
 @pytest.mark.parametrize(
     ("headers", "examples", "at_least"),
-    [(AUTHORIZED, 800, 2_000), (METRICS_AUTHORIZED, 20, 300), ({}, 20, 300)],
-    ids=["predict", "metrics", "no token"],
+    [
+        pytest.param(AUTHORIZED, 40, 400, id="predict"),
+        pytest.param(METRICS_AUTHORIZED, 20, 300, id="metrics"),
+        pytest.param({}, 20, 300, id="no token"),
+        pytest.param(AUTHORIZED, 800, 2_000, id="predict, thousands", marks=pytest.mark.fuzz),
+    ],
 )
 def test_every_answer_conforms_to_the_document(
     server: str, tmp_path: Path, headers: dict[str, str], examples: int, at_least: int
@@ -116,11 +120,28 @@ METHODS = st.sampled_from(
 BODY = json.dumps(EXAMPLE).encode()
 
 
-@settings(max_examples=1_500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(method=METHODS, path=PATHS, headers=HEADERS, version=st.sampled_from(["1.1", "1.0"]))
-def test_nothing_of_the_api_is_ever_answered_without_a_valid_token(
-    server: str, method: str, path: str, headers: list[tuple[str, str]], version: str
+REQUESTS = st.tuples(METHODS, PATHS, HEADERS, st.sampled_from(["1.1", "1.0"]))
+Request = tuple[str, str, list[tuple[str, str]], str]
+WITH_FIXTURES = [HealthCheck.function_scoped_fixture]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=WITH_FIXTURES)
+@given(request_=REQUESTS)
+def test_nothing_of_the_api_is_ever_answered_without_a_valid_token(server: str, request_: Request) -> None:
+    assert_nothing_is_answered(server, request_)
+
+
+@pytest.mark.fuzz
+@settings(max_examples=6_000, deadline=None, suppress_health_check=WITH_FIXTURES)
+@given(request_=REQUESTS)
+def test_none_of_thousands_of_requests_is_answered_without_a_valid_token(
+    server: str, request_: Request
 ) -> None:
+    assert_nothing_is_answered(server, request_)
+
+
+def assert_nothing_is_answered(server: str, request_: Request) -> None:
+    method, path, headers, version = request_
     lines = [
         f"{method} {path} HTTP/{version}", "Host: service", "Connection: close",
         "Content-Type: application/json", f"Content-Length: {len(BODY)}",
