@@ -1,6 +1,8 @@
 """The software bill of materials of serving (CycloneDX), made of requirements.txt; `make lock` writes it.
 
-Names, versions and licences. The digests stand in requirements.txt, which the Bento carries too.
+Names, versions and licences; the digests stand in requirements.txt, which the Bento carries too. By hand, because
+cyclonedx-py reads either requirements, without licences and with the address of a registry, or a whole
+environment, with the tools of the tests.
 """
 
 from __future__ import annotations
