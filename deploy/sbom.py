@@ -1,7 +1,7 @@
 """The software bill of materials of serving (CycloneDX), made of requirements.txt; `make lock` writes it.
 
-Names, versions and licences; the digests stand in requirements.txt, which the Bento carries too. By hand, because
-cyclonedx-py reads either requirements, without licences and with the address of a registry, or a whole
+Names, versions and licences; the digests stand in requirements.txt, which the Bento carries too. Not by
+cyclonedx-py, which reads either requirements, without licences and with the address of a registry, or a whole
 environment, with the tools of the tests.
 """
 

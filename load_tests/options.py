@@ -16,8 +16,7 @@ from typing import Any
 
 import bentoml
 
-from load_tests.compare.client import complete_rows, load, machine, prepare, require_wrk, write_bodies
-from load_tests.compare.contenders import CONTENDERS, THIS
+from load_tests.compare.client import load, machine, single_predictions
 from load_tests.compare.server import HOME, CompareError, serve
 from load_tests.measurements import keep
 
@@ -29,12 +28,7 @@ WARM_UP_SECONDS = 1
 
 def main() -> None:
     """The command."""
-    require_wrk()
-    (contender,) = [each for each in CONTENDERS if each.name == THIS]
-    request = contender.single
-    assert request is not None  # noqa: S101 — for mypy
-    environments, token = prepare()
-    folder = write_bodies(contender, request, 1, complete_rows())
+    trial = single_predictions()
     tag = str(bentoml.models.get("propensity:latest").tag)
     measured: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory(dir=HOME) as log:
@@ -48,16 +42,14 @@ def main() -> None:
         }
         for number in range(ROUNDS):
             for variant, environment in settings.items():
-                own = replace(contender, environment=environment)
-                asked = (
-                    replace(request, path=f"{request.path}?explain=true")
-                    if variant == "explained"
-                    else request
-                )
-                with serve(own, environments["compiled"]) as server:
-                    load(server, asked, token, folder, 8, WARM_UP_SECONDS)
+                own = replace(trial.contender, environment=environment)
+                request = trial.request
+                if variant == "explained":
+                    request = replace(request, path=f"{request.path}?explain=true")
+                with serve(own, trial.environment) as server:
+                    load(server, request, trial.token, trial.folder, 8, WARM_UP_SECONDS)
                     for connections in CONNECTIONS:
-                        found = load(server, asked, token, folder, connections, SECONDS)
+                        found = load(server, request, trial.token, trial.folder, connections, SECONDS)
                         cell = {"round": number, "connections": connections, **found}
                         measured.setdefault(variant, []).append(cell)
                         rate = found["requests"] / found["seconds"]

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from load_tests.compare.client import complete_rows, load, prepare, require_wrk, write_bodies
-from load_tests.compare.contenders import CONTENDERS, THIS
+from load_tests.compare.client import load, single_predictions
 from load_tests.compare.server import HOME, ROOT, CompareError, serve
 from load_tests.measurements import keep
 
@@ -36,7 +35,7 @@ PARTS = {
     "propensity/model/predictor.py": "scoring",
     "propensity/serving/dispatcher.py": "dispatcher",
     "propensity/serving/endpoint.py": "endpoint and formats",
-    "propensity/formats/json.py": "endpoint and formats",
+    "propensity/formats/json.py": "validation",
     "propensity/formats/media_types.py": "endpoint and formats",
     "propensity/serving/request.py": "endpoint and formats",
     "propensity/formats/batch.py": "endpoint and formats",
@@ -63,24 +62,18 @@ def parts(stacks: str) -> dict[str, float]:
 
 def main() -> None:
     """The command."""
-    require_wrk()
-    (contender,) = [each for each in CONTENDERS if each.name == THIS]
-    request = contender.single
-    assert request is not None  # noqa: S101 — for mypy
-    environments, token = prepare()
-    folder = write_bodies(contender, request, 1, complete_rows())
+    trial = single_predictions()
     py_spy = str(Path(sys.executable).with_name("py-spy"))
     stacks = HOME / "stacks"
     outputs = {"raw": stacks, "flamegraph": ROOT / "load_tests/plots/flame.svg"}
     outputs["flamegraph"].parent.mkdir(exist_ok=True)
-    with serve(contender, environments["compiled"]) as server:
+    with serve(trial.contender, trial.environment) as server:
         worker = max(server.process.children(recursive=True), key=_is_worker)
         for kind, path in outputs.items():
             print(f"profiling: {SECONDS} s for {path.name}", flush=True)
             seconds = SECONDS + 3
-            caller = threading.Thread(
-                target=load, args=(server, request, token, folder, CONNECTIONS, seconds)
-            )
+            arguments = (server, trial.request, trial.token, trial.folder, CONNECTIONS, seconds)
+            caller = threading.Thread(target=load, args=arguments)
             caller.start()
             options = ["--duration", str(SECONDS), "--rate", str(SAMPLES_A_SECOND), "--nonblocking"]
             into = ["--format", kind, "--output", str(path)]

@@ -16,8 +16,7 @@ import urllib.request
 from dataclasses import replace
 from typing import Any
 
-from load_tests.compare.client import complete_rows, load, machine, prepare, require_wrk, write_bodies
-from load_tests.compare.contenders import CONTENDERS, THIS
+from load_tests.compare.client import load, machine, single_predictions
 from load_tests.compare.server import HOME, CompareError, Server, serve
 from load_tests.measurements import keep
 from propensity.access.tokens import new_token
@@ -57,23 +56,17 @@ def histogram(before: dict[float, float], after: dict[float, float]) -> dict[str
 
 def main() -> None:
     """The command."""
-    require_wrk()
-    (contender,) = [each for each in CONTENDERS if each.name == THIS]
-    request = contender.single
-    assert request is not None  # noqa: S101 — for mypy
-    rows = complete_rows()
-    environments, token = prepare()
+    trial = single_predictions()
     scraper = new_token(HOME / "tokens", "scraper", ["metrics"])
-    folder = write_bodies(contender, request, 1, rows)
     measured: list[dict[str, Any]] = []
     for number in range(ROUNDS):
         for workers in range(1, (os.cpu_count() or 1) + 1):
-            own = replace(contender, environment={"PROPENSITY_WORKERS": str(workers)})
-            with serve(own, environments["compiled"]) as server:
-                load(server, request, token, folder, 8, WARM_UP_SECONDS)
+            own = replace(trial.contender, environment={"PROPENSITY_WORKERS": str(workers)})
+            with serve(own, trial.environment) as server:
+                load(server, trial.request, trial.token, trial.folder, 8, WARM_UP_SECONDS)
                 for connections in CONNECTIONS:
                     before = merged(server, scraper)
-                    found = load(server, request, token, folder, connections, SECONDS)
+                    found = load(server, trial.request, trial.token, trial.folder, connections, SECONDS)
                     memory = server.memory_mb()
                     measured.append(
                         {

@@ -8,12 +8,13 @@ import platform
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import bentoml
 
-from load_tests.compare.contenders import Contender, Request, Rows
+from load_tests.compare.contenders import CONTENDERS, THIS, Contender, Request, Rows
 from load_tests.compare.server import HOME, ROOT, CompareError, Server, base_environment
 from load_tests.resample import resample
 from propensity.access.tokens import new_token
@@ -119,6 +120,39 @@ def write_bodies(contender: Contender, request: Request, size: int, rows: Rows) 
     for number in range(BODIES[size]):
         (folder / str(number)).write_bytes(request.body(rows[number : number + size]))
     return folder
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What it takes to measure this bundle's single predictions.
+
+    Attributes:
+        contender: this bundle.
+        request: a single prediction.
+        environment: of its server, with the compiled form in the store.
+        token: with the scope `predict`.
+        folder: of the bodies to send.
+    """
+
+    contender: Contender
+    request: Request
+    environment: dict[str, str]
+    token: str
+    folder: Path
+
+
+def single_predictions() -> Trial:
+    """Prepare to measure single predictions.
+
+    Raises:
+        CompareError: the client is not installed.
+    """
+    require_wrk()
+    (contender,) = [each for each in CONTENDERS if each.name == THIS]
+    assert contender.single is not None  # noqa: S101 — for mypy
+    environments, token = prepare()
+    folder = write_bodies(contender, contender.single, 1, complete_rows())
+    return Trial(contender, contender.single, environments["compiled"], token, folder)
 
 
 def machine() -> dict[str, Any]:
