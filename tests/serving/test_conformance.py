@@ -46,7 +46,7 @@ def test_every_answer_conforms_to_the_document(
     hooks = {"SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"}
     done = subprocess.run(
         [SCHEMATHESIS, "run", f"{server}/docs.json", "--url", server, "--max-examples", str(examples),
-         "--seed", "20261124", "--no-color", *options],
+         "--request-timeout", "60", "--seed", "20261124", "--no-color", *options],
         cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300,
         env=os.environ | hooks,
     )  # fmt: skip
