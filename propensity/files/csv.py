@@ -17,8 +17,9 @@ from propensity.contract.limits import MAX_ROWS
 from propensity.contract.problem import Kind, Problem, ProblemError
 from propensity.files.source import FileError, Piece, check_columns
 from propensity.files.text import BLANK, TextSource
-from propensity.formats import tables
-from propensity.formats.batch import Batch
+
+_NUMBERS = frozenset(FEATURES) - CATEGORIES.keys()
+"""Fields that are numbers; any other column is text."""
 
 
 class CsvSource(TextSource):
@@ -43,10 +44,7 @@ class CsvSource(TextSource):
         separator = next((each for each in ";\t|" if len(names) == 1 and each in names[0]), None)
         if separator is not None:
             raise FileError(f"{self.path}: separates cells by {separator!r}; write it with commas")
-        types = [
-            pa.float64() if name in FEATURES and name not in CATEGORIES else pa.string() for name in names
-        ]
-        schema = pa.schema(list(zip(names, types, strict=True)))
+        schema = pa.schema([(name, pa.float64() if name in _NUMBERS else pa.string()) for name in names])
         return check_columns(schema, self.id_column, self.path)
 
     def chunks(self) -> Iterator[tuple[list[str], list[tuple[int, str]]]]:
@@ -88,18 +86,16 @@ class CsvSource(TextSource):
     def piece(self, chunk: tuple[list[str], list[tuple[int, str]]]) -> Piece:
         """By columns; line by line, where a line is not like the others, or a cell is no number."""
         names, lines = chunk
-        if not any(map(_is_doubtful, lines)):
+        if not any("\0" in line or _has_stray_quotes(line) for _, line in lines):
             # A row with more or fewer cells than the others, or a cell that is no number.
             with suppress(ValueError, csv.Error):
                 return self._columns(names, [line for _, line in lines])
-        read = [self._row(names, number, line) for number, line in lines]
-        ids = None if self.id_column is None else pa.array([name for _, name in read], pa.string())
-        return Piece(Batch.of([row for row, _ in read]), ids)
+        return self.piece_of([self._row(names, number, line) for number, line in lines])
 
     def _columns(self, names: Sequence[str], lines: Sequence[str]) -> Piece:
-        columns = dict(zip(names, zip(*csv.reader(lines), strict=True), strict=True))
-        ids = None if self.id_column is None else _texts(columns.pop(self.id_column))
-        return Piece(tables.read(pa.table({name: _typed(name, columns[name]) for name in columns})), ids)
+        columns = zip(names, zip(*csv.reader(lines), strict=True), strict=True)
+        records = pa.record_batch({name: _column(name, cells) for name, cells in columns})
+        return Piece.of(records, self.id_column)
 
     def _row(self, names: Sequence[str], number: int, line: str) -> tuple[Row, str | None]:
         """A line's row, and its id."""
@@ -122,10 +118,6 @@ class CsvSource(TextSource):
 _CELL = r'(?:"(?:[^"]|"")*+"|[^",\r\n]*+)'
 _LINE = re.compile(rf"{_CELL}(?:,{_CELL})*[\r\n]*")
 """As RFC 4180 has it: the reader of Python takes a quote within a cell, and line ends within quotes."""
-
-
-def _is_doubtful(numbered: tuple[int, str]) -> bool:
-    return "\0" in numbered[1] or _has_stray_quotes(numbered[1])
 
 
 def _has_stray_quotes(line: str) -> bool:
@@ -155,13 +147,9 @@ _NUMBER = r"[ \t]*-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?[ \t]*"
 """As JSON has it, with blanks around it."""
 
 
-def _texts(cells: Sequence[str]) -> pa.Array:
-    return pa.array([cell or None for cell in cells], pa.string())
-
-
-def _typed(name: str, cells: Sequence[str]) -> pa.Array:
-    texts = _texts(cells)
-    if name in CATEGORIES:
+def _column(name: str, cells: Sequence[str]) -> pa.Array:
+    texts = pa.array([cell or None for cell in cells], pa.string())
+    if name not in _NUMBERS:
         return texts
     if pc.any(pc.invert(pc.match_substring_regex(texts, f"^({_NUMBER})$"))).as_py():
         raise ValueError(name)
@@ -171,4 +159,4 @@ def _typed(name: str, cells: Sequence[str]) -> pa.Array:
 def _value(name: str, cell: str) -> str | float | None:
     if not cell:
         return None
-    return float(cell) if name not in CATEGORIES and re.fullmatch(_NUMBER, cell) else cell
+    return float(cell) if name in _NUMBERS and re.fullmatch(_NUMBER, cell) else cell

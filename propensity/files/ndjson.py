@@ -46,11 +46,9 @@ class NdJsonSource(TextSource):
                 return Piece(Batch(features, {}), None)
         try:
             parsed = islice(ndjson.parse(lines + ahead), len(lines))
-            read = [self._row(line, number) for number, line in enumerate(parsed)]
+            return self.piece_of([self._row(line, number) for number, line in enumerate(parsed)])
         except ProblemError as error:
             raise FileError(f"{self.path}: {error.problem.detail}") from None
-        ids = None if self.id_column is None else pa.array([name for _, name in read], pa.string())
-        return Piece(Batch.of([row for row, _ in read]), ids)
 
     def _row(self, line: ndjson.Line, number: int) -> tuple[Row, str | None]:
         """A line's row, and its id."""

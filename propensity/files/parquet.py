@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 from propensity.contract.application import CATEGORIES
 from propensity.contract.limits import MAX_TABLE_ROWS
 from propensity.files.source import Piece, Source, check_columns, reading
-from propensity.formats import tables
 
 
 class ParquetSource(Source):
@@ -42,11 +41,8 @@ class ParquetSource(Source):
                         yield batch
 
     def piece(self, chunk: pa.RecordBatch) -> Piece:
-        """Its columns but the id."""
-        table, ids = pa.Table.from_batches([chunk]), None
-        if self.id_column is not None:
-            ids, table = table[self.id_column].combine_chunks(), table.drop_columns(self.id_column)
-        return Piece(tables.read(table), ids)
+        """Return the piece of a record batch."""
+        return Piece.of(chunk, self.id_column)
 
 
 def _dictionaries(metadata: pq.FileMetaData) -> list[str]:

@@ -27,10 +27,11 @@ import pyarrow as pa
 from bentoml.exceptions import BentoMLException
 
 from propensity.contract.problem import ProblemError
+from propensity.files import ids
 from propensity.files.inputs import SOURCES, source_of
 from propensity.files.progress import progress
 from propensity.files.source import FileError, Piece, Source
-from propensity.files.targets import TARGETS, OutputError, Target, concatenate, spelt, writing
+from propensity.files.targets import TARGETS, OutputError, Target, concatenate, writing
 from propensity.files.unfinished_work import Work
 from propensity.formats import tables
 from propensity.formats.batch import Answers
@@ -141,13 +142,13 @@ def _problem_lines(predictions: pa.Table, before: int, file: Path | None) -> Ite
     places = np.flatnonzero(predictions["problem"].is_valid()).tolist()
     if not places:
         return
-    ids = spelt(predictions["id"].combine_chunks()) if "id" in predictions.column_names else None
+    names = ids.spell(predictions["id"].combine_chunks()) if "id" in predictions.column_names else None
     for place in places:
         row: dict[str, object] = {"row": before + place}
         if file is not None:
             row["file"] = str(file)
-        if ids is not None:
-            row["id"] = ids[place].as_py()
+        if names is not None:
+            row["id"] = names[place].as_py()
         problem = json.loads(predictions["problem"][place].as_py())
         # Its places are those in the piece, or in a request.
         problem["detail"] = _PLACE.sub("the row ", problem["detail"])

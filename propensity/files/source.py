@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from propensity.contract.application import FEATURES
 from propensity.contract.problem import ProblemError
+from propensity.files import ids
 from propensity.formats import tables
 from propensity.formats.batch import Batch
 
@@ -35,6 +36,19 @@ class Piece:
     batch: Batch
     ids: pa.Array | None
     file: Path | None = None
+
+    @classmethod
+    def of(cls, records: pa.RecordBatch, id_column: str | None) -> Piece:
+        """Return the piece of these Arrow records.
+
+        Args:
+            records: a column for each field, and one of ids if `id_column` names it.
+            id_column: name of the column of ids, if any.
+        """
+        ids = None
+        if id_column is not None:
+            ids, records = records[id_column], records.drop_columns([id_column])
+        return cls(tables.read(pa.Table.from_batches([records])), ids)
 
 
 class Source(ABC):
@@ -129,7 +143,7 @@ def check_columns(schema: pa.Schema, id_column: str | None, where: object) -> pa
             found = f"there is no column {id_column!r}" if not places else f"{id_column!r} is there twice"
             raise FileError(f"{where}: {found}; there are {', '.join(names)}")
         kind = schema.field(places[0]).type
-        if not _can_name(kind):
+        if not ids.can_name(kind):
             raise FileError(
                 f"{where}: {id_column} is {kind}, which can't name an application; cast it to text"
             )
@@ -142,28 +156,6 @@ def check_columns(schema: pa.Schema, id_column: str | None, where: object) -> pa
         said = f"{detail}: {wrong}" if wrong else detail
         raise FileError(f"{where}: {said}{_way_out(schema.names, id_column)}") from None
     return kind
-
-
-def _can_name(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    is_uuid = isinstance(kind, pa.UuidType)
-    is_span = pa.types.is_duration(kind) or pa.types.is_interval(kind)
-    is_simple = pa.types.is_primitive(kind) or any(
-        is_one(kind)
-        for is_one in (
-            pa.types.is_null,
-            pa.types.is_string,
-            pa.types.is_large_string,
-            pa.types.is_string_view,
-            pa.types.is_binary,
-            pa.types.is_large_binary,
-            pa.types.is_binary_view,
-            pa.types.is_fixed_size_binary,
-            pa.types.is_decimal,
-        )
-    )
-    return is_uuid or (is_simple and not is_span)
 
 
 def _way_out(names: Sequence[str], id_column: str | None) -> str:

@@ -15,7 +15,6 @@ import pyarrow as pa
 from propensity.files.scoring import predicted
 from propensity.files.source import Piece, check_columns
 from propensity.files.targets import plain
-from propensity.formats import tables
 from propensity.model import store
 from propensity.model.manifest import ServedManifest
 from propensity.model.predictor import Predictor
@@ -65,10 +64,7 @@ def _scoring(
     def scored(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         predictor = _predictor(content, manifest, tag)
         for batch in batches:
-            table, ids = pa.Table.from_batches([batch]), None
-            if id_column is not None:
-                ids, table = table[id_column], table.drop_columns(id_column)
-            yield from plain(predicted(Piece(tables.read(table), ids), predictor)).to_batches()
+            yield from plain(predicted(Piece.of(batch, id_column), predictor)).to_batches()
 
     return scored
 

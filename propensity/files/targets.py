@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
+
+from propensity.files import ids
 
 
 class OutputError(Exception):
@@ -138,40 +139,7 @@ def _spelt(table: pa.Table) -> pa.Table:
     if "id" not in table.column_names:
         return table
     place = table.column_names.index("id")
-    return table.set_column(place, "id", spelt(table["id"].combine_chunks()))
-
-
-def spelt(ids: pa.Array) -> pa.Array:
-    """Ids as CSV and JSON can have them: whole numbers, truth values and texts as they are.
-
-    Floats that are not finite are missing values; decimals, dates and times are text, times with a zone in
-    UTC; bytes are text in hexadecimal.
-    """
-    if pa.types.is_dictionary(ids.type):
-        ids = ids.dictionary_decode()
-    kind = ids.type
-    if pa.types.is_floating(kind):
-        ids = ids.cast(pa.float64())
-        return pc.if_else(pc.is_finite(ids), ids, pa.scalar(None, pa.float64()))
-    if isinstance(kind, pa.UuidType):
-        return pa.array([None if each is None else str(each) for each in ids.to_pylist()], pa.string())
-    if any(
-        is_one(kind)
-        for is_one in (
-            pa.types.is_binary,
-            pa.types.is_large_binary,
-            pa.types.is_binary_view,
-            pa.types.is_fixed_size_binary,
-        )
-    ):
-        return pa.array([None if each is None else each.hex() for each in ids.to_pylist()], pa.string())
-    if pa.types.is_timestamp(kind) and kind.tz is not None:
-        # By its number: the names of zones are not known everywhere.
-        texts = ids.cast(pa.int64()).cast(pa.timestamp(kind.unit)).cast(pa.string())
-        return pc.binary_join_element_wise(texts, "Z", "")
-    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
-        return ids
-    return ids.cast(pa.string())
+    return table.set_column(place, "id", ids.spell(table["id"].combine_chunks()))
 
 
 TARGETS: dict[str, type[Target]] = {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import AnyStr, BinaryIO, TextIO
 
 import pyarrow as pa
 
-from propensity.files.source import FileError, Source, reading
+from propensity.contract.application import Row
+from propensity.files.source import FileError, Piece, Source, reading
+from propensity.formats.batch import Batch
 from propensity.formats.json import BOM
 
 MAX_LINE = 1024 * 1024
@@ -50,6 +52,15 @@ class TextSource(Source):
                 raise FileError(f"{self.path}: line {number:,} is longer than {MAX_LINE:,} bytes")
             if line.strip(blank):  # type: ignore[arg-type]
                 yield number, line  # type: ignore[misc]
+
+    def piece_of(self, rows: Sequence[tuple[Row, str | None]]) -> Piece:
+        """Return the piece of these rows.
+
+        Args:
+            rows: each with its id, which only counts where the source has a column of ids.
+        """
+        ids = None if self.id_column is None else pa.array([name for _, name in rows], pa.string())
+        return Piece(Batch.of([row for row, _ in rows]), ids)
 
     def count(self) -> int:
         """Lines that are not empty."""
