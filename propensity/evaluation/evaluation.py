@@ -99,10 +99,10 @@ def asked(api: Api, card: ModelCard, known: Known) -> Deployed:
         EvaluationError: it does not answer, or answers with a problem.
     """
     singles = []
-    with progress("predicting", len(known.applications)) as bar:
+    with progress("predicting", len(known.applications)) as advance:
         for prediction in api.one_by_one(known.applications):
             singles.append(prediction)
-            bar.advance(1)
+            advance(1)
     faults = [*_differences(singles, api.batch(known.applications), card)]
     is_holdout = known.sha256 == card.holdout.sha256
     return Deployed(

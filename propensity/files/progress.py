@@ -1,60 +1,48 @@
-"""Progress of what takes long: a bar on a terminal, plain lines in a log, on standard error."""
+"""Progress of long work on standard error: a bar on a terminal, now and then a plain line in a log."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 LINE_SECONDS = 10.0
-"""Between two lines in a log."""
+"""Seconds between two lines in a log."""
 
 
-class Lines:
-    """Says how far it is, now and then."""
+class _Lines:
+    """Progress as plain lines; rich prints only the end of a bar where there is no terminal."""
 
-    def __init__(self, what: str, total: int | None) -> None:
-        self._what = what
+    def __init__(self, task: str, total: int | None) -> None:
+        self._task = task
         self._total = total
         self._done = 0
         self._next = time.monotonic() + LINE_SECONDS
 
-    def advance(self, by: int) -> None:
-        """So many more are done."""
-        self._done += by
+    def advance(self, count: int) -> None:
+        self._done += count
         if time.monotonic() >= self._next or self._done == self._total:
             of = "" if not self._total else f" of {self._total:,} ({self._done / self._total:.0%})"
-            print(f"{self._what}: {self._done:,}{of}", file=sys.stderr, flush=True)
+            print(f"{self._task}: {self._done:,}{of}", file=sys.stderr, flush=True)
             self._next = time.monotonic() + LINE_SECONDS
 
 
-class Bar:
-    """Draws how far it is."""
-
-    def __init__(self, progress: Progress, what: str, total: int | None) -> None:
-        self._progress = progress
-        self._task = progress.add_task(what, total=total)
-
-    def advance(self, by: int) -> None:
-        """So many more are done."""
-        self._progress.advance(self._task, by)
-
-
 @contextmanager
-def progress(what: str, total: int | None) -> Iterator[Bar | Lines]:
-    """Shows the progress of the block.
+def progress(task: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show the progress of the block; gives the function to call with the number of items just done.
 
     Args:
-        what: is done, in a word or two.
-        total: how many there are; None, if nobody knows.
+        task: what is being done, in a word or two.
+        total: number of items; None if unknown.
     """
     if not sys.stderr.isatty():
-        yield Lines(what, total)
+        yield _Lines(task, total).advance
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield Bar(bar, what, total)
+        yield partial(bar.advance, bar.add_task(task, total=total))

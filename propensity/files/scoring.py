@@ -78,14 +78,14 @@ def score_file(source: Source, target: Target, output: Path, predictor: Predicto
         if not number:
             _check_absent(_problems_of(output))
         rows = sum(work.rows(each) for each in range(number))
-        with progress("scoring", source.total) as bar:
-            bar.advance(rows)
+        with progress("scoring", source.total) as advance:
+            advance(rows)
             for piece in source.pieces(number):
                 predictions = predicted(piece, predictor)
                 problems = list(_problem_lines(predictions, rows, piece.file))
                 work.keep(number, predictions.drop_columns("problem"), target, problems)
                 rows += predictions.num_rows
-                bar.advance(predictions.num_rows)
+                advance(predictions.num_rows)
                 number += 1
         if not number:
             raise FileError(f"{source.path}: holds no applications")
