@@ -1,4 +1,5 @@
-"""Files: scoring files of applications of any size, or a Spark DataFrame, without a server.
+"""Scoring of files of any size, or of a Spark DataFrame, without a server.
 
-It imports contract, formats and model, and no web framework. Only the evaluation imports it, for progress.
+Imports contract, formats and model, and no web framework. Only the evaluation imports this package, to report
+progress.
 """

@@ -23,101 +23,94 @@ _NUMBERS = frozenset(FEATURES) - CATEGORIES.keys()
 
 
 class CsvSource(TextSource):
-    """A CSV file with a line of names; an empty cell is a missing value.
+    """A CSV file with a header; an empty cell is a missing value.
 
-    A row is a line: a quote that is not closed on its line would else take the lines behind it along.
+    A row is one line: otherwise a quote that is never closed would swallow the lines after it.
     """
 
-    ends = ""  # any of \n, \r\n and \r
+    newline = ""  # lines end with \n, \r\n or \r
 
     def count(self) -> int:
-        """Lines that are not empty, but the line of names."""
+        """Return the number of rows: lines that are not blank, without the header."""
         return max(super().count() - 1, 0)
 
     def check(self) -> pa.DataType | None:
-        """By the line of names."""
-        for names, _ in self._parts(1):
-            return self._check(names)
+        """Check the header."""
+        for names, _ in self._read(1):
+            separator = next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0]), None)
+            if separator is not None:
+                raise FileError(f"{self.path}: separates cells by {separator!r}; write it with commas")
+            schema = pa.schema([(name, pa.float64() if name in _NUMBERS else pa.string()) for name in names])
+            return check_columns(schema, self.id_column, self.path)
         return None if self.id_column is None else pa.string()
 
-    def _check(self, names: Sequence[str]) -> pa.DataType | None:
-        separator = next((each for each in ";\t|" if len(names) == 1 and each in names[0]), None)
-        if separator is not None:
-            raise FileError(f"{self.path}: separates cells by {separator!r}; write it with commas")
-        schema = pa.schema([(name, pa.float64() if name in _NUMBERS else pa.string()) for name in names])
-        return check_columns(schema, self.id_column, self.path)
-
     def chunks(self) -> Iterator[tuple[list[str], list[tuple[int, str]]]]:
-        """The line of names, and lines with their numbers."""
-        for names, lines in self._parts(MAX_ROWS):
-            self._check(names)
-            if lines:
-                yield names, lines
+        """Yield the names of the columns with some lines and their numbers."""
+        return ((names, lines) for names, lines in self._read(MAX_ROWS) if lines)
 
-    def _parts(self, rows: int) -> Iterator[tuple[list[str], list[tuple[int, str]]]]:
+    def _read(self, size: int) -> Iterator[tuple[list[str], list[tuple[int, str]]]]:
+        """Yield the header with `size` lines at a time; with none where the file has no rows."""
         try:
             with self.open() as file:
-                text = io.TextIOWrapper(file, encoding="utf-8", newline=self.ends)
+                text = io.TextIOWrapper(file, encoding="utf-8", newline=self.newline)
                 lines = self.numbered(text, BLANK)
-                for number, line in lines:
+                for number, header in lines:
                     try:
-                        names = _cells(line, number)
+                        names = _cells(header, number)
                     except ProblemError as error:
                         raise FileError(f"{self.path}: {error.problem.detail}") from None
-                    part = list(islice(lines, rows))
+                    part = list(islice(lines, size))
                     yield names, part
-                    while part := list(islice(lines, rows)):
+                    while part := list(islice(lines, size)):
                         yield names, part
         except UnicodeDecodeError:
             raise FileError(f"{self.path}: {self._undecodable()}") from None
 
     def _undecodable(self) -> str:
+        """Return which line is not UTF-8: the decoder reads ahead and can't tell."""
         with self.open() as file:
             for number, line in enumerate(file, 1):
                 try:
                     line.decode()
                 except UnicodeDecodeError:
                     return (
-                        f"line {number:,} is not UTF-8; if it is Latin-1, as of Excel,"
+                        f"line {number:,} is not UTF-8; if it is Latin-1, as Excel writes it,"
                         " `iconv -f WINDOWS-1252 -t UTF-8` makes it UTF-8"
                     )
         return "is not UTF-8"
 
     def piece(self, chunk: tuple[list[str], list[tuple[int, str]]]) -> Piece:
-        """By columns; line by line, where a line is not like the others, or a cell is no number."""
+        """Read column by column; line by line if a line is malformed or a cell is not a number."""
         names, lines = chunk
         if not any("\0" in line or _has_stray_quotes(line) for _, line in lines):
-            # A row with more or fewer cells than the others, or a cell that is no number.
+            # ValueError: a row has more or fewer cells than the header, or a cell is not a number.
             with suppress(ValueError, csv.Error):
-                return self._columns(names, [line for _, line in lines])
+                columns = zip(names, zip(*csv.reader(line for _, line in lines), strict=True), strict=True)
+                records = pa.record_batch({name: _column(name, cells) for name, cells in columns})
+                return Piece.of(records, self.id_column)
         return self.piece_of([self._row(names, number, line) for number, line in lines])
 
-    def _columns(self, names: Sequence[str], lines: Sequence[str]) -> Piece:
-        columns = zip(names, zip(*csv.reader(lines), strict=True), strict=True)
-        records = pa.record_batch({name: _column(name, cells) for name, cells in columns})
-        return Piece.of(records, self.id_column)
-
     def _row(self, names: Sequence[str], number: int, line: str) -> tuple[Row, str | None]:
-        """A line's row, and its id."""
+        """Return the row on a line, and its id."""
         try:
             cells = _cells(line, number)
         except ProblemError as error:
             return error.problem, None
-        name = None
+        row_id = None
         if self.id_column is not None and len(cells) > (place := names.index(self.id_column)):
-            name = cells[place] or None
+            row_id = cells[place] or None
         if len(cells) != len(names):
-            detail = f"line {number:,} has {len(cells)} cells, the line of names {len(names)}"
-            return Problem.of(Kind.INVALID_APPLICATION, detail), name
+            detail = f"line {number:,} has {len(cells)} cells, the header {len(names)}"
+            return Problem.of(Kind.INVALID_APPLICATION, detail), row_id
         if "\0" in line:
-            return Problem.of(Kind.INVALID_APPLICATION, f"line {number:,} holds a NUL"), name
-        named = {each: cell for each, cell in zip(names, cells, strict=True) if each != self.id_column}
-        return read_row({each: _value(each, cell) for each, cell in named.items()}), name
+            return Problem.of(Kind.INVALID_APPLICATION, f"line {number:,} holds a NUL"), row_id
+        fields = zip(names, cells, strict=True)
+        return read_row({name: _value(name, cell) for name, cell in fields if name != self.id_column}), row_id
 
 
 _CELL = r'(?:"(?:[^"]|"")*+"|[^",\r\n]*+)'
 _LINE = re.compile(rf"{_CELL}(?:,{_CELL})*[\r\n]*")
-"""As RFC 4180 has it: the reader of Python takes a quote within a cell, and line ends within quotes."""
+"""A line as RFC 4180 has it; Python's reader also takes quotes inside a cell, and line ends inside quotes."""
 
 
 def _has_stray_quotes(line: str) -> bool:
@@ -125,16 +118,16 @@ def _has_stray_quotes(line: str) -> bool:
 
 
 def _cells(line: str, number: int) -> list[str]:
-    """The cells of a line.
+    """Return the cells of a line.
 
     Raises:
-        ProblemError: it is not CSV.
+        ProblemError: the line is not CSV.
     """
     if _has_stray_quotes(line):
         raise ProblemError.of(
             Kind.INVALID_APPLICATION,
-            f"line {number:,} has a stray quote: a quoted cell must end on its line, in front of a comma, and"
-            " quotes within it be doubled",
+            f"line {number:,} has a stray quote: a quoted cell must end on its line, before a comma, with"
+            " quotes inside it doubled",
         )
     try:
         (cells,) = csv.reader([line])
@@ -144,10 +137,11 @@ def _cells(line: str, number: int) -> list[str]:
 
 
 _NUMBER = r"[ \t]*-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?[ \t]*"
-"""As JSON has it, with blanks around it."""
+"""A number as JSON has it, with blanks around it."""
 
 
 def _column(name: str, cells: Sequence[str]) -> pa.Array:
+    """Return a column; ValueError if a cell of a number is not one."""
     texts = pa.array([cell or None for cell in cells], pa.string())
     if name not in _NUMBERS:
         return texts

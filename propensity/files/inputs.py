@@ -1,4 +1,4 @@
-"""The files that a command is given: which they are, what is in each, and all of them as one source."""
+"""The files that a command is given: which files they are, in which format, read as one source."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ class Files(Source):
 
     @property
     def files(self) -> list[Path]:
-        """In the order in which they are read."""
+        """The files, in the order in which they are read."""
         return [source.path for source in self._sources]
 
     @property
     def total(self) -> int | None:
-        """Of all of them."""
+        """Number of rows of all files; None if unknown for one of them."""
         totals = [source.total for source in self._sources]
         return None if None in totals else sum(total for total in totals if total is not None)
 
     def count(self) -> int:
-        """Of all of them."""
+        """Return the number of rows of all files."""
         return sum(source.count() for source in self._sources)
 
     def check(self) -> pa.DataType | None:
-        """Each by itself; their ids must be of one type."""
+        """Check each file; their ids must be of one type."""
         types = [source.check() for source in self._sources]
         for source, kind in zip(self._sources, types, strict=True):
             if kind != types[0]:
@@ -52,13 +52,11 @@ class Files(Source):
         return types[0]
 
     def chunks(self) -> Iterator[tuple[Source, Any]]:
-        """Each with the file it is of."""
-        for source in self._sources:
-            for chunk in source.chunks():
-                yield source, chunk
+        """Yield the chunks of all files, each with its file."""
+        return ((source, chunk) for source in self._sources for chunk in source.chunks())
 
     def piece(self, chunk: tuple[Source, Any]) -> Piece:
-        """As its own file reads it."""
+        """Read a chunk as its file does."""
         source, rows = chunk
         return replace(source.piece(rows), file=source.path)
 
@@ -69,22 +67,22 @@ SOURCES: dict[str, type[Source]] = {
     ".ndjson": NdJsonSource,
     ".jsonl": NdJsonSource,
 }
-"""By the end of the file's name, in letters of either case."""
+"""Sources by file suffix, in lower case."""
 
 
-def source_of(given: Sequence[Path], id_column: str | None) -> Source:
-    """The applications of files, folders and patterns, in order.
+def source_of(paths: Sequence[Path], id_column: str | None) -> Source:
+    """Return the source that reads these files, folders and patterns, in order.
 
     Args:
-        given: a folder stands for all files below it, in the order of their names.
-        id_column: that names the applications.
+        paths: files, folders and patterns; a folder stands for all files below it, in the order of their
+            names.
+        id_column: name of the column of ids, if any.
 
     Raises:
-        FileError: there is none, or one of them is not of a kind that is read.
+        FileError: no file matches, or one of them has an unknown format.
     """
-    files = [file for path in given for file in _files(path, id_column)]
-    sources = [_source(file, id_column) for file in files]
-    return sources[0] if len(sources) == 1 else Files(given[0], sources, id_column)
+    sources = [_source(file, id_column) for path in paths for file in _files(path, id_column)]
+    return sources[0] if len(sources) == 1 else Files(paths[0], sources, id_column)
 
 
 def _source(file: Path, id_column: str | None) -> Source:
@@ -93,18 +91,20 @@ def _source(file: Path, id_column: str | None) -> Source:
     if kind is None or (name != file and not issubclass(kind, TextSource)):
         if name.suffix.lower() in {".arrow", ".arrows", ".feather", ".ipc"}:
             raise FileError(f"{file}: Arrow files (Feather) are not read; write it as Parquet")
-        kinds = f"{', '.join(SOURCES)}, which says what is in it; text also in .gz or .zst"
-        raise FileError(f"{file}: give it a name that ends in {kinds}")
+        kinds = ", ".join(SOURCES)
+        raise FileError(
+            f"{file}: its name must end in {kinds}, which states its format; text may also be in .gz or .zst"
+        )
     return kind(file, id_column)
 
 
 def _files(path: Path, id_column: str | None) -> list[Path]:
-    """The files that a path stands for."""
+    """Return the files that a path stands for."""
     if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.is_file())
-        # As Spark and Hive do: `_SUCCESS`, checksums and what is still being written are no data.
-        found = [file for file in found if not _is_hidden(file.relative_to(path).parts)]
-        for file in found:
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        # As Spark and Hive do: `_SUCCESS`, checksums and unfinished files hold no rows.
+        files = [file for file in files if not _is_hidden(file.relative_to(path).parts)]
+        for file in files:
             for folder in file.relative_to(path).parts[:-1]:
                 name = folder.partition("=")[0] if "=" in folder else None
                 if name in FEATURES or (name is not None and name == id_column):
@@ -116,11 +116,11 @@ def _files(path: Path, id_column: str | None) -> list[Path]:
         return [path]
     else:
         pattern = path.relative_to(path.anchor)
-        found = sorted(file for file in Path(path.anchor).glob(os.fspath(pattern)) if file.is_file())
-        found = [file for file in found if not _is_hidden(set(file.parts) - set(path.parts))]
-    if not found:
-        raise FileError(f"{path}: holds no files" if path.is_dir() else f"{path}: there is no such file")
-    return found
+        files = sorted(file for file in Path(path.anchor).glob(os.fspath(pattern)) if file.is_file())
+        files = [file for file in files if not _is_hidden(set(file.parts) - set(path.parts))]
+    if not files:
+        raise FileError(f"{path}: holds no files" if path.is_dir() else f"{path}: no such file")
+    return files
 
 
 def _is_hidden(parts: Iterable[str]) -> bool:

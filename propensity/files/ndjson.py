@@ -19,16 +19,16 @@ from propensity.formats.json import read_lines_fast
 
 
 class NdJsonSource(TextSource):
-    """An application a line; with an id, a member of it."""
+    """A file with one application per line; its id, if any, is a member of it."""
 
-    ends = "\n"
+    newline = "\n"
 
     def check(self) -> pa.DataType | None:
-        """Each line has names of its own."""
+        """Return the type of the ids; fields can only be checked line by line."""
         return None if self.id_column is None else pa.string()
 
     def chunks(self) -> Iterator[tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]]:
-        """Lines with their numbers, and the one behind them, in which an application may go on."""
+        """Yield some lines with their numbers, and the next line, where the last application may continue."""
         with self.open() as file:
             lines = self.numbered(file, BLANK.encode())
             ahead = list(islice(lines, 1))
@@ -38,7 +38,7 @@ class NdJsonSource(TextSource):
                 yield part, ahead
 
     def piece(self, chunk: tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]) -> Piece:
-        """Fast, where all are valid and have no id."""
+        """Read the lines: fast where there are no ids and every line is valid, else strictly."""
         lines, ahead = chunk
         if self.id_column is None:
             features = read_lines_fast(b"".join(line for _, line in lines))
@@ -51,15 +51,15 @@ class NdJsonSource(TextSource):
             raise FileError(f"{self.path}: {error.problem.detail}") from None
 
     def _row(self, line: ndjson.Line, number: int) -> tuple[Row, str | None]:
-        """A line's row, and its id."""
+        """Return the row on a line, and its id."""
         if isinstance(line, ProblemError):
             return line.problem, None
-        name = None
+        row_id = None
         if isinstance(line, dict) and self.id_column is not None:
-            name = line.pop(self.id_column, None)
-        if isinstance(name, int | float) and not isinstance(name, bool):
-            name = json.dumps(name)
-        if name is None or isinstance(name, str):
-            return read_row(line, number), name
+            row_id = line.pop(self.id_column, None)
+        if isinstance(row_id, int | float) and not isinstance(row_id, bool):
+            row_id = json.dumps(row_id)
+        if row_id is None or isinstance(row_id, str):
+            return read_row(line, number), row_id
         detail = "the row has an id that is neither text nor a number"
         return Problem.of(Kind.INVALID_APPLICATION, detail), None

@@ -13,25 +13,25 @@ from propensity.files.source import Piece, Source, check_columns, reading
 
 
 class ParquetSource(Source):
-    """A Parquet file; its columns are the fields, and perhaps an id."""
+    """A Parquet file with a column for each field, and perhaps one of ids."""
 
     @property
     def total(self) -> int:
-        """As its footer says."""
+        """Number of rows, from the footer."""
         return self.count()
 
     def count(self) -> int:
-        """As its footer says."""
+        """Return the number of rows, from the footer."""
         with reading(self.path):
             return int(pq.ParquetFile(self.path).metadata.num_rows)
 
     def check(self) -> pa.DataType | None:
-        """By its schema."""
+        """Check the schema."""
         with reading(self.path):
             return check_columns(pq.ParquetFile(self.path).schema_arrow, self.id_column, self.path)
 
     def chunks(self) -> Iterator[pa.RecordBatch]:
-        """Within a row group: the reader of several keeps what it has read."""
+        """Yield record batches, one row group after the other: a reader of several keeps them all."""
         with reading(self.path):
             texts = _dictionaries(pq.ParquetFile(self.path).metadata)
             file = pq.ParquetFile(self.path, read_dictionary=texts)
@@ -46,12 +46,13 @@ class ParquetSource(Source):
 
 
 def _dictionaries(metadata: pq.FileMetaData) -> list[str]:
-    """Categories that can be read as dictionaries: pyarrow makes none of values written as differences."""
-    texts: dict[str, bool] = {}
+    """Return the categories to read as dictionaries; pyarrow can't where values are delta-encoded."""
+    readable: dict[str, bool] = {}
     for group in range(metadata.num_row_groups):
         for place in range(metadata.num_columns):
             column = metadata.row_group(group).column(place)
-            if column.path_in_schema in CATEGORIES:
-                can = not any(encoding.startswith("DELTA_") for encoding in column.encodings)
-                texts[column.path_in_schema] = can and texts.get(column.path_in_schema, True)
-    return [name for name, can in texts.items() if can]
+            name = column.path_in_schema
+            if name in CATEGORIES:
+                is_plain = not any(encoding.startswith("DELTA_") for encoding in column.encodings)
+                readable[name] = is_plain and readable.get(name, True)
+    return [name for name, can in readable.items() if can]

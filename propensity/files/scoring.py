@@ -1,12 +1,11 @@
-"""Scores files of applications of any size with the model of the store, without a server.
+"""Scores files of any size with the model of the store, without a server.
 
     python -m propensity score applications.parquet predictions.parquet --id application_id
 
-Parquet, CSV or NDJSON, by the names of the files, in either direction. The contract is that of the API: a
-row that is not valid gets no prediction, and its problem goes, with its number, into
+The names of the files choose their formats: Parquet, CSV or NDJSON. The contract is that of the API: a row
+that is not valid gets no prediction, and its problem goes, with its number, into
 `predictions.parquet.problems.ndjson`. Rows are read, predicted and written a piece at a time, so memory does
-not grow with the file. What is interrupted goes on where it was when it is started again; the input is only
-read.
+not grow with the file. An interrupted run continues when it is started again; the input is only read.
 """
 
 from __future__ import annotations
@@ -39,11 +38,11 @@ from propensity.model import store
 from propensity.model.predictor import Predictor
 
 SOME_PROBLEMS = 3
-"""Exit status, where rows have problems instead of predictions."""
+"""Exit status if some rows have problems instead of predictions."""
 
 
-def predicted(piece: Piece, predictor: Predictor) -> pa.Table:
-    """A row for each row of a piece: its id, if it has one, its prediction, or its problem as JSON."""
+def predict(piece: Piece, predictor: Predictor) -> pa.Table:
+    """Return a row for each row of a piece: its id if any, and its prediction, or its problem as JSON."""
     batch = piece.batch
     table = tables.write(
         Answers.of(batch, predictor.predict(batch.features), predictor.threshold, predictor.model)
@@ -56,15 +55,15 @@ def score_file(source: Source, target: Target, output: Path, predictor: Predicto
 
     Args:
         source: the applications.
-        target: how predictions are written.
-        output: where to; the problems go beside it.
+        target: the format of the output.
+        output: file to write; the problems go beside it.
         predictor: the model.
 
     Returns:
-        How many rows there were, and how many of them got a problem.
+        The number of rows, and how many of them have a problem.
 
     Raises:
-        FileError: it can't be read, there is other work in the way, or a row has got lost.
+        FileError: the source can't be read, the output is in use or exists, or a row was lost.
         OutputError: the output can't be written.
     """
     _check_absent(output)
@@ -72,16 +71,16 @@ def score_file(source: Source, target: Target, output: Path, predictor: Predicto
     if source.total == 0:
         raise FileError(f"{source.path}: holds no applications")
     with Work(source, output, predictor.model) as work:
-        # Whoever held the lock until now may have been done.
+        # Another process may have held the lock until now, and finished.
         _check_absent(output)
         number = work.done()
         if not number:
             _check_absent(_problems_of(output))
-        rows = sum(work.rows(each) for each in range(number))
+        rows = sum(work.rows(done) for done in range(number))
         with progress("scoring", source.total) as advance:
             advance(rows)
             for piece in source.pieces(number):
-                predictions = predicted(piece, predictor)
+                predictions = predict(piece, predictor)
                 problems = list(_problem_lines(predictions, rows, piece.file))
                 work.keep(number, predictions.drop_columns("problem"), target, problems)
                 rows += predictions.num_rows
@@ -95,23 +94,27 @@ def score_file(source: Source, target: Target, output: Path, predictor: Predicto
 
 
 def _join(work: Work, pieces: int, target: Target, output: Path, rows: int) -> int:
-    """Join what is done; how many problems there are.
+    """Join the pieces into the output and its file of problems.
+
+    Returns:
+        The number of problems.
 
     Raises:
-        FileError: rows of the input are not there.
+        FileError: predictions and problems are not as many as the rows of the input.
+        OutputError: the output can't be written.
     """
     unfinished = output.with_name(f"{output.name}.unfinished")
     try:
         with writing(output):
-            target.join([work.part(each) for each in range(pieces)], unfinished)
-            concatenate([work.problems(each) for each in range(pieces)], _problems_of(output))
+            target.join([work.part(number) for number in range(pieces)], unfinished)
+            concatenate([work.problems(number) for number in range(pieces)], _problems_of(output))
         predictions = target.count(unfinished)
         with _problems_of(output).open("rb") as file:
             problems = sum(1 for _ in file)
         if predictions + problems != rows:
             raise FileError(
                 f"{output}: not written: of {rows:,} rows there are {predictions:,} predictions and"
-                f" {problems:,} problems; this is a fault of the product: please report it"
+                f" {problems:,} problems; this is a bug, please report it"
             )
         with writing(output):
             unfinished.replace(output)
@@ -132,25 +135,25 @@ def _check_absent(path: Path) -> None:
 
 
 def _problem_lines(predictions: pa.Table, before: int, file: Path | None) -> Iterator[str]:
-    """A line for each row that has a problem.
+    """Yield a line of NDJSON for each row that has a problem.
 
     Args:
-        predictions: of a piece.
-        before: rows before it.
-        file: that they are of, where there are several.
+        predictions: those of one piece.
+        before: number of rows before the piece.
+        file: the file of the piece, where there are several.
     """
     places = np.flatnonzero(predictions["problem"].is_valid()).tolist()
     if not places:
         return
-    names = ids.spell(predictions["id"].combine_chunks()) if "id" in predictions.column_names else None
+    row_ids = ids.spell(predictions["id"].combine_chunks()) if "id" in predictions.column_names else None
     for place in places:
         row: dict[str, object] = {"row": before + place}
         if file is not None:
             row["file"] = str(file)
-        if names is not None:
-            row["id"] = names[place].as_py()
+        if row_ids is not None:
+            row["id"] = row_ids[place].as_py()
         problem = json.loads(predictions["problem"][place].as_py())
-        # Its places are those in the piece, or in a request.
+        # The problem states the row's place in the piece, or in a request; neither means anything here.
         problem["detail"] = _PLACE.sub("the row ", problem["detail"])
         for error in problem.get("errors", ()):
             error.pop("row", None)
@@ -162,13 +165,13 @@ _PLACE = re.compile(r"^(application [\d,]+|the body) ")
 
 
 def main() -> None:
-    """The command."""
+    """Run the command `score`."""
     kinds = ", ".join(SOURCES)
     parser = argparse.ArgumentParser(
         prog="python -m propensity score",
         description="Scores files of applications.",
         epilog=f"Exit status: 0, all rows are predicted; {SOME_PROBLEMS}, some have problems, which are in"
-        " OUTPUT.problems.ndjson; 1, the files can't be scored; 130 and 143, it was stopped.",
+        " OUTPUT.problems.ndjson; 1, the files can't be scored; 130 or 143, it was stopped.",
     )
     parser.add_argument(
         "input",
@@ -176,12 +179,12 @@ def main() -> None:
         nargs="+",
         help=f"applications ({kinds}; text also in .gz or .zst): files, folders of them, or quoted patterns",
     )
-    parser.add_argument("output", type=Path, help=f"predictions, a row for each ({kinds})")
-    parser.add_argument("--id", help="a column of the input that names the applications; goes along as `id`")
+    parser.add_argument("output", type=Path, help=f"predictions, one for each application ({kinds})")
+    parser.add_argument("--id", help="column of the input that names the applications; written as `id`")
     parser.add_argument("--model", default=str(store.SERVED.tag), help=f"tag ({store.SERVED.tag})")
     given = parser.parse_args()
     with _stoppable():
-        rows, problems = _scored(given)
+        rows, problems = _score(given)
     print(f"score: {rows:,} applications, {rows - problems:,} predictions in {given.output}")
     if problems:
         print(f"score: {problems:,} problems in {_problems_of(given.output)}")
@@ -189,12 +192,12 @@ def main() -> None:
 
 
 class StoppedError(BaseException):
-    """Whoever started the command wants it to end."""
+    """The command was told to stop by a signal."""
 
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Ends the block, and the command, with one line at SIGINT and SIGTERM."""
+    """End the block, and the command, with one line on SIGINT and SIGTERM."""
 
     def stop(number: int, _: FrameType | None) -> NoReturn:
         raise StoppedError(number)
@@ -203,15 +206,15 @@ def _stoppable() -> Iterator[None]:
     try:
         yield
     except StoppedError as stopped:
-        print("score: stopped; start it again to go on where it was", file=sys.stderr)
+        print("score: stopped; start it again to continue", file=sys.stderr)
         sys.exit(128 + stopped.args[0])
     finally:
         for number, action in before.items():
             signal.signal(number, action)
 
 
-def _scored(given: argparse.Namespace) -> tuple[int, int]:
-    """Score as the command was told; how many rows and problems there were."""
+def _score(given: argparse.Namespace) -> tuple[int, int]:
+    """Score the files of the command line; return the number of rows and of problems."""
     try:
         target = _target(given.output, given.input)
         source = source_of(given.input, given.id)
@@ -222,19 +225,16 @@ def _scored(given: argparse.Namespace) -> tuple[int, int]:
     except ProblemError as error:
         sys.exit(f"score: {given.input[0]}: {error.problem.detail}")
     except (OSError, pa.ArrowException) as error:
-        sys.exit(f"score: {_where(error, given.input)}{str(error).splitlines()[0]}")
+        where = "" if str(given.input[0]) in str(error) else f"{given.input[0]}: "
+        sys.exit(f"score: {where}{str(error).splitlines()[0]}")
 
 
 def _target(output: Path, inputs: Sequence[Path]) -> Target:
     kind = TARGETS.get(output.suffix.lower())
     if kind is None:
         kinds = ", ".join(TARGETS)
-        raise FileError(f"{output}: give it a name that ends in {kinds}, which says what is to be in it")
+        raise FileError(f"{output}: its name must end in {kinds}, which chooses its format")
     for path in inputs:
         if path.is_dir() and output.resolve().is_relative_to(path.resolve()):
             raise FileError(f"{output}: lies in {path}, all of which is read; write it elsewhere")
     return kind()
-
-
-def _where(error: Exception, given: list[Path]) -> str:
-    return "" if str(given[0]) in str(error) else f"{given[0]}: "

@@ -1,4 +1,4 @@
-"""The source: applications in a file of any size, read a piece at a time by the contract of the API."""
+"""Sources: applications in files of any size, read a piece at a time by the contract of the API."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from propensity.formats.batch import Batch
 
 
 class FileError(Exception):
-    """A file that can't be scored; the message says where and why."""
+    """A file can't be scored; the message says where and why."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Piece:
 
     Attributes:
         batch: the rows.
-        ids: what the applications are called, one for each row, or nothing.
-        file: that they are of, where there are several.
+        ids: shape (rows,); None if the applications have none.
+        file: the file of the rows, where there are several.
     """
 
     batch: Batch
@@ -52,7 +52,12 @@ class Piece:
 
 
 class Source(ABC):
-    """A file of applications."""
+    """A file of applications.
+
+    Attributes:
+        path: the file.
+        id_column: name of the column of ids, if any.
+    """
 
     def __init__(self, path: Path, id_column: str | None) -> None:
         self.path = path
@@ -60,60 +65,65 @@ class Source(ABC):
 
     @property
     def files(self) -> list[Path]:
-        """What is read, in order."""
+        """The files that are read, in order."""
         return [self.path]
 
     @property
     def total(self) -> int | None:
-        """How many rows it has, where that is known beforehand."""
+        """Number of rows, where it is known without reading them."""
         return None
 
     @abstractmethod
     def check(self) -> pa.DataType | None:
-        """See that its columns are fields, before any row is read.
+        """Check that the columns are the fields, before any row is read.
 
         Returns:
-            The type of the ids; None, where there are none.
+            The type of the ids; None if there are none.
 
         Raises:
-            FileError: they are not.
+            FileError: a column is missing, unknown or of a wrong type.
         """
 
     @abstractmethod
     def chunks(self) -> Iterator[Any]:
-        """Its rows as they are in the file, so many at a time as a request may have.
+        """Yield the rows as the file holds them, as many at a time as a request may have.
 
         Raises:
-            FileError: it can't be read.
+            FileError: the file can't be read.
         """
 
     @abstractmethod
     def piece(self, chunk: Any) -> Piece:
-        """The rows of a chunk.
+        """Return the rows of a chunk.
 
         Raises:
-            FileError: nobody could say which rows they are.
+            FileError: the chunk can't be split into rows.
         """
 
     def pieces(self, skipped: int) -> Iterator[Piece]:
-        """Its rows, without the first pieces.
+        """Return the rows, piece by piece.
 
         Args:
-            skipped: pieces that are not wanted any more.
+            skipped: number of pieces to skip.
 
         Raises:
-            FileError: it can't be read.
+            FileError: the file can't be read.
         """
         return map(self.piece, islice(self.chunks(), skipped, None))
 
     @abstractmethod
     def count(self) -> int:
-        """How many rows it has, found without any of what reads them."""
+        """Return the number of rows, by other means than reading them: it must show if one was lost."""
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """What is wrong within a file is said with its name; what fails below it, the system says."""
+    """Turn errors in the content of a file into a `FileError` that names it; pass on those of the system.
+
+    Raises:
+        FileError: the content can't be read.
+        OSError: the system refused to read the file.
+    """
     try:
         yield
     except (OSError, pa.ArrowException) as error:
@@ -123,25 +133,25 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def check_columns(schema: pa.Schema, id_column: str | None, where: object) -> pa.DataType | None:
-    """See that columns are the fields of an application, and perhaps an id.
+    """Check that columns are the fields of an application, and perhaps an id.
 
     Args:
-        schema: of the columns.
-        id_column: that names the applications.
-        where: they are, for the message.
+        schema: schema of the columns.
+        id_column: name of the column of ids, if any.
+        where: file that the message names.
 
     Returns:
-        The type of the ids; None, where there are none.
+        The type of the ids; None if there are none.
 
     Raises:
-        FileError: they are not, or ids of this type can't be written in every format.
+        FileError: a column is missing, unknown or of a wrong type, or not every format can write the ids.
     """
     kind, names = None, schema.names
     if id_column is not None:
         places = schema.get_all_field_indices(id_column)
         if len(places) != 1:
-            found = f"there is no column {id_column!r}" if not places else f"{id_column!r} is there twice"
-            raise FileError(f"{where}: {found}; there are {', '.join(names)}")
+            fault = f"there is no column {id_column!r}" if not places else f"{id_column!r} is there twice"
+            raise FileError(f"{where}: {fault}; there are {', '.join(names)}")
         kind = schema.field(places[0]).type
         if not ids.can_name(kind):
             raise FileError(
@@ -151,15 +161,16 @@ def check_columns(schema: pa.Schema, id_column: str | None, where: object) -> pa
     try:
         tables.check_schema(schema)
     except ProblemError as error:
-        wrong = "; ".join(f"{each.field!r} {each.detail}" for each in error.problem.errors or ())
-        detail = error.problem.detail.partition(":")[0] if wrong else error.problem.detail
-        said = f"{detail}: {wrong}" if wrong else detail
-        raise FileError(f"{where}: {said}{_way_out(schema.names, id_column)}") from None
+        detail = error.problem.detail
+        if error.problem.errors:
+            faults = "; ".join(f"{fault.field!r} {fault.detail}" for fault in error.problem.errors)
+            detail = f"{detail.partition(':')[0]}: {faults}"
+        raise FileError(f"{where}: {detail}{_advice(schema.names, id_column)}") from None
     return kind
 
 
-def _way_out(names: Sequence[str], id_column: str | None) -> str:
-    """What columns that are no fields may be."""
+def _advice(names: Sequence[str], id_column: str | None) -> str:
+    """Return what to do about a column that is not a field but looks like an index or an id."""
     for name in names:
         if not name or name.startswith(("Unnamed:", "__index_level_")):
             along = "" if id_column else f", or take it along as the id (--id {name or repr(name)})"

@@ -1,7 +1,7 @@
-"""Scores a Spark DataFrame with the function that scores files, for those who outgrow one machine.
+"""Scores a Spark DataFrame as files are scored, for those who outgrow one machine.
 
-Needs PySpark and Java on the cluster, and this package with its dependencies on the executors; the model
-travels with the job, checked before it leaves.
+Needs PySpark and Java on the cluster, and this package with its dependencies on the executors. The driver
+checks the model, which travels with the job.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from propensity.files.scoring import predicted
+from propensity.files.scoring import predict
 from propensity.files.source import Piece, check_columns
-from propensity.files.targets import plain
+from propensity.files.targets import without_dictionaries
 from propensity.model import store
 from propensity.model.manifest import ServedManifest
 from propensity.model.predictor import Predictor
@@ -28,23 +28,23 @@ _COLUMNS = "propensity double, decision string, threshold double, model string, 
 def score(
     applications: DataFrame, model: str = str(store.SERVED.tag), id_column: str | None = None
 ) -> DataFrame:
-    """The predictions of a DataFrame of applications.
+    """Return the predictions of a DataFrame of applications.
 
     Args:
         applications: a column for each field, and perhaps one that names the application.
-        model: tag, in the store of the driver.
-        id_column: that goes along as `id`; Spark keeps no order, so without it nothing says whose a
-            prediction is.
+        model: tag in the store of the driver.
+        id_column: name of the column of ids, returned as `id`. Spark keeps no order, so without ids nothing
+            tells which application a prediction belongs to.
 
     Returns:
-        A row for each application: `id`, and the columns of a prediction; `problem`, a problem document as
-        JSON, where the application is not valid.
+        A row for each application: `id`, the columns of a prediction, and `problem`: a problem document as
+        JSON if the application is not valid.
 
     Raises:
-        FileError: a column is not a field, or is missing; seen in the driver, before there is a job.
-        StoreError: the model may not be loaded.
+        FileError: a column is not a field, or is missing; raised in the driver, before the job starts.
+        StoreError: the model must not be loaded.
     """
-    # With PySpark, which only Spark needs.
+    # Only Spark needs PySpark.
     from pyspark.sql.pandas.types import to_arrow_schema  # noqa: PLC0415
 
     check_columns(to_arrow_schema(applications.schema, timezone="UTC"), id_column, "the DataFrame")
@@ -59,12 +59,13 @@ def score(
 def _scoring(
     content: bytes, manifest: str, tag: str, id_column: str | None
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """What an executor does with its share."""
+    """Return the function that an executor applies to its share of the rows."""
 
     def scored(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         predictor = _predictor(content, manifest, tag)
         for batch in batches:
-            yield from plain(predicted(Piece.of(batch, id_column), predictor)).to_batches()
+            predictions = predict(Piece.of(batch, id_column), predictor)
+            yield from without_dictionaries(predictions).to_batches()
 
     return scored
 

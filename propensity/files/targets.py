@@ -1,4 +1,4 @@
-"""Files of predictions: Parquet, CSV and NDJSON, written a piece at a time and joined in the end."""
+"""Files of predictions: Parquet, CSV and NDJSON, written a piece at a time and joined at the end."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from propensity.files import ids
 
 
 class OutputError(Exception):
-    """Predictions that can't be written; the message says where and why."""
+    """Predictions can't be written; the message says where and why."""
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """What fails in the block is the fault of this output.
+    """Turn errors of the block into an `OutputError` that names the file.
 
     Raises:
-        OutputError: it can't be written.
+        OutputError: the file can't be written.
     """
     try:
         yield
@@ -35,58 +35,58 @@ def writing(path: Path) -> Iterator[None]:
         number = getattr(error, "errno", None)
         reason = os.strerror(number) if number else str(error).splitlines()[0]
         raise OutputError(
-            f"{path}: can't be written: {reason}; once it can, start again: what is done is kept"
+            f"{path}: can't be written: {reason}; once it can, start again: finished work is kept"
         ) from error
 
 
 class Target(ABC):
-    """How predictions are written: pieces by themselves, and joined in the end."""
+    """A format of predictions: pieces are written to files of their own, and joined at the end."""
 
     @abstractmethod
     def write(self, table: pa.Table, path: Path) -> None:
         """Write a piece."""
 
     def join(self, parts: Sequence[Path], path: Path) -> None:
-        """Make one file of the pieces."""
+        """Join the files of the pieces into one."""
         concatenate(parts, path)
 
     @abstractmethod
     def count(self, path: Path) -> int:
-        """How many predictions a file has: rows with a propensity."""
+        """Return the number of predictions in a file: rows with a propensity."""
 
 
 class ParquetTarget(Target):
     """A Parquet file."""
 
     def write(self, table: pa.Table, path: Path) -> None:
-        """A row group."""
+        """Write a piece as a row group."""
         pq.write_table(table, path, compression="snappy")
 
     def join(self, parts: Sequence[Path], path: Path) -> None:
-        """The row groups, one after the other."""
+        """Write the row groups one after the other."""
         with pq.ParquetWriter(path, pq.read_schema(parts[0]), compression="snappy") as writer:
             for part in parts:
                 writer.write_table(pq.read_table(part, use_threads=False))
 
     def count(self, path: Path) -> int:
-        """Of all row groups."""
+        """Return the number of rows with a propensity."""
         batches = pq.ParquetFile(path).iter_batches(columns=["propensity"], use_threads=False)
         return sum(batch.num_rows - batch.column(0).null_count for batch in batches)
 
 
 class CsvTarget(Target):
-    """A CSV file with a line of names."""
+    """A CSV file with a header."""
 
     def write(self, table: pa.Table, path: Path) -> None:
-        """With the line of names."""
-        pa.csv.write_csv(_spelt(plain(table)), path)
+        """Write a piece with its header."""
+        pa.csv.write_csv(_with_spelt_ids(without_dictionaries(table)), path)
 
     def join(self, parts: Sequence[Path], path: Path) -> None:
-        """The line of names stands once."""
+        """Join the pieces below one header."""
         concatenate(parts, path, head_lines=1)
 
     def count(self, path: Path) -> int:
-        """Below the line of names."""
+        """Return the number of rows with a propensity, below the header."""
         with path.open(encoding="utf-8", newline="") as file:
             rows = csv.reader(file)
             place = next(rows).index("propensity")
@@ -94,28 +94,28 @@ class CsvTarget(Target):
 
 
 class NdJsonTarget(Target):
-    """A prediction a line; null, where there is none."""
+    """A file with one prediction per line, with nulls where the row has a problem."""
 
     def write(self, table: pa.Table, path: Path) -> None:
-        """Its lines."""
+        """Write the lines of a piece."""
         with path.open("w", encoding="utf-8") as file:
-            for row in _spelt(table).to_pylist():
+            for row in _with_spelt_ids(table).to_pylist():
                 file.write(f"{json.dumps(row, separators=(',', ':'), allow_nan=False)}\n")
 
     def count(self, path: Path) -> int:
-        """Lines whose propensity is not null."""
+        """Return the number of lines whose propensity is not null."""
         with path.open("rb") as file:
-            # Nothing within an id looks like this: its quotes would be escaped.
+            # No id can contain this: its quotes would be escaped.
             return sum(1 for line in file if b'"propensity":null' not in line)
 
 
 def concatenate(parts: Sequence[Path], path: Path, head_lines: int = 0) -> None:
-    """One file of several.
+    """Write several files into one.
 
     Args:
-        parts: in order.
-        path: of the one.
-        head_lines: that only the first keeps.
+        parts: files to read, in order.
+        path: file to write.
+        head_lines: number of first lines to leave out of all parts but the first.
     """
     with path.open("wb") as file:
         for number, part in enumerate(parts):
@@ -125,17 +125,16 @@ def concatenate(parts: Sequence[Path], path: Path, head_lines: int = 0) -> None:
                 shutil.copyfileobj(piece, file)
 
 
-def plain(table: pa.Table) -> pa.Table:
-    """Without dictionaries, which CSV has no place for."""
-    plain = [
+def without_dictionaries(table: pa.Table) -> pa.Table:
+    """Return the table with dictionaries decoded, which CSV and Spark can't hold."""
+    fields = [
         field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
         for field in table.schema
     ]
-    return table.cast(pa.schema(plain))
+    return table.cast(pa.schema(fields))
 
 
-def _spelt(table: pa.Table) -> pa.Table:
-    """With ids as CSV and JSON can have them."""
+def _with_spelt_ids(table: pa.Table) -> pa.Table:
     if "id" not in table.column_names:
         return table
     place = table.column_names.index("id")
@@ -148,4 +147,4 @@ TARGETS: dict[str, type[Target]] = {
     ".ndjson": NdJsonTarget,
     ".jsonl": NdJsonTarget,
 }
-"""By the end of the file's name, in letters of either case."""
+"""Targets by file suffix, in lower case."""

@@ -1,4 +1,4 @@
-"""Files of text: a row is a line, and an empty line says nothing."""
+"""Text files: a row is a line, and blank lines are skipped."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ from propensity.formats.batch import Batch
 from propensity.formats.json import BOM
 
 MAX_LINE = 1024 * 1024
-"""Bytes, or characters, of a line of CSV or NDJSON; what is longer is no application."""
+"""Longest line in bytes (NDJSON) or characters (CSV); no application is longer."""
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-"""Of text, by the end of the file's name."""
-
+"""Compressions of text files by file suffix."""
 
 BLANK = " \t\r\n"
 
 
 class TextSource(Source):
-    """Applications in a file of text."""
+    """Applications in a text file.
 
-    ends: str
-    """How lines end, as `open` has it."""
+    Attributes:
+        newline: how lines end, as `open` takes it.
+    """
+
+    newline: str
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """The bytes of the file, unpacked, behind the byte order mark."""
+        """Open the file for its bytes, decompressed, after the byte order mark."""
         compression = COMPRESSIONS.get(self.path.suffix.lower())
         with reading(self.path), pa.input_stream(str(self.path), compression=compression) as stream:
             file = io.BufferedReader(stream)
@@ -44,7 +46,11 @@ class TextSource(Source):
             yield file
 
     def numbered(self, file: TextIO | BinaryIO, blank: AnyStr) -> Iterator[tuple[int, AnyStr]]:
-        """The lines that are not empty, with their numbers."""
+        """Yield the lines that are not blank, with their numbers from 1.
+
+        Raises:
+            FileError: a line is longer than `MAX_LINE`.
+        """
         number = 0
         while line := file.readline(MAX_LINE):
             number += 1
@@ -57,13 +63,13 @@ class TextSource(Source):
         """Return the piece of these rows.
 
         Args:
-            rows: each with its id, which only counts where the source has a column of ids.
+            rows: each with its id, which is ignored if the source has no column of ids.
         """
-        ids = None if self.id_column is None else pa.array([name for _, name in rows], pa.string())
+        ids = None if self.id_column is None else pa.array([row_id for _, row_id in rows], pa.string())
         return Piece(Batch.of([row for row, _ in rows]), ids)
 
     def count(self) -> int:
-        """Lines that are not empty."""
+        """Return the number of lines that are not blank."""
         with self.open() as file:
-            text = io.TextIOWrapper(file, encoding="latin-1", newline=self.ends)
+            text = io.TextIOWrapper(file, encoding="latin-1", newline=self.newline)
             return sum(1 for line in text if line.strip(BLANK))

@@ -1,4 +1,4 @@
-"""Work on a file that takes long: what is done is kept beside the output, by one process at a time."""
+"""Unfinished work: finished pieces are kept beside the output, by one process at a time."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from propensity.files.targets import Target, writing
 
 
 class Work:
-    """The pieces that are done, in a folder beside the output, until they are joined.
+    """The finished pieces, in a folder beside the output, until they are joined.
 
-    A process that works on them holds a lock (flock) in that folder, which ends with the process, however
+    A process that works on them holds a lock (flock) in that folder. The lock ends with the process, however
     that ends.
     """
 
@@ -29,52 +29,55 @@ class Work:
         self.folder = output.with_name(f"{output.name}.work")
         self._output = output
         self._note = self.folder / "of.json"
-        self._lock = self.folder / "lock"
-        self._held: IO[str] | None = None
-        files = [(file, file.stat()) for file in source.files]
-        self._of = json.dumps(
+        self._lock_path = self.folder / "lock"
+        self._lock_file: IO[str] | None = None
+        files = [(file.resolve(), file.stat()) for file in source.files]
+        self._description = json.dumps(
             {
-                "files": [[str(file.resolve()), about.st_size, about.st_mtime_ns] for file, about in files],
+                "files": [
+                    [str(file.resolve()), status.st_size, status.st_mtime_ns] for file, status in files
+                ],
                 "id": source.id_column,
                 "model": model,
             }
         )
 
     def __enter__(self) -> Work:
-        """Go on with what is there.
+        """Take the lock, and continue with the pieces that are there.
 
         Raises:
-            FileError: another process works on it, or it is of another input, model or id.
-            OutputError: nothing can be written there.
+            FileError: another process holds the lock, or the pieces belong to another input, model or id.
+            OutputError: the folder can't be written.
         """
         with writing(self.folder):
-            self._held = self._locked()
+            self._lock_file = self._take_lock()
         if not self._note.exists():
             with writing(self.folder):
-                self._note.write_text(self._of, encoding="utf-8")
-        elif self._note.read_text(encoding="utf-8") != self._of:
-            self._release()
+                self._note.write_text(self._description, encoding="utf-8")
+        elif self._note.read_text(encoding="utf-8") != self._description:
+            self._lock_file.close()
             raise FileError(
-                f"{self.folder}: holds interrupted work on another input or model; delete it to begin anew"
+                f"{self.folder}: holds interrupted work on another input or model; delete it to start over"
             )
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Keep what is done; but nothing of an input that must be changed first."""
+        """Keep the finished pieces, but none of an input that must be changed first; release the lock."""
         with suppress(OSError):
             if isinstance(error, FileError) or not self.done():
                 self.remove()
-        self._release()
+        if self._lock_file is not None:
+            self._lock_file.close()
 
-    def _locked(self) -> IO[str]:
+    def _take_lock(self) -> IO[str]:
         while True:
             self.folder.mkdir(exist_ok=True)
             try:
-                file = self._lock.open("a+", encoding="utf-8")
+                file = self._lock_path.open("a+", encoding="utf-8")
             except FileNotFoundError:
-                continue  # whoever held it has just removed the folder
+                continue  # the holder has just removed the folder
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -85,51 +88,51 @@ class Work:
                     f"{self._output}: is being written by {holder}; wait for it, or name another output"
                 ) from None
             with suppress(FileNotFoundError):
-                if os.path.samestat(self._lock.stat(), os.fstat(file.fileno())):
+                if os.path.samestat(self._lock_path.stat(), os.fstat(file.fileno())):
                     break
-            file.close()  # of a folder that is no more
+            file.close()  # the lock of a folder that has been removed
         file.truncate(0)
         since = datetime.now().astimezone()
         file.write(f"process {os.getpid()} on {socket.gethostname()} since {since:%Y-%m-%d %H:%M:%S}")
         file.flush()
         return file
 
-    def _release(self) -> None:
-        if self._held is not None:
-            self._held.close()
-
     def remove(self) -> None:
-        """Remove all of it; the lock last."""
+        """Remove the folder; the lock last."""
         for path in self.folder.iterdir():
-            if path != self._lock:
+            if path != self._lock_path:
                 path.unlink()
-        self._lock.unlink()
-        # Whoever came meanwhile has a lock of its own there.
+        self._lock_path.unlink()
+        # A process that came meanwhile has its own lock in the folder.
         with suppress(OSError):
             self.folder.rmdir()
 
     def done(self) -> int:
-        """How many pieces are done: those before the first that is not whole."""
+        """Return the number of finished pieces: those before the first that is missing."""
         number = 0
         while self.part(number).exists():
             number += 1
         return number
 
     def part(self, number: int) -> Path:
-        """The predictions of a piece."""
+        """Return the path of the predictions of a piece."""
         return self.folder / f"{number:08}{self._output.suffix}"
 
+    def problems(self, number: int) -> Path:
+        """Return the path of the problems of a piece."""
+        return self.folder / f"{number:08}.problems"
+
     def rows(self, number: int) -> int:
-        """How many rows a piece has."""
+        """Return the number of rows of a piece."""
         return int((self.folder / f"{number:08}.rows").read_text())
 
     def keep(self, number: int, predictions: pa.Table, target: Target, problems: list[str]) -> None:
         """Keep a piece.
 
         Raises:
-            OutputError: it can't be written.
+            OutputError: the piece can't be written.
         """
-        # Last, and whole: it says that the piece is done.
+        # Renamed last, when it is whole: its name says that the piece is finished.
         unfinished = self.part(number).with_suffix(".unfinished")
         try:
             with writing(self._output):
@@ -139,7 +142,3 @@ class Work:
                 unfinished.replace(self.part(number))
         finally:
             unfinished.unlink(missing_ok=True)
-
-    def problems(self, number: int) -> Path:
-        """The problems of a piece."""
-        return self.folder / f"{number:08}.problems"

@@ -1,4 +1,4 @@
-"""Scoring files: in every format and on Spark, the API's own predictions and problems; resumable."""
+"""Scoring files, in every format and on Spark: predictions and problems of the API, interruptions, locks."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ FORMATS = ["parquet", "csv", "ndjson"]
 
 @pytest.fixture(scope="module")
 def rows(holdout: Rows) -> Rows:
-    """Applications with an id, two of them not valid."""
+    """Applications with an id; two of them are not valid."""
     found = [{"application_id": f"a{n}", **row["application"]} for n, row in enumerate(holdout[:500])]
     found[3] = found[3] | {"age": 7}
     found[499] = found[499] | {"job": "astronaut", "income": -5}
@@ -67,12 +67,12 @@ def rows(holdout: Rows) -> Rows:
 
 @pytest.fixture(scope="module")
 def answers(client: TestClient, rows: Rows) -> Rows:
-    """What the API answers to them."""
+    """The API's answers to these rows."""
     applications = [{name: row[name] for name in EXAMPLE} for row in rows]
     found: Rows = client.post(
         "/v1/predict_batch", json={"applications": applications}, headers=AUTHORIZED
     ).json()["predictions"]
-    # Until the service in process has written its log, which would stand between what commands print.
+    # Wait until the service in this process has written its log, which would mix with the commands' output.
     written(client)
     return found
 
@@ -182,17 +182,17 @@ def test_a_cell_that_is_no_number_and_a_row_of_another_length_are_problems_of_th
     assert done.returncode == 3, done.stderr
     nine, long = read(tmp_path / "out.ndjson.problems.ndjson")
     assert (nine["row"], nine["errors"][0]["field"]) == (1, "seniority")
-    assert (long["row"], long["detail"]) == (2, "line 4 has 14 cells, the line of names 13")
+    assert (long["row"], long["detail"]) == (2, "line 4 has 14 cells, the header 13")
     predictions = read(tmp_path / "out.ndjson")
     assert [row["propensity"] is None for row in predictions] == [False, True, True, False]
 
 
 class InterruptedWorkError(Exception):
-    """What stops the work in these tests."""
+    """Raised by these tests to interrupt the work."""
 
 
 class Watched(ParquetSource):
-    """Says which pieces are read, and stops before one of them."""
+    """A source that records which pieces are read, and stops before one of them."""
 
     def __init__(self, path: Path, stop_before: int | None) -> None:
         super().__init__(path, "application_id")
@@ -207,7 +207,7 @@ class Watched(ParquetSource):
             yield piece
 
 
-def test_what_was_interrupted_goes_on_where_it_was(
+def test_an_interrupted_run_continues_where_it_stopped(
     tmp_path: Path, rows: Rows, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet_file, "MAX_TABLE_ROWS", 120)
@@ -217,7 +217,7 @@ def test_what_was_interrupted_goes_on_where_it_was(
     with pytest.raises(InterruptedWorkError):
         scoring.score_file(Watched(path, 2), ParquetTarget(), output, predictor)
     assert not output.exists()
-    # As if it had been cut off while a piece was written.
+    # As if the process had been killed while it wrote a piece.
     (tmp_path / "out.parquet.work" / "00000002.unfinished").write_bytes(b"PAR1")
     again = Watched(path, None)
     assert scoring.score_file(again, ParquetTarget(), output, predictor) == (500, 2)
@@ -228,7 +228,7 @@ def test_what_was_interrupted_goes_on_where_it_was(
     assert not (tmp_path / "out.parquet.work").exists()
 
 
-def test_what_is_held_does_not_grow_with_the_file(tmp_path: Path, rows: Rows) -> None:
+def test_memory_does_not_grow_with_the_file(tmp_path: Path, rows: Rows) -> None:
     table = pa.Table.from_pylist([{name: row[name] for name in EXAMPLE} for row in rows] * 20)
     path = tmp_path / "in.parquet"
     with pq.ParquetWriter(path, table.schema) as writer:
@@ -243,7 +243,7 @@ def test_what_is_held_does_not_grow_with_the_file(tmp_path: Path, rows: Rows) ->
     assert max(held[20:]) < 1.2 * max(held[:5])
 
 
-def test_work_on_another_input_is_not_gone_on_with(
+def test_work_on_another_input_is_not_continued(
     tmp_path: Path, rows: Rows, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet_file, "MAX_TABLE_ROWS", 120)
@@ -305,11 +305,11 @@ TABLE = pa.Table.from_pylist([EXAMPLE] * 3)
         ),
         ("in.ndjson", json.dumps(EXAMPLE, indent=1).encode(), (), "line 1 holds only the beginning of an"),
         ("in.ndjson", b"", ("--model", "propensity:none"), "propensity:none"),
-        ("in.xlsx", b"", (), "in.xlsx: give it a name that ends in .parquet, .csv, .ndjson, .jsonl"),
+        ("in.xlsx", b"", (), "in.xlsx: its name must end in .parquet, .csv, .ndjson, .jsonl"),
         ("in.feather", b"", (), "in.feather: Arrow files (Feather) are not read; write it as Parquet"),
     ],
 )
-def test_what_keeps_a_file_from_being_scored_is_said_in_one_line(
+def test_one_line_says_why_a_file_can_not_be_scored(
     tmp_path: Path, tag: str, name: str, content: bytes, options: tuple[str, ...], said: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
@@ -321,14 +321,14 @@ def test_what_keeps_a_file_from_being_scored_is_said_in_one_line(
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_no_row_of_csv_gets_lost_to_a_stray_quote(tmp_path: Path, tag: str) -> None:
+def test_a_stray_quote_loses_no_row_of_csv(tmp_path: Path, tag: str) -> None:
     stray = {
-        10: '"a10',  # opens, and is closed in front of row 40
+        10: '"a10',  # opens here, and closes before row 40
         40: '"a40',
         50: '"a50"x',
         60: 'a"60',
-        70: '"a\n70"',  # valid elsewhere; here a row is a line, so these are two
-        99: '"a99',  # is open when the file ends
+        70: '"a\n70"',  # valid CSV elsewhere; here a row is a line, so these are two rows
+        99: '"a99',  # still open at the end of the file
     }
     lines = [f"{stray.get(number, f'a{number}')},{LINE}" for number in range(100)]
     lines[20:22] = [f'"a20",{LINE}', f'"a ""21"", it is",{LINE}']
@@ -339,8 +339,8 @@ def test_no_row_of_csv_gets_lost_to_a_stray_quote(tmp_path: Path, tag: str) -> N
     problems = read(tmp_path / "out.ndjson.problems.ndjson")
     assert [problem["row"] for problem in problems] == [10, 40, 50, 60, 70, 71, 100]
     assert problems[0]["detail"] == (
-        "line 12 has a stray quote: a quoted cell must end on its line, in front of a comma, and quotes"
-        " within it be doubled"
+        "line 12 has a stray quote: a quoted cell must end on its line, before a comma, with quotes inside"
+        " it doubled"
     )
     predictions = read(tmp_path / "out.ndjson")
     assert [row["id"] for row in predictions[19:23]] == ["a19", "a20", 'a "21", it is', "a22"]
@@ -397,7 +397,7 @@ def test_each_line_of_csv_is_a_row_whatever_the_others_are(
     ],
 )  # fmt: skip
 def test_a_number_in_csv_is_one_of_json(tmp_path: Path, other: str, cell: str, number: float | None) -> None:
-    """Whatever the other rows of the piece are, in which a column is read at once."""
+    """Whatever the other rows of the piece are: a column is read as a whole."""
     cell = f'"{cell}"' if "," in cell else cell
     lines = [NAMES, LINE.replace("129", cell), LINE.replace("73", other or "73")]
     (tmp_path / "in.csv").write_text("\n".join(lines))
@@ -408,7 +408,7 @@ def test_a_number_in_csv_is_one_of_json(tmp_path: Path, other: str, cell: str, n
 
 
 def test_rows_of_ndjson_are_those_of_the_api(tmp_path: Path, client: TestClient) -> None:
-    """The same number of them, and the same problems, with and without an id."""
+    """As many rows, with the same problems, with and without an id."""
     odd = [
         JSON_LINE,
         JSON_LINE.replace(" ", "\r"),
@@ -490,7 +490,7 @@ IDS: dict[str, tuple[pa.Array, Any]] = {
 def test_ids_of_any_type_come_out_in_every_format(
     tmp_path: Path, predictor: Predictor, ids: tuple[pa.Array, Any]
 ) -> None:
-    """Of a valid row, and of one with a problem."""
+    """The id of a valid row, and that of a row with a problem."""
     column, text = ids
     column = pa.concat_arrays([column, column, pa.nulls(1, column.type)])
     table = pa.Table.from_pylist([EXAMPLE, EXAMPLE | {"age": 7}, EXAMPLE]).append_column("name", column)
@@ -575,14 +575,14 @@ def test_parquet_is_read_however_it_was_written(tmp_path: Path) -> None:
         assert piece.batch.problems == expected.problems, name
 
 
-def test_an_output_that_is_there_is_not_overwritten(tmp_path: Path, rows: Rows) -> None:
+def test_an_existing_output_is_not_overwritten(tmp_path: Path, rows: Rows) -> None:
     (tmp_path / "out.csv").write_text("mine")
     done = run(write(rows, tmp_path / "in.csv"), tmp_path / "out.csv")
     assert done.stderr == f"score: {tmp_path / 'out.csv'}: exists; move it away, or name another output\n"
     assert (tmp_path / "out.csv").read_text() == "mine"
 
 
-def test_a_csv_file_of_excel_is_read(tmp_path: Path) -> None:
+def test_a_csv_file_from_excel_is_read(tmp_path: Path) -> None:
     line = ",".join(map(str, EXAMPLE.values()))
     (tmp_path / "in.csv").write_bytes(f"\ufeff{','.join(EXAMPLE)}\r\n{line}\r\n".encode())
     (piece,) = CsvSource(tmp_path / "in.csv", None).pieces(0)
@@ -597,7 +597,7 @@ def test_a_csv_file_of_excel_is_read(tmp_path: Path) -> None:
         ("In.JSONL.Gz", "gzip"), ("IN.PARQUET", None), ("in.CSV.ZST", "zstd"),
     ],
 )  # fmt: skip
-def test_names_say_what_is_in_a_file_and_how_it_is_packed(
+def test_the_name_of_a_file_states_its_format_and_compression(
     tmp_path: Path, rows: Rows, tag: str, name: str, packed: str | None
 ) -> None:
     kind = next(each for each in ("csv", "ndjson", "parquet", "jsonl") if each in name.lower())
@@ -607,7 +607,7 @@ def test_names_say_what_is_in_a_file_and_how_it_is_packed(
         with pa.output_stream(str(tmp_path / name), compression="zstd") as file:
             file.write(content)
     elif packed == "gzip":
-        # As it comes of several that are appended.
+        # Two gzip members, one appended to the other.
         half = len(content) // 2
         (tmp_path / name).write_bytes(gzip.compress(content[:half]) + gzip.compress(content[half:]))
     done = run(tmp_path / name, tmp_path / "OUT.JsonL", "--id", "application_id")
@@ -616,7 +616,7 @@ def test_names_say_what_is_in_a_file_and_how_it_is_packed(
 
 
 def spark_folder(rows: Rows, folder: Path) -> Path:
-    """As Spark writes one."""
+    """Write a folder as Spark does."""
     for number in range(3):
         part = folder / f"date=2026-01-0{number + 1}"
         part.mkdir(parents=True)
@@ -650,7 +650,7 @@ def test_a_folder_stands_for_the_files_in_it(tmp_path: Path, rows: Rows, tag: st
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("part-1.csv.tmp", b"", "part-1.csv.tmp: give it a name that ends in .parquet"),
+        ("part-1.csv.tmp", b"", "part-1.csv.tmp: its name must end in .parquet"),
         ("home=rent/part.parquet", b"", "home is in the name of the folder, where it is not read"),
         ("application_id=7/part.parquet", b"", "application_id is in the name of the folder"),
         (
@@ -685,19 +685,19 @@ def test_an_output_within_the_folder_that_is_read_is_refused(tmp_path: Path, row
 
 
 def stopping(before: int) -> Callable[[Piece, Predictor], pa.Table]:
-    """Predicts, and stops before one of the pieces."""
+    """Return a `predict` that stops before one of the pieces."""
     numbers = itertools.count()
-    predicted = scoring.predicted
+    predict = scoring.predict
 
     def stopped(piece: Piece, predictor: Predictor) -> pa.Table:
         if next(numbers) == before:
             raise InterruptedWorkError
-        return predicted(piece, predictor)
+        return predict(piece, predictor)
 
     return stopped
 
 
-def test_several_files_are_gone_on_with_where_it_was(
+def test_an_interrupted_run_on_several_files_continues_where_it_stopped(
     tmp_path: Path, rows: Rows, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (csv_file, ndjson):
@@ -708,7 +708,7 @@ def test_several_files_are_gone_on_with_where_it_was(
     source = source_of(files, "application_id")
     output = tmp_path / "out.csv"
     with monkeypatch.context() as patched:
-        patched.setattr(scoring, "predicted", stopping(before=3))
+        patched.setattr(scoring, "predict", stopping(before=3))
         with pytest.raises(InterruptedWorkError):
             scoring.score_file(source, CsvTarget(), output, predictor)
     assert len([*(tmp_path / "out.csv.work").glob("*.csv")]) == 3
@@ -717,10 +717,10 @@ def test_several_files_are_gone_on_with_where_it_was(
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["at once", "after an interruption"])
-def test_rows_that_got_lost_keep_the_output_from_being_written(
+def test_no_output_is_written_if_a_row_was_lost(
     tmp_path: Path, rows: Rows, predictor: Predictor, monkeypatch: pytest.MonkeyPatch, stopped: bool
 ) -> None:
-    """Counted by themselves, in all that is written."""
+    """The rows of the input, and those that were written, are counted independently."""
     monkeypatch.setattr(csv_file, "MAX_ROWS", 2)
     path, output = write(rows[:7], tmp_path / "in.csv"), tmp_path / "out.csv"
     chunks = CsvSource.chunks
@@ -732,19 +732,17 @@ def test_rows_that_got_lost_keep_the_output_from_being_written(
     monkeypatch.setattr(CsvSource, "chunks", losing)
     if stopped:
         with monkeypatch.context() as patched:
-            patched.setattr(scoring, "predicted", stopping(before=2))
+            patched.setattr(scoring, "predict", stopping(before=2))
             with pytest.raises(InterruptedWorkError):
                 scoring.score_file(CsvSource(path, "application_id"), CsvTarget(), output, predictor)
         monkeypatch.setattr(CsvSource, "chunks", chunks)
-    with pytest.raises(
-        FileError, match="of 7 rows there are 5 predictions and 1 problems; this is a fault of"
-    ):
+    with pytest.raises(FileError, match="of 7 rows there are 5 predictions and 1 problems; this is a bug"):
         scoring.score_file(CsvSource(path, "application_id"), CsvTarget(), output, predictor)
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
 @pytest.mark.parametrize(("suffix", "target"), TARGETS.items())
-def test_predictions_are_counted_in_what_was_written(
+def test_predictions_are_counted_in_the_written_file(
     tmp_path: Path, suffix: str, target: type[Target]
 ) -> None:
     ids = pa.array(['"propensity":null', "a\nb", None, 'c"d,'])
@@ -777,7 +775,7 @@ def test_a_second_run_on_one_output_says_who_holds_it(tmp_path: Path, tag: str) 
     assert second.stderr.startswith(f"score: {output}: is being written by {holder}")
     assert second.stderr.endswith("; wait for it, or name another output\n")
     assert second.stderr.count("\n") == 1
-    # What a killed process leaves behind stands in nobody's way.
+    # What a killed process leaves behind does not block the next run.
     assert (tmp_path / "out.csv.work" / "lock").exists()
     assert run(path, output).returncode == 0
     assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "out.csv"}
@@ -786,7 +784,7 @@ def test_a_second_run_on_one_output_says_who_holds_it(tmp_path: Path, tag: str) 
 def test_whoever_waited_for_the_lock_does_not_write_again(
     tmp_path: Path, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first has ended between the look for its output and the lock."""
+    """The first process finishes after the second has looked for the output, and before it takes the lock."""
     path, output = write([EXAMPLE] * 3, tmp_path / "in.csv"), tmp_path / "out.csv"
     locked = Work.__enter__
 
@@ -801,7 +799,7 @@ def test_whoever_waited_for_the_lock_does_not_write_again(
     assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "out.csv"}
 
 
-def test_problems_that_are_there_are_not_overwritten(tmp_path: Path, tag: str) -> None:
+def test_existing_problems_are_not_overwritten(tmp_path: Path, tag: str) -> None:
     path = write([EXAMPLE] * 3, tmp_path / "in.csv")
     (tmp_path / "out.csv.problems.ndjson").write_text("mine")
     done = run(path, tmp_path / "out.csv")
@@ -812,7 +810,7 @@ def test_problems_that_are_there_are_not_overwritten(tmp_path: Path, tag: str) -
 
 @contextmanager
 def small_files() -> Iterator[None]:
-    """Files of 4,000 bytes at most, as on a full disk; what pytest prints to may be longer."""
+    """Limit files to 4,000 bytes, as on a full disk; only here, since the log of pytest may be longer."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     action = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, before[1]))
@@ -824,25 +822,26 @@ def small_files() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("suffix", TARGETS)
-def test_a_full_disk_is_the_fault_of_the_output(tmp_path: Path, rows: Rows, tag: str, suffix: str) -> None:
+def test_a_full_disk_is_an_error_of_the_output(tmp_path: Path, rows: Rows, tag: str, suffix: str) -> None:
     path, output = write(rows * 10, tmp_path / "in.parquet"), tmp_path / f"out{suffix}"
     with small_files():
         done = run(path, output, "--id", "application_id")
     assert done.returncode == 1
     assert done.stderr == (
-        f"score: {output}: can't be written: File too large; once it can, start again: what is done is kept\n"
+        f"score: {output}: can't be written: File too large; once it can, start again:"
+        " finished work is kept\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
 
 
-def test_a_folder_that_is_not_there_is_the_fault_of_the_output(tmp_path: Path, tag: str) -> None:
+def test_a_missing_folder_is_an_error_of_the_output(tmp_path: Path, tag: str) -> None:
     done = run(write([EXAMPLE], tmp_path / "in.csv"), tmp_path / "none" / "out.csv")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "none/out.csv.work: can't be written: No such file or directory" in done.stderr
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_who_stops_it_gets_one_line_and_may_go_on(
+def test_a_stopped_run_prints_one_line_and_can_be_continued(
     tmp_path: Path, rows: Rows, tag: str, monkeypatch: pytest.MonkeyPatch, number: int, status: int
 ) -> None:
     monkeypatch.setattr(csv_file, "MAX_ROWS", 2)
@@ -852,14 +851,14 @@ def test_who_stops_it_gets_one_line_and_may_go_on(
     def killed(piece: Piece, predictor: Predictor) -> pa.Table:
         if piece.batch.problems:
             os.kill(os.getpid(), number)
-        return predicted(piece, predictor)
+        return predict(piece, predictor)
 
-    predicted = scoring.predicted
+    predict = scoring.predict
     with monkeypatch.context() as patched:
-        patched.setattr(scoring, "predicted", killed)
+        patched.setattr(scoring, "predict", killed)
         done = run(path, output, "--id", "application_id")
     assert done.returncode == status
-    assert done.stderr == "score: stopped; start it again to go on where it was\n"
+    assert done.stderr == "score: stopped; start it again to continue\n"
     assert signal.getsignal(number) == before
     assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "out.csv.work"}
     assert run(path, output, "--id", "application_id").returncode == 3
