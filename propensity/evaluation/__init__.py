@@ -1,4 +1,4 @@
-"""The evaluation: is what answers as good as the notebook said, has its world moved, how did credits end?
+"""The evaluation: does production predict what the notebook promised, has drift set in, how did credits end?
 
-A Bento leaves this package out: it asks a running service, or reads its prediction log. Nothing imports it.
+Asks a running service, or reads its prediction log. A Bento leaves this package out, and nothing imports it.
 """

@@ -1,4 +1,4 @@
-"""The client of the evaluation: the running service, asked through one connection."""
+"""A client of the running service."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from propensity.evaluation.errors import EvaluationError
 from propensity.model.manifest import ModelCard
 
 BATCH = 1_000
-"""Applications a request, when they are sent as batches."""
-
-
-class EvaluationError(Exception):
-    """An evaluation that can't be made; the message says what is missing."""
+"""Applications per request of `Api.batch`."""
 
 
 class Api:
-    """The running service, through one connection."""
+    """The API of the running service, over one connection: a connection per prediction takes far longer."""
 
     def __init__(self, url: str, token: str) -> None:
         parts = urlsplit(url)
@@ -38,39 +35,39 @@ class Api:
         self._connection.close()
 
     def model_card(self) -> ModelCard:
-        """Of the model that answers."""
-        return ModelCard.model_validate(self._ask("GET", "/v1/model"))
+        """Return the card of the model that the service serves."""
+        return ModelCard.model_validate(self._request("GET", "/v1/model"))
 
     def one_by_one(self, applications: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The prediction of each application, in a request of its own."""
+        """Yield the prediction of each application, from a request of its own."""
         for application in applications:
-            yield self._ask("POST", "/v1/predict", application)
+            yield self._request("POST", "/v1/predict", application)
 
     def batch(self, applications: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The predictions of all, in requests of `BATCH`.
+        """Return the predictions of all applications, from requests of `BATCH` each.
 
         Raises:
-            EvaluationError: there is a problem in the place of one.
+            EvaluationError: an application has a problem instead.
         """
-        found: list[dict[str, Any]] = []
+        predictions: list[dict[str, Any]] = []
         for start in range(0, len(applications), BATCH):
             body = {"applications": applications[start : start + BATCH]}
-            found += self._ask("POST", "/v1/predict_batch", body)["predictions"]
-        for place, row in enumerate(found):
-            if "propensity" not in row:
-                raise EvaluationError(f"application {place}: {row['detail']}")
-        return found
+            predictions += self._request("POST", "/v1/predict_batch", body)["predictions"]
+        for place, prediction in enumerate(predictions):
+            if "propensity" not in prediction:
+                raise EvaluationError(f"application {place}: {prediction['detail']}")
+        return predictions
 
-    def _ask(self, method: str, path: str, body: object = None) -> Any:
+    def _request(self, method: str, path: str, body: object = None) -> Any:
         content = None if body is None else json.dumps(body)
         try:
             self._connection.request(method, self._base + path, content, self._headers)
-            answer = self._connection.getresponse()
-            found = json.loads(answer.read())
+            response = self._connection.getresponse()
+            document = json.loads(response.read())
         except (OSError, http.client.HTTPException) as error:
             raise EvaluationError(f"{self._url} does not answer ({error}); `make serve` starts it") from error
         except ValueError as error:
             raise EvaluationError(f"{self._url}{path} does not answer JSON: is it this service?") from error
-        if answer.status != http.client.OK:
-            raise EvaluationError(f"{self._url}{path} answers {answer.status}: {found.get('detail')}")
-        return found
+        if response.status != http.client.OK:
+            raise EvaluationError(f"{self._url}{path} answers {response.status}: {document.get('detail')}")
+        return document

@@ -4,10 +4,10 @@
     python -m propensity evaluate --outcomes outcomes.csv --log /var/log/propensity
     make evaluate
 
-Sends applications with known outcomes through the running API, one by one and as a batch. Outcomes that
-arrive later, by request id, are joined with the prediction log instead: then what was answered at the time is
-evaluated. Writes a report with pictures, ends with a verdict, and with exit code 1 where production is not
-what was promised.
+Sends applications with known outcomes to the running service, one by one and as a batch. Outcomes that arrive
+later are joined with the prediction log by request id instead, to evaluate what was predicted at the time.
+Writes a report with pictures and ends with a verdict; the exit code is 1 if production differs from what the
+notebook promised.
 """
 
 from __future__ import annotations
@@ -17,9 +17,15 @@ import os
 import sys
 from pathlib import Path
 
-from propensity.evaluation.client import Api, EvaluationError
-from propensity.evaluation.evaluation import Known, asked, evaluate, notebooks
-from propensity.evaluation.repayments import answered
+from propensity.evaluation.client import Api
+from propensity.evaluation.errors import EvaluationError
+from propensity.evaluation.evaluation import (
+    KnownOutcomes,
+    ask_service,
+    evaluate,
+    load_notebook_pipeline,
+)
+from propensity.evaluation.repayments import read_repayments
 from propensity.evaluation.report import lines, write
 
 HOLDOUT = Path("load_tests/data/applications.json")
@@ -27,19 +33,19 @@ HOLDOUT = Path("load_tests/data/applications.json")
 
 
 def main() -> None:
-    """The command."""
+    """Run the command `evaluate`."""
     parser = argparse.ArgumentParser(
         prog="python -m propensity evaluate",
         description="Is the deployed model what the notebook promised?",
     )
-    parser.add_argument("--url", default="http://127.0.0.1:3000", help="of the running service")
-    parser.add_argument("--token", default=os.environ.get("TOKEN"), help="of the scope predict ($TOKEN)")
+    parser.add_argument("--url", default="http://127.0.0.1:3000", help="URL of the running service")
+    parser.add_argument("--token", default=os.environ.get("TOKEN"), help="token with the scope predict")
     parser.add_argument("--known", type=Path, default=HOLDOUT, help=f"applications with outcomes ({HOLDOUT})")
     parser.add_argument(
         "--outcomes", type=Path, help="CSV or Parquet: request_id, default, and row of a batch"
     )
     parser.add_argument("--log", type=Path, help="folder of the prediction log that the outcomes belong to")
-    parser.add_argument("--pickle", type=Path, help="the notebook's, to compare each propensity with")
+    parser.add_argument("--pickle", type=Path, help="the notebook's pickle, to compare each propensity with")
     parser.add_argument("--report", type=Path, default=Path(".local/evaluation"), help="folder to write to")
     given = parser.parse_args()
     if not given.token:
@@ -49,11 +55,11 @@ def main() -> None:
     try:
         with Api(given.url, given.token) as api:
             card = api.model_card()
-            notebook = None if given.pickle is None else notebooks(given.pickle, card)
+            notebook = None if given.pickle is None else load_notebook_pipeline(given.pickle, card)
             if given.outcomes is None:
-                deployed = asked(api, card, Known.read(given.known))
+                deployed = ask_service(api, card, KnownOutcomes.read(given.known))
             else:
-                deployed = answered(card, given.outcomes, given.log)
+                deployed = read_repayments(card, given.outcomes, given.log)
         evaluation = evaluate(deployed, notebook)
     except EvaluationError as error:
         sys.exit(f"evaluate: {error}")

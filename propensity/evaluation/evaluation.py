@@ -1,7 +1,7 @@
-"""Evaluation: is the model that answers the API as good as the notebook said?
+"""Evaluation: does the deployed model predict as well as the notebook said?
 
-Computes the notebook's metrics from what the model answered, and compares them with the manifest that it
-carries; each propensity also with what the notebook's pickle predicts.
+Computes the notebook's metrics from the predictions of the deployed model and compares them with the model's
+manifest; compares each propensity with that of the notebook's pickle.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 from sklearn import config_context
+from sklearn.calibration import calibration_curve
 
 from propensity.contract.application import Application
 from propensity.contract.features import Features, Propensities, encode
-from propensity.evaluation.client import Api, EvaluationError
+from propensity.evaluation.client import Api
+from propensity.evaluation.errors import EvaluationError
 from propensity.files.progress import progress
 from propensity.importing.figures import Defaults, confusion, quality
 from propensity.model import gate
@@ -27,26 +29,32 @@ from propensity.model.manifest import ModelCard
 from propensity.model.pipeline import PipelineForm
 
 TOLERANCE = 1e-9
-"""By which a propensity or a metric may differ from the notebook's: the API answers all its digits."""
+"""Largest difference of a propensity or a metric from the notebook's; the API returns all digits."""
 
 RESAMPLES = 1_000
-"""Of the bootstrap."""
+"""Number of bootstrap samples."""
 
 
 @dataclass(frozen=True)
-class Known:
-    """Applications with known outcomes."""
+class KnownOutcomes:
+    """Applications with known outcomes.
+
+    Attributes:
+        applications: as JSON objects.
+        defaults: which of them ended in default, shape (n,).
+        sha256: digest of the file.
+    """
 
     applications: list[dict[str, Any]]
     defaults: Defaults
     sha256: str
 
     @classmethod
-    def read(cls, path: Path) -> Known:
-        """From a file like the notebook's hold-out set: `[{"application": {...}, "default": true}, ...]`.
+    def read(cls, path: Path) -> KnownOutcomes:
+        """Read a file like the notebook's hold-out set: `[{"application": {...}, "default": true}, ...]`.
 
         Raises:
-            EvaluationError: it can't be read so.
+            EvaluationError: the file can't be read, or is not like that.
         """
         try:
             content = path.read_bytes()
@@ -65,17 +73,17 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Deployed:
-    """What the deployed model answered.
+class DeployedPredictions:
+    """Predictions of the deployed model for applications with known outcomes.
 
     Attributes:
-        card: of the model.
-        defaults: how the applications ended.
-        propensities: that it answered to them.
-        features: of the applications; None where they are not all known.
-        of: what they are, in words.
-        is_holdout: whether they are the notebook's own hold-out set, so that metrics must be the same.
-        faults: what is wrong with the answers by themselves, in words.
+        card: the card of the model.
+        defaults: which applications ended in default, shape (n,).
+        propensities: shape (n,).
+        features: the applications, shape (n, columns); None if some fields are unknown.
+        of: what the applications are, in words.
+        is_holdout: whether they are the notebook's hold-out set; then metrics must be the same.
+        faults: what is wrong with the predictions by themselves, in words.
     """
 
     card: ModelCard
@@ -87,52 +95,54 @@ class Deployed:
     faults: list[str]
 
 
-def asked(api: Api, card: ModelCard, known: Known) -> Deployed:
-    """What the running service answers, one by one and as a batch.
+def ask_service(api: Api, card: ModelCard, known: KnownOutcomes) -> DeployedPredictions:
+    """Return the predictions of the running service, after comparing both endpoints.
 
     Args:
-        api: of the service.
-        card: of the model that it says it serves.
-        known: what it is asked.
+        api: the service.
+        card: the card of the model that it serves.
+        known: the applications to send, one by one and as a batch.
 
     Raises:
-        EvaluationError: it does not answer, or answers with a problem.
+        EvaluationError: the service does not answer, or answers with a problem.
     """
     singles = []
     with progress("predicting", len(known.applications)) as advance:
         for prediction in api.one_by_one(known.applications):
             singles.append(prediction)
             advance(1)
-    faults = [*_differences(singles, api.batch(known.applications), card)]
     is_holdout = known.sha256 == card.holdout.sha256
-    return Deployed(
+    return DeployedPredictions(
         card,
         known.defaults,
-        np.array([each["propensity"] for each in singles]),
-        encode([Application.model_validate(each) for each in known.applications]),
+        np.array([prediction["propensity"] for prediction in singles]),
+        encode([Application.model_validate(application) for application in known.applications]),
         "the notebook's hold-out set" if is_holdout else "not the notebook's hold-out set",
         is_holdout,
-        faults,
+        faults=[*_endpoint_faults(singles, api.batch(known.applications), card)],
     )
 
 
-def _differences(
+def _endpoint_faults(
     singles: list[dict[str, Any]], batch: list[dict[str, Any]], card: ModelCard
 ) -> Iterator[str]:
-    """Whether both endpoints answer the same, by the model and the threshold of the card."""
+    """Both endpoints must answer the same, by the model and the threshold of the card."""
     differing = [place for place, pair in enumerate(zip(singles, batch, strict=True)) if pair[0] != pair[1]]
     if differing:
         yield f"{len(differing):,} predictions differ between /v1/predict and the batch, first {differing[0]}"
     threshold = card.threshold.value
-    for place, each in enumerate(singles):
-        expected = "decline" if each["propensity"] >= threshold else "approve"
-        if (each["decision"], each["threshold"], each["model"]) != (expected, threshold, card.tag):
-            yield f"application {place} is answered {each}, by model {card.tag} and threshold {threshold}"
+    for place, prediction in enumerate(singles):
+        decision = "decline" if prediction["propensity"] >= threshold else "approve"
+        found = (prediction["decision"], prediction["threshold"], prediction["model"])
+        if found != (decision, threshold, card.tag):
+            yield (
+                f"application {place} is answered {prediction}, by model {card.tag} and threshold {threshold}"
+            )
             return
 
 
 def metrics(defaults: Defaults, propensities: Propensities, threshold: float) -> dict[str, float]:
-    """The notebook's metrics: the first three rank, the next three calibrate, the last three decide."""
+    """Return the notebook's metrics by name, of ranking, of calibration and of decisions."""
     declined = propensities >= threshold
     return {
         **quality(defaults, propensities),
@@ -144,45 +154,45 @@ def metrics(defaults: Defaults, propensities: Propensities, threshold: float) ->
 
 
 def calibration(defaults: Defaults, propensities: Propensities) -> dict[str, list[float]]:
-    """Mean propensity and share of defaults in each tenth of the applications, by rising propensity."""
-    bounds = np.quantile(propensities, np.linspace(0, 1, 11)[1:-1])
-    tenths = np.digitize(propensities, bounds, right=True)
-    filled = np.unique(tenths)
-    return {
-        "mean_propensity": [float(propensities[tenths == tenth].mean()) for tenth in filled],
-        "default_rate": [float(defaults[tenths == tenth].mean()) for tenth in filled],
-    }
+    """Return the mean propensity and the share of defaults in each tenth, by rising propensity."""
+    observed, predicted = calibration_curve(defaults, propensities, n_bins=10, strategy="quantile")
+    return {"mean_propensity": predicted.tolist(), "default_rate": observed.tolist()}
 
 
 def intervals(
     defaults: Defaults, propensities: Propensities, threshold: float, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """Of each metric, where 95 of 100 samples of this size would have it (percentile bootstrap)."""
+    """Return the range of each metric in 95 of 100 samples of this size (percentile bootstrap)."""
     chance = np.random.default_rng(seed)
-    found: list[dict[str, float]] = []
-    # What is drawn has been checked: checking it again would take most of the time.
+    resamples: list[dict[str, float]] = []
+    # The original sample has been validated; validating each resample would take most of the time.
     with config_context(assume_finite=True, skip_parameter_validation=True):
-        while len(found) < RESAMPLES:
+        while len(resamples) < RESAMPLES:
             drawn = chance.integers(0, len(defaults), len(defaults))
             if 0 < defaults[drawn].sum() < len(defaults):
-                found.append(metrics(defaults[drawn], propensities[drawn], threshold))
+                resamples.append(metrics(defaults[drawn], propensities[drawn], threshold))
     return {
-        name: tuple(np.percentile([each[name] for each in found], [2.5, 97.5]).tolist()) for name in found[0]
+        name: tuple(np.percentile([resample[name] for resample in resamples], [2.5, 97.5]).tolist())
+        for name in resamples[0]
     }
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the deployed model did, beside what the notebook promised.
+    """The predictions of the deployed model beside what the notebook promised.
 
     Attributes:
-        deployed: what it answered.
-        promised: that the notebook's pickle predicts; None where it is not at hand.
-        stated: the metrics that the manifest has.
+        deployed: the predictions.
+        promised: propensities of the notebook's pickle, shape (n,); None if it can't predict them.
+        metrics: of the predictions, by name.
+        intervals: range of each metric in 95 of 100 samples.
+        stated: metrics that the manifest states.
+        calibration: mean propensity and share of defaults by tenths.
+        confusion: number of applications by outcome and decision.
         faults: what is not as promised, in words.
     """
 
-    deployed: Deployed
+    deployed: DeployedPredictions
     promised: Propensities | None
     metrics: dict[str, float]
     intervals: dict[str, tuple[float, float]]
@@ -191,9 +201,16 @@ class Evaluation:
     confusion: dict[str, int]
     faults: list[str]
 
+    @property
+    def max_difference(self) -> float | None:
+        """Largest difference of a propensity from that of the notebook's pickle."""
+        if self.promised is None:
+            return None
+        return float(np.abs(self.deployed.propensities - self.promised).max())
 
-def notebooks(pickle: Path, card: ModelCard) -> PipelineForm:
-    """The notebook's own pipeline.
+
+def load_notebook_pipeline(pickle: Path, card: ModelCard) -> PipelineForm:
+    """Load the notebook's own pipeline.
 
     Raises:
         EvaluationError: the pickle is not the one that is deployed.
@@ -204,36 +221,37 @@ def notebooks(pickle: Path, card: ModelCard) -> PipelineForm:
         raise EvaluationError(f"{error}; leave the pickle out, or give the one that is deployed") from error
 
 
-def evaluate(deployed: Deployed, notebook: PipelineForm | None) -> Evaluation:
-    """Hold what the deployed model answered against what the notebook promised.
+def evaluate(deployed: DeployedPredictions, notebook: PipelineForm | None) -> Evaluation:
+    """Compare the predictions of the deployed model with what the notebook promised.
 
     Args:
-        deployed: what it answered.
-        notebook: the notebook's pipeline, to compare each row with; without it that is left out.
+        deployed: the predictions.
+        notebook: the notebook's pipeline, to compare each propensity with; None to leave that out.
     """
+    defaults, propensities = deployed.defaults, deployed.propensities
     threshold = deployed.card.threshold.value
-    of = (deployed.defaults, deployed.propensities)
-    found, spread = metrics(*of, threshold), intervals(*of, threshold)
+    measured = metrics(defaults, propensities, threshold)
+    ranges = intervals(defaults, propensities, threshold)
+    tenths, decided = calibration(defaults, propensities), confusion(defaults, propensities >= threshold)
     manifest = deployed.card.metrics.model_dump()
-    stated = {name: float(manifest[name]) for name in found if isinstance(manifest.get(name), int | float)}
-    tenths, decided = calibration(*of), confusion(deployed.defaults, deployed.propensities >= threshold)
+    stated = {name: float(manifest[name]) for name in measured if isinstance(manifest.get(name), int | float)}
     promised = None
     if notebook is not None and deployed.features is not None:
         promised = notebook.propensities(deployed.features)
-    faults = [*deployed.faults, *_parity(deployed.propensities, promised)]
+    faults = [*deployed.faults, *_pickle_faults(propensities, promised)]
     if deployed.is_holdout:
-        faults += _not_the_same(found, stated)
+        faults += _metric_faults(measured, stated)
         compared: dict[str, dict[str, Any]] = {"confusion": {**decided}, "calibration": {**tenths}}
         for name, ours in compared.items():
             theirs = manifest.get(name)
             if theirs is not None and not _is_close(ours, theirs):
                 faults.append(f"{name} is {ours}; the notebook found {theirs} on the same applications")
     else:
-        faults += _unlikely(found, spread, stated)
-    return Evaluation(deployed, promised, found, spread, stated, tenths, decided, faults)
+        faults += _interval_faults(measured, ranges, stated)
+    return Evaluation(deployed, promised, measured, ranges, stated, tenths, decided, faults)
 
 
-def _parity(propensities: Propensities, promised: Propensities | None) -> Iterator[str]:
+def _pickle_faults(propensities: Propensities, promised: Propensities | None) -> Iterator[str]:
     if promised is None:
         return
     differences = np.abs(propensities - promised)
@@ -245,19 +263,19 @@ def _parity(propensities: Propensities, promised: Propensities | None) -> Iterat
         )
 
 
-def _not_the_same(found: dict[str, float], stated: dict[str, float]) -> Iterator[str]:
+def _metric_faults(measured: dict[str, float], stated: dict[str, float]) -> Iterator[str]:
     for name, value in stated.items():
-        if abs(found[name] - value) > TOLERANCE:
-            yield f"{name} is {found[name]:.6f}; the notebook found {value:.6f} on the same applications"
+        if abs(measured[name] - value) > TOLERANCE:
+            yield f"{name} is {measured[name]:.6f}; the notebook found {value:.6f} on the same applications"
 
 
-def _unlikely(
-    found: dict[str, float], spread: dict[str, tuple[float, float]], stated: dict[str, float]
+def _interval_faults(
+    measured: dict[str, float], ranges: dict[str, tuple[float, float]], stated: dict[str, float]
 ) -> Iterator[str]:
     for name, value in stated.items():
-        low, high = spread[name]
+        low, high = ranges[name]
         if not low <= value <= high:
-            yield f"{name} is {found[name]:.4f} ({low:.4f} to {high:.4f}); the notebook found {value:.4f}"
+            yield f"{name} is {measured[name]:.4f} ({low:.4f} to {high:.4f}); the notebook found {value:.4f}"
 
 
 def _is_close(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:

@@ -1,7 +1,8 @@
-"""Past predictions: the files of the prediction log, read again."""
+"""Predictions of the past, read from the prediction log."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,36 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from propensity.contract.application import CATEGORIES
+from propensity.evaluation.errors import EvaluationError
 
 
-def files(folder: Path) -> list[Path]:
-    """What has been written so far, in the order of time."""
-    return sorted(folder.glob("date=*/*.parquet"))
+def read(log: Path, wanted: pc.Expression) -> Iterator[pa.Table]:
+    """Yield the wanted predictions of each file of the log, oldest first.
+
+    Args:
+        log: folder of the prediction log.
+        wanted: filter on the columns of the log.
+
+    Raises:
+        EvaluationError: the folder has no files of a log, or one of them can't be read.
+    """
+    files = sorted(log.glob("date=*/*.parquet"))
+    if not files:
+        raise EvaluationError(
+            f"{log}: no predictions there; PROPENSITY_LOG_FOLDER names the folder of the log"
+        )
+    for file in files:
+        try:
+            yield pq.read_table(file, filters=wanted, partitioning=None)
+        except (pa.ArrowException, OSError) as error:
+            raise EvaluationError(f"{file}: {str(error).splitlines()[0]}; move it out of the log") from error
 
 
 def values(field: str, logged: pa.Table) -> npt.NDArray[np.float64] | None:
-    """The values of a field, as in `Features`; None where the log leaves it out, or has hashes of it."""
+    """Return the values of a field as in `Features`, shape (n,); None if the log omits or hashes them."""
     if field not in logged.column_names:
         return None
     column: Any = logged[field].combine_chunks()
@@ -30,5 +50,5 @@ def values(field: str, logged: pa.Table) -> npt.NDArray[np.float64] | None:
         column = places
     elif not pa.types.is_floating(column.type):
         return None
-    found: npt.NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return found
+    numbers: npt.NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return numbers

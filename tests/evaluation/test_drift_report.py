@@ -1,4 +1,4 @@
-"""The drift report from the prediction log: which fields have moved, as lines and as a page."""
+"""The drift report of the prediction log: which fields have moved, printed and as a page."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def log_of(
     days_ago: float = 0,
     **options: Any,
 ) -> None:
-    """Logged in two files."""
+    """Log these rows in two files."""
     log = PredictionLog(folder, **options)
     for part in (rows[::2], rows[1::2]):
         batch = Batch(encode([Application.model_validate(row) for row in part]), {})
@@ -50,7 +50,7 @@ def report(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_same_world_has_not_moved(tmp_path: Path, form: CompiledForm, tag: str) -> None:
     log_of(tmp_path, form, tag, unseen())
-    # Neither of these counts: another model, and long ago.
+    # Neither of these counts: one is of another model, the other is too old.
     log_of(tmp_path, form, "propensity:other", [poorer(row) for row in unseen()])
     log_of(tmp_path, form, tag, [poorer(row) for row in unseen()], days_ago=8)
     done = report(tmp_path)
@@ -79,18 +79,16 @@ def test_a_field_that_has_moved_is_named_first_and_drawn(
     assert page.index("<h2>income") < page.index("<h2>propensity") < page.index("<h2>age")
 
 
-def test_what_the_log_leaves_out_or_hashes_is_not_looked_at(
+def test_fields_that_the_log_omits_or_hashes_are_not_compared(
     tmp_path: Path, form: CompiledForm, tag: str
 ) -> None:
     log_of(tmp_path, form, tag, unseen(), omitted=["age"], pseudonyms=["income", "job"], key=b"k" * 16)
     done = report(tmp_path)
     assert done.returncode == 0
-    assert done.stdout.rstrip().endswith("or has hashes of them: age, income, job")
+    assert done.stdout.rstrip().endswith("omits or hashes them: age, income, job")
 
 
-def test_what_keeps_a_report_from_being_made_is_said_in_one_line(
-    tmp_path: Path, form: CompiledForm, tag: str
-) -> None:
+def test_one_line_says_why_a_report_can_not_be_made(tmp_path: Path, form: CompiledForm, tag: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "torn" / "date=2026-01-01").mkdir(parents=True)
     (tmp_path / "torn" / "date=2026-01-01" / "a.parquet").write_bytes(b"PAR1")

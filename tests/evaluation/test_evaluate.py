@@ -1,4 +1,4 @@
-"""The evaluation of the deployed model, through its API, beside what the notebook promised."""
+"""The evaluation: predictions of the deployed model, from its API, beside what the notebook promised."""
 
 from __future__ import annotations
 
@@ -21,9 +21,17 @@ from load_tests.compare.server import free_port
 from propensity.contract.application import EXAMPLE, Application
 from propensity.contract.features import encode
 from propensity.evaluation import command, evaluation
-from propensity.evaluation.client import Api, EvaluationError
-from propensity.evaluation.evaluation import Known, asked, evaluate, intervals, metrics, notebooks
-from propensity.evaluation.repayments import answered
+from propensity.evaluation.client import Api
+from propensity.evaluation.errors import EvaluationError
+from propensity.evaluation.evaluation import (
+    KnownOutcomes,
+    ask_service,
+    evaluate,
+    intervals,
+    load_notebook_pipeline,
+    metrics,
+)
+from propensity.evaluation.repayments import read_repayments
 from propensity.formats.batch import Answers, Batch
 from propensity.model.manifest import ModelCard
 from propensity.model.pipeline import PipelineForm
@@ -56,8 +64,8 @@ def api(server: str) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="module")
-def known() -> Known:
-    return Known.read(HOLDOUT)
+def known() -> KnownOutcomes:
+    return KnownOutcomes.read(HOLDOUT)
 
 
 def test_the_deployed_model_is_what_the_notebook_promised(
@@ -91,7 +99,7 @@ def test_the_deployed_model_is_what_the_notebook_promised(
 def test_other_outcomes_than_promised_are_a_fault_and_an_exit_code(
     server: str, tmp_path: Path, few_resamples: None
 ) -> None:
-    """Each outcome the other way round: the model ranks as badly as it ranked well."""
+    """With every outcome reversed, the model ranks as badly as it ranked well."""
     rows = json.loads(HOLDOUT.read_bytes())
     for row in rows:
         row["default"] = not row["default"]
@@ -118,7 +126,7 @@ def test_fewer_outcomes_of_the_same_world_are_as_promised(
 
 
 class Changed(Api):
-    """The running service, with one thing changed in what it answers."""
+    """The running service with one change in its answers."""
 
     def __init__(self, api: Api, change: str) -> None:
         self.__dict__.update(api.__dict__)
@@ -166,16 +174,15 @@ class Changed(Api):
     ],
 )
 def test_one_answer_that_is_not_as_promised_is_found(
-    api: Api, known: Known, change: str, said: list[str], few_resamples: None
+    api: Api, known: KnownOutcomes, change: str, said: list[str], few_resamples: None
 ) -> None:
     card = api.model_card()
-    found = evaluate(
-        asked(Changed(api, change), card, known), notebooks(ARTIFACTS / "propensity.pkl", card)
-    ).faults
+    notebook = load_notebook_pipeline(ARTIFACTS / "propensity.pkl", card)
+    faults = evaluate(ask_service(Changed(api, change), card, known), notebook).faults
     for start in said:
-        assert [fault for fault in found if fault.startswith(start)], (start, found)
+        assert [fault for fault in faults if fault.startswith(start)], (start, faults)
     if change != "propensity":
-        assert len(found) == len(said)
+        assert len(faults) == len(said)
 
 
 def test_metrics_are_those_of_the_textbook() -> None:
@@ -200,8 +207,8 @@ def test_intervals_are_narrower_with_more_outcomes(monkeypatch: pytest.MonkeyPat
     assert 0.5 < (higher - lower) / (high - low) / 10**0.5 < 2
 
 
-def logged(folder: Path, card: ModelCard, known: Known, form: PipelineForm, **options: Any) -> None:
-    """The hold-out set as a log has it: request by request, and one other model's prediction."""
+def logged(folder: Path, card: ModelCard, known: KnownOutcomes, form: PipelineForm, **options: Any) -> None:
+    """Log the hold-out set request by request; one prediction is of another model."""
     log = PredictionLog(folder, **options)
     features = encode([Application.model_validate(application) for application in known.applications])
     propensities = form.propensities(features)
@@ -244,26 +251,26 @@ def test_a_negative_zero_has_the_pseudonym_of_zero(tmp_path: Path) -> None:
     ids=["challenger", "omitted", "pseudonyms"],
 )
 def test_a_log_whose_files_differ_is_read_as_one(
-    api: Api, known: Known, tmp_path: Path, options: dict[str, Any], has_features: bool
+    api: Api, known: KnownOutcomes, tmp_path: Path, options: dict[str, Any], has_features: bool
 ) -> None:
     card = api.model_card()
     features = encode([Application.model_validate(application) for application in known.applications[:40]])
     propensities = np.linspace(0.01, 0.99, 40)
     first: Any = SimpleNamespace(model="propensity:challenger", threshold=0.5)
     second: Any = SimpleNamespace(model="propensity:next", threshold=0.5)
-    for rows, asked_too, own in (
+    for rows, challenger, settings in (
         (slice(0, 20), None, {}),
         (slice(20, 30), first, options),
         (slice(30, 40), second, options),
     ):
-        log = PredictionLog(tmp_path, **own)
+        log = PredictionLog(tmp_path, **settings)
         outcomes = Answers.of(Batch(features[rows], {}), propensities[rows], card.threshold.value, card.tag)
         name = b"loans-%d" % rows.start
         log.add(
             Answered.of(Batch(features[rows], {}), outcomes, name, 1_800_000_000.0, 0.001),
-            propensities[rows] if asked_too else None,
+            propensities[rows] if challenger else None,
         )
-        log.write(asked_too)
+        log.write(challenger)
     starts = [0] * 20 + [20] * 10 + [30] * 10
     known_by_now = write_outcomes(
         tmp_path / "outcomes.csv",
@@ -273,19 +280,19 @@ def test_a_log_whose_files_differ_is_read_as_one(
             "default": [place % 2 == 0 for place in range(40)],
         },
     )
-    found = answered(card, known_by_now, tmp_path)
-    assert sorted(found.propensities.tolist()) == propensities.tolist()
-    assert (found.features is not None) == has_features
-    if found.features is not None:
-        order = np.argsort(found.propensities)
-        np.testing.assert_array_equal(found.features[order], features)
+    deployed = read_repayments(card, known_by_now, tmp_path)
+    assert sorted(deployed.propensities.tolist()) == propensities.tolist()
+    assert (deployed.features is not None) == has_features
+    if deployed.features is not None:
+        order = np.argsort(deployed.propensities)
+        np.testing.assert_array_equal(deployed.features[order], features)
 
 
 @pytest.mark.parametrize(("suffix", "hashed"), [(".csv", False), (".parquet", True)])
 def test_outcomes_that_arrive_later_are_held_against_what_was_answered_then(
     server: str,
     api: Api,
-    known: Known,
+    known: KnownOutcomes,
     tmp_path: Path,
     pickle_path: Path,
     few_resamples: None,
@@ -293,10 +300,10 @@ def test_outcomes_that_arrive_later_are_held_against_what_was_answered_then(
     hashed: bool,
 ) -> None:
     card = api.model_card()
-    form = notebooks(ARTIFACTS / "propensity.pkl", card)
+    form = load_notebook_pipeline(ARTIFACTS / "propensity.pkl", card)
     options = {"pseudonyms": ["income"], "key": b"k" * 16} if hashed else {}
     logged(tmp_path, card, known, form, **options)
-    # Some outcomes only, in another order, and one of which nothing is known.
+    # Only some outcomes, in another order, and one of an unknown request.
     ids = [f"loan-{place}" for place in reversed(range(1_000))]
     defaults = known.defaults[:1_000][::-1].tolist()
     path = write_outcomes(
@@ -337,14 +344,14 @@ def test_outcomes_that_arrive_later_are_held_against_what_was_answered_then(
     ],
 )
 def test_outcomes_that_can_not_be_used_are_named(
-    server: str, api: Api, known: Known, tmp_path: Path, outcomes: dict[str, Any], said: str
+    server: str, api: Api, known: KnownOutcomes, tmp_path: Path, outcomes: dict[str, Any], said: str
 ) -> None:
     card = api.model_card()
-    few = Known(known.applications[:6], known.defaults[:6], "")
-    logged(tmp_path, card, few, notebooks(ARTIFACTS / "propensity.pkl", card))
+    few = KnownOutcomes(known.applications[:6], known.defaults[:6], "")
+    logged(tmp_path, card, few, load_notebook_pipeline(ARTIFACTS / "propensity.pkl", card))
     path = write_outcomes(tmp_path / "outcomes.csv", outcomes)
     with pytest.raises(EvaluationError) as error:
-        answered(card, path, tmp_path)
+        read_repayments(card, path, tmp_path)
     assert str(error.value).startswith(f"{path}: ")
     assert said in str(error.value)
 
@@ -361,11 +368,11 @@ def test_outcomes_that_can_not_be_used_are_named(
 def test_a_file_without_outcomes_is_named(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "known.json").write_text(content)
     with pytest.raises(EvaluationError, match=r"known\.json: ") as error:
-        Known.read(tmp_path / "known.json")
+        KnownOutcomes.read(tmp_path / "known.json")
     assert said in str(error.value)
 
 
-def test_what_keeps_an_evaluation_from_being_made_is_said_in_one_line(server: str, tmp_path: Path) -> None:
+def test_one_line_says_why_an_evaluation_can_not_be_made(server: str, tmp_path: Path) -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
     other = tmp_path / "other.pkl"
     other.write_bytes(b"other")
