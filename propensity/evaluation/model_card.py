@@ -1,4 +1,4 @@
-"""Writes the model card, docs/model_card.md, of the manifest and of the evaluation that is kept in docs.
+"""Writes the model card, docs/model_card.md, from the manifest and the evaluation in docs.
 
 python -m propensity card      # `make model-card` evaluates the running service first
 """
@@ -18,7 +18,7 @@ DOCS = Path("docs")
 MANIFEST = Path("artifacts/propensity.json")
 
 FEW = 100
-"""Applications of a group, below which its figures say little."""
+"""Number of applications below which the figures of a group say little."""
 
 _METRICS = {
     "auc": "AUC: how often a default ranks above a good credit",
@@ -42,12 +42,12 @@ _GROUP = {
 
 
 def card(template: str, manifest: Manifest, evaluation: dict[str, Any]) -> str:
-    """The card as Markdown.
+    """Return the model card as Markdown.
 
     Args:
-        template: its text, with the places of the figures.
-        manifest: of the notebook.
-        evaluation: figures of an evaluation, as `evaluation.json` has them.
+        template: the text, with placeholders for the figures.
+        manifest: the notebook's manifest.
+        evaluation: the content of an `evaluation.json`.
     """
     metrics = manifest.metrics.model_dump()
     importance: dict[str, float] = metrics["permutation_importance"]
@@ -76,7 +76,7 @@ def card(template: str, manifest: Manifest, evaluation: dict[str, Any]) -> str:
 
 
 def _table(head: list[str], rows: list[list[str]]) -> Iterator[str]:
-    """The first column is text, the others are figures."""
+    """Yield the lines of a table whose first column is text, and whose other columns are figures."""
     yield f"| {' | '.join(head)} |"
     yield f"|---|{'---:|' * (len(head) - 1)}"
     for row in rows:
@@ -110,10 +110,10 @@ def _group(field: str, members: dict[str, dict[str, float]]) -> Iterator[str]:
 
 
 def main() -> None:
-    """The command."""
+    """Run the command `card`."""
     argparse.ArgumentParser(
         prog="python -m propensity card",
-        description="Writes docs/model_card.md of the manifest and of the evaluation that is kept in docs.",
+        description="Writes docs/model_card.md from the manifest and the evaluation in docs.",
     ).parse_args()
     evaluated = DOCS / "evaluation/evaluation.json"
     try:

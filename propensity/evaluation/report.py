@@ -1,4 +1,4 @@
-"""The report of an evaluation: a table, and the notebook's pictures with the deployed model in them."""
+"""The report of an evaluation: tables, and the notebook's pictures with the deployed model added."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ NOTEBOOK, DEPLOYED = "#b0b0b0", "#1f4e79"
 
 
 def lines(evaluation: Evaluation) -> list[str]:
-    """The metrics as a Markdown table."""
+    """Return the evaluation as Markdown tables."""
     deployed = evaluation.deployed
-    found = [
+    report = [
         f"Model {deployed.card.tag}, on {len(deployed.defaults):,} applications, "
         f"{int(deployed.defaults.sum()):,} of them defaults, {deployed.of}.",
         "",
@@ -32,10 +32,10 @@ def lines(evaluation: Evaluation) -> list[str]:
         low, high = evaluation.intervals[name]
         stated = evaluation.stated.get(name)
         notebook = ("", "") if stated is None else (f"{stated:.6f}", f"{value - stated:+.1e}")
-        found.append(f"| {name} | {value:.6f} | {low:.4f} to {high:.4f} | {notebook[0]} | {notebook[1]} |")
-    theirs = deployed.card.metrics.model_dump()
-    decided = theirs.get("confusion") or {}
-    found += [
+        report.append(f"| {name} | {value:.6f} | {low:.4f} to {high:.4f} | {notebook[0]} | {notebook[1]} |")
+    manifest = deployed.card.metrics.model_dump()
+    decided = manifest.get("confusion") or {}
+    report += [
         "",
         f"| At the threshold of {deployed.card.threshold.value:g} | deployed | notebook |",
         "|---|---:|---:|",
@@ -47,31 +47,31 @@ def lines(evaluation: Evaluation) -> list[str]:
         "| Tenth, by propensity | mean propensity | share of defaults | notebook: propensity | defaults |",
         "|---|---:|---:|---:|---:|",
     ]
-    tenths = theirs.get("calibration") or {"mean_propensity": [], "default_rate": []}
+    tenths = manifest.get("calibration") or {"mean_propensity": [], "default_rate": []}
     for place, (predicted, observed, stated_predicted, stated_observed) in enumerate(
         zip_longest(*evaluation.calibration.values(), tenths["mean_propensity"], tenths["default_rate"])
     ):
         cells = (predicted, observed, stated_predicted, stated_observed)
-        found.append(
+        report.append(
             f"| {place + 1} | {' | '.join('' if cell is None else f'{cell:.4f}' for cell in cells)} |"
         )
-    if evaluation.promised is None:
-        found += [
+    if evaluation.max_difference is None:
+        report += [
             "",
             "Each propensity was not compared with the notebook's: no pickle was given, or not all fields.",
         ]
     else:
-        difference = np.abs(deployed.propensities - evaluation.promised).max()
-        found += [
+        report += [
             "",
-            f"Each propensity beside what the notebook's pickle predicts: they differ by {difference:.1e}.",
+            "Each propensity beside what the notebook's pickle predicts: they differ by"
+            f" {evaluation.max_difference:.1e}.",
         ]
-    return found
+    return report
 
 
 def figures(evaluation: Evaluation) -> dict[str, Any]:
-    """The figures of the report, for whoever reads them by a program."""
-    deployed, promised = evaluation.deployed, evaluation.promised
+    """Return the figures of the report, for programs to read."""
+    deployed = evaluation.deployed
     return {
         "model": deployed.card.tag,
         "of": deployed.of,
@@ -82,7 +82,7 @@ def figures(evaluation: Evaluation) -> dict[str, Any]:
         "notebook": evaluation.stated,
         "confusion": evaluation.confusion,
         "calibration": evaluation.calibration,
-        "max_difference": None if promised is None else float(np.abs(deployed.propensities - promised).max()),
+        "max_difference": evaluation.max_difference,
         "faults": evaluation.faults,
     }
 
@@ -91,7 +91,7 @@ def write(evaluation: Evaluation, folder: Path) -> Path:
     """Write the report, its picture and its figures.
 
     Returns:
-        The report.
+        The path of the report.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _draw(evaluation, folder / "evaluation.png")

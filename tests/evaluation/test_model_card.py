@@ -1,4 +1,4 @@
-"""The model card, and the evaluation that it rests on: what is committed is of this model."""
+"""The model card, and the evaluation that it quotes: both are committed, and of this model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CARD = (ROOT / "docs/model_card.md").read_text()
 EVALUATION: dict[str, Any] = json.loads((ROOT / "docs/evaluation/evaluation.json").read_bytes())
 
 
-def test_the_card_is_made_of_the_manifest_and_the_evaluation() -> None:
+def test_the_card_is_made_from_the_manifest_and_the_evaluation() -> None:
     template = (ROOT / "docs/model_card.md.in").read_text()
     assert card(template, read_manifest(ARTIFACTS / "propensity.json"), EVALUATION) == CARD
 
