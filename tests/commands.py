@@ -1,4 +1,4 @@
-"""Runs the commands of this product in process: starting Python anew takes longer than most of them do."""
+"""Runs commands in this process: starting Python takes longer than most of them do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 
 def run(main: Callable[[], None], *arguments: object) -> CompletedProcess[str]:
-    """What a command prints, and its exit code, as the interpreter would have them."""
+    """Return what a command prints, and its exit code, as the interpreter would."""
     stdout, stderr, code = io.StringIO(), io.StringIO(), 0
     argv = [main.__module__, *map(str, arguments)]
     with patch.object(sys, "argv", argv), redirect_stdout(stdout), redirect_stderr(stderr):
@@ -24,19 +24,19 @@ def run(main: Callable[[], None], *arguments: object) -> CompletedProcess[str]:
             code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
             if isinstance(ended.code, str):
                 print(ended.code, file=sys.stderr)
-    # The service of the other tests, which runs beside this in the same process, logs to the same place.
+    # The service of other tests may run in this process, and log to the same stdout.
     lines = stdout.getvalue().splitlines(keepends=True)
     printed = "".join(line for line in lines if not line.startswith('{"time"'))
     return CompletedProcess(argv, code, printed, stderr.getvalue())
 
 
 def documented(page: Path, command: str, places: Mapping[str, Path]) -> list[str]:
-    """The arguments of the one command `python -m propensity COMMAND` that a page shows.
+    """Return the arguments of the only `python -m propensity COMMAND` that a page shows.
 
     Args:
-        page: Markdown.
-        command: its name.
-        places: what stands in the place of the paths that the page names.
+        page: path of the page, in Markdown.
+        command: name of the command.
+        places: paths to use instead of those that the page names.
     """
     (shown,) = re.findall(rf"^python -m propensity {command} (.*)$", page.read_text(), re.MULTILINE)
     return [str(places.get(word, word)) for word in shlex.split(shown)]

@@ -1,4 +1,4 @@
-"""The one command of the product, and what is said before any of its commands begins."""
+"""The command `python -m propensity`: how it finds its commands, and what it says before one starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from conftest import ROOT
 from propensity.__main__ import COMMANDS, main
 
 
-def test_without_a_command_its_names_are_listed() -> None:
+def test_without_a_command_all_commands_are_listed() -> None:
     done = commands.run(main)
     assert done.returncode == 2
     assert done.stderr.startswith("usage: python -m propensity COMMAND ...\n")
@@ -24,7 +24,7 @@ def test_without_a_command_its_names_are_listed() -> None:
     assert listed == [*COMMANDS]
 
 
-def test_an_unknown_command_is_refused_with_those_there_are() -> None:
+def test_an_unknown_command_is_refused_with_the_known_ones() -> None:
     done = commands.run(main, "scor")
     assert done.returncode == 2
     assert "invalid choice: 'scor'" in done.stderr
@@ -32,7 +32,7 @@ def test_an_unknown_command_is_refused_with_those_there_are() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {"health"}))
-def test_a_command_gets_what_follows_its_name(name: str) -> None:
+def test_a_command_gets_the_arguments_after_its_name(name: str) -> None:
     usage = commands.run(main, name, "--help").stdout
     assert usage.startswith(f"usage: python -m propensity {name} ")
 
@@ -44,7 +44,7 @@ def test_a_command_begins_its_messages_with_its_name(name: str) -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_command_that_is_stopped_before_it_began_ends_with_a_line(number: int, status: int) -> None:
+def test_a_command_that_is_stopped_while_it_starts_ends_with_one_line(number: int, status: int) -> None:
     program = (
         "import signal, sys; import propensity.__main__ as product;"
         f" product.import_module = lambda _: signal.raise_signal({int(number)});"
