@@ -39,7 +39,7 @@ def main() -> None:
         description="Is the deployed model what the notebook promised?",
     )
     parser.add_argument("--url", default="http://127.0.0.1:3000", help="URL of the running service")
-    parser.add_argument("--token", default=os.environ.get("TOKEN"), help="token with the scope predict")
+    parser.add_argument("--token", default=os.environ.get("TOKEN"), help="with the scope predict ($TOKEN)")
     parser.add_argument("--known", type=Path, default=HOLDOUT, help=f"applications with outcomes ({HOLDOUT})")
     parser.add_argument(
         "--outcomes", type=Path, help="CSV or Parquet: request_id, default, and row of a batch"

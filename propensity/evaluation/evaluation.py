@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -241,8 +241,7 @@ def evaluate(deployed: DeployedPredictions, notebook: PipelineForm | None) -> Ev
     faults = [*deployed.faults, *_pickle_faults(propensities, promised)]
     if deployed.is_holdout:
         faults += _metric_faults(measured, stated)
-        compared: dict[str, dict[str, Any]] = {"confusion": {**decided}, "calibration": {**tenths}}
-        for name, ours in compared.items():
+        for name, ours in (("confusion", decided), ("calibration", tenths)):
             theirs = manifest.get(name)
             if theirs is not None and not _is_close(ours, theirs):
                 faults.append(f"{name} is {ours}; the notebook found {theirs} on the same applications")
@@ -278,7 +277,7 @@ def _interval_faults(
             yield f"{name} is {measured[name]:.4f} ({low:.4f} to {high:.4f}); the notebook found {value:.4f}"
 
 
-def _is_close(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
+def _is_close(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
     return ours.keys() == theirs.keys() and all(
         np.shape(ours[name]) == np.shape(theirs[name]) and np.allclose(ours[name], theirs[name], 0, TOLERANCE)
         for name in ours

@@ -34,7 +34,7 @@ class Files(Source):
     def total(self) -> int | None:
         """Number of rows of all files; None if unknown for one of them."""
         totals = [source.total for source in self._sources]
-        return None if None in totals else sum(total for total in totals if total is not None)
+        return None if None in totals else sum(filter(None, totals))
 
     def count(self) -> int:
         """Return the number of rows of all files."""
