@@ -150,8 +150,8 @@ def check_columns(schema: pa.Schema, id_column: str | None, where: object) -> pa
     if id_column is not None:
         places = schema.get_all_field_indices(id_column)
         if len(places) != 1:
-            fault = f"there is no column {id_column!r}" if not places else f"{id_column!r} is there twice"
-            raise FileError(f"{where}: {fault}; there are {', '.join(names)}")
+            fault = "several columns" if places else "no column"
+            raise FileError(f"{where}: has {fault} {id_column!r}; its columns are {', '.join(names)}")
         kind = schema.field(places[0]).type
         if not ids.can_name(kind):
             raise FileError(

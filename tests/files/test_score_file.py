@@ -278,9 +278,9 @@ TABLE = pa.Table.from_pylist([EXAMPLE] * 3)
         ("in.csv", b"age,wage\n1,2\n", (), "'wage' is not a field of this API; check its spelling"),
         ("in.csv", b"", (), "in.csv: holds no applications"),
         ("in.csv", f"{NAMES}\n".encode(), (), "in.csv: holds no applications"),
-        ("in.csv", f"{NAMES}\n".encode(), ("--id", "x"), "in.csv: there is no column 'x'"),
+        ("in.csv", f"{NAMES}\n".encode(), ("--id", "x"), "in.csv: has no column 'x'"),
         ("in.csv", f"{NAMES},age\n{LINE},30\n".encode(), (), "'age' is there more than once"),
-        ("in.csv", f"i,{NAMES},i\n".encode(), ("--id", "i"), "in.csv: 'i' is there twice"),
+        ("in.csv", f"i,{NAMES},i\n".encode(), ("--id", "i"), "in.csv: has several columns 'i'"),
         ("in.csv", NAMES.replace(",", ";").encode(), (), "separates cells by ';'; write it with commas"),
         ("in.csv", NAMES.replace(",", "\t").encode(), (), "separates cells by '\\t'; write it with commas"),
         ("in.csv", f'"{NAMES}\n{LINE}\n'.encode(), (), "in.csv: line 1 has a stray quote"),
@@ -658,7 +658,7 @@ def test_a_folder_stands_for_the_files_in_it(tmp_path: Path, rows: Rows, tag: st
             parquet(TABLE.append_column("application_id", pa.array([1, 2, 3]))),
             "application_id is int64",
         ),
-        ("z.csv", f"{NAMES}\n".encode(), "z.csv: there is no column 'application_id'"),
+        ("z.csv", f"{NAMES}\n".encode(), "z.csv: has no column 'application_id'"),
         ("z.parquet", b"PAR1", "z.parquet"),
     ],
     ids=["another kind", "a field", "the id", "another type of id", "no id", "no table"],
@@ -781,7 +781,7 @@ def test_a_second_run_on_one_output_says_who_holds_it(tmp_path: Path, tag: str) 
     assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "out.csv"}
 
 
-def test_whoever_waited_for_the_lock_does_not_write_again(
+def test_a_process_that_waited_for_the_lock_does_not_write_again(
     tmp_path: Path, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first process finishes after the second has looked for the output, and before it takes the lock."""
@@ -898,7 +898,7 @@ def test_spark_predicts_what_the_api_does(tmp_path: Path, rows: Rows, answers: R
     assert done.returncode == 0, done.stderr[-4_000:]
     assert done.stdout.startswith(
         "the DataFrame: the columns of the table are not valid: 'age' is required and missing\n"
-        "the DataFrame: there is no column 'name'; there are application_id, seniority, "
+        "the DataFrame: has no column 'name'; its columns are application_id, seniority, "
     )
     assert len(list((tmp_path / "out").glob("*.parquet"))) > 1
     found = {row["id"]: row for row in pq.read_table(tmp_path / "out").to_pylist()}
