@@ -1,4 +1,4 @@
-"""The contract: what an application is, what is answered to it, and what a problem says.
+"""The contract: what an application is, how it is answered, and what a problem says.
 
-Nothing here knows of HTTP, files or a model. Everything may import it; it imports nothing of the product.
+It knows nothing of HTTP, files or models. Every package may import it; it imports nothing of the product.
 """

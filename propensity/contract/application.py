@@ -1,7 +1,7 @@
 """The contract of an application: its fields, their order, bounds, categories and nullability.
 
-The single source of all of these. The import gate compares the pipeline with it, OpenAPI publishes it, and
-every request is validated against it once.
+It is the single source of these: the import gate compares the pipeline with it, OpenAPI publishes it, and
+requests are validated against it.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Whole(GroupedMetadata):
-    """A whole number within bounds, both included; `3` and `3.0` are the same number, as in JSON Schema.
+    """A whole number within inclusive bounds; `3` and `3.0` are the same number, as in JSON Schema.
 
-    Kept as a float, because that is what the pipeline computes with. The bounds stay below 2**24, so that
-    32-bit floats, in which scikit-learn's trees compare, hold every allowed value exactly: a compiled form
-    then goes the same way at every split.
+    It is kept as a float, since the pipeline computes with floats. Bounds must stay below 2**24: up to there
+    32-bit floats, with which scikit-learn's trees compare, are exact, and so a compiled form takes the same
+    branch at every split.
     """
 
     minimum: int
@@ -62,7 +62,7 @@ class Whole(GroupedMetadata):
 
 
 def _whole(value: float) -> float:
-    # pydantic's own MultipleOf tolerates a remainder.
+    # MultipleOf(1) would accept numbers that are only nearly whole.
     if not value.is_integer():
         raise PydanticCustomError("whole_number", "must be a whole number")
     return value
@@ -92,14 +92,14 @@ EXAMPLE: JsonDict = {
     "amount": 800,
     "price": 846,
 }
-"""An application; OpenAPI, README, warm-up, load test and tests all use this one."""
+"""The one example that OpenAPI, README, warm-up, load test and tests share."""
 
 
 class Application(BaseModel):
     """An applicant's request for a consumer credit.
 
-    Amounts are whole monetary units of the training data, whose source names no currency. Fields that may
-    be missing may be null or left out.
+    Amounts are whole monetary units of the training data, whose source names no currency. Nullable fields
+    may be null or left out.
     """
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": EXAMPLE})
@@ -128,11 +128,11 @@ class Applications(BaseModel):
 
 
 def read_row(row: object, number: int | None = None) -> Row:
-    """An application, from what JSON or a table made of it; its problem, if it is not valid.
+    """Return the application of a decoded row, or its problem if it is not valid.
 
     Args:
-        row: anything.
-        number: its place in the batch, from 0; None, if it is alone.
+        row: any value that JSON or a table was decoded to.
+        number: its place in the batch, from 0; None for a row that is not in a batch.
     """
     if isinstance(row, dict) and len(row) > MAX_FIELDS:
         where = "the body" if number is None else f"application {number}"
@@ -145,14 +145,14 @@ def read_row(row: object, number: int | None = None) -> Row:
 
 
 Row = Application | Problem
-"""A row of a request: an application, or the problem that it has instead."""
+"""A row of a request: an application, or the problem that takes its place."""
 
 FEATURES = tuple(Application.model_fields)
 NULLABLE = frozenset(name for name, field in Application.model_fields.items() if not field.is_required())
 
 
 def bounds(name: str) -> tuple[int, int]:
-    """The lowest and the highest value that a number of an application may take."""
+    """Return the lowest and the highest value allowed in a numeric field."""
     schema = Application.model_json_schema()["properties"][name]
     number = schema.get("anyOf", [schema])[0]
     return number["minimum"], number["maximum"]

@@ -1,4 +1,4 @@
-"""Features: applications as the model takes them, a matrix with a row for each application."""
+"""Features: applications as the matrix that the model takes, one row per application."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ NUMBERS = tuple(name for name in FEATURES if name not in CATEGORIES)
 COLUMNS = (*NUMBERS, *CATEGORIES)
 
 Features = npt.NDArray[np.float64]
-"""Shape (n, len(COLUMNS)): a number as it is, a category as its place in `CATEGORIES`, NaN where missing."""
+"""Shape (n, len(COLUMNS)): numbers as they are, categories as places in `CATEGORIES`, NaN where missing."""
 
 Propensities = npt.NDArray[np.float64]
 """Probability of default of each application, shape (n,)."""
 
 OMITTED = float("-inf")
-"""Where `of_tuples` is to tell a field that was left out from one that is null."""
+"""Stands for a field that was left out, where `of_tuples` must tell it from one that is null."""
 
 LOWEST, HIGHEST = np.array([bounds(name) for name in NUMBERS], dtype=np.float64).T
-"""Bounds of the numbers, each of shape (len(NUMBERS),)."""
+"""Bounds of the numbers, shape (len(NUMBERS),) each."""
 
 _PLACES: list[dict[object, float]] = [
     {None: np.nan, OMITTED: OMITTED} | {name: float(place) for place, name in enumerate(names)}
     for names in CATEGORIES.values()
 ]
-"""What stands for each category, by field."""
+"""For each categorical field, the number that encodes each category."""
 
 _in_order = itemgetter(*COLUMNS)
 
@@ -42,7 +42,7 @@ def _places(categories: tuple[Any, ...]) -> tuple[float, ...]:
 
 
 def of_tuples(rows: Sequence[tuple[Any, ...]]) -> Features:
-    """Applications as a matrix, from their fields in the order of `COLUMNS`: None is NaN."""
+    """Return the features of applications, each given as its fields in the order of `COLUMNS`."""
     encoded = np.empty((len(rows), len(COLUMNS)))
     if rows:
         numbers = len(NUMBERS)
@@ -51,12 +51,12 @@ def of_tuples(rows: Sequence[tuple[Any, ...]]) -> Features:
 
 
 def encode(applications: Sequence[Application]) -> Features:
-    """Applications as a matrix."""
+    """Return the features of applications."""
     return of_tuples([_in_order(application.__dict__) for application in applications])
 
 
 def breaks_bounds(features: Features) -> npt.NDArray[np.bool_]:
-    """Which rows hold a number out of its bounds, or one that is not whole; a missing one does not count."""
+    """Return which rows hold a number that is out of bounds or not whole, shape (n,); NaN is neither."""
     numbers = features[:, : len(NUMBERS)]
     broken: npt.NDArray[np.bool_] = (
         (numbers < LOWEST) | (numbers > HIGHEST) | (np.floor(numbers) < numbers)

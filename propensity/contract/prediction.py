@@ -1,4 +1,4 @@
-"""The contract of a prediction: what is answered to an application."""
+"""The contract of a prediction: how an application is answered."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Reason(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     field: str = Field(description="The field of the application.")
-    contribution: float = Field(gt=0, description="Log-odds that it adds.")
+    contribution: float = Field(gt=0, description="Log-odds that the field adds.")
     en: str = Field(description="Field and value in plain English.")
     es: str = Field(description="Field and value in plain Spanish.")
 
 
 class Explanation(BaseModel):
-    """Why a propensity is what it is: base and contributions add up to its log-odds.
+    """The reasons for a propensity: base and contributions add up to its log-odds.
 
     A contribution is the Shapley value of the field in the served model itself (TreeSHAP, path-dependent).
     """
@@ -32,9 +32,9 @@ class Explanation(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     base: float = Field(description="Log-odds of an application of which nothing is known.")
-    contributions: dict[str, float] = Field(description="Log-odds that each field adds, or takes away.")
+    contributions: dict[str, float] = Field(description="Log-odds that each field adds or subtracts.")
     reasons: list[Reason] = Field(
-        max_length=MAX_REASONS, description="What pushed the propensity up, the strongest first."
+        max_length=MAX_REASONS, description="The fields that pushed the propensity up most, strongest first."
     )
 
 
@@ -45,19 +45,21 @@ class Prediction(BaseModel):
 
     propensity: float = Field(ge=0, le=1, description="Probability that the credit ends in default.")
     decision: Decision = Field(description="`decline` where the propensity reaches the threshold.")
-    threshold: float = Field(gt=0, lt=1, description="On the propensity; chosen in the notebook by cost.")
-    model: str = Field(description="Model tag: which model answered.")
+    threshold: float = Field(
+        gt=0, lt=1, description="Propensity from which on the decision is `decline`; chosen by cost."
+    )
+    model: str = Field(description="Tag of the model that predicted.")
     explanation: Explanation | None = Field(
-        default=None, description="Where `?explain=true` asked for it; left out otherwise."
+        default=None, description="Present if the request had `?explain=true`."
     )
 
 
 class Predictions(BaseModel):
-    """The answers to a batch: one for each application, in the order of the request."""
+    """The answers to a batch: one per application, in the order of the request."""
 
     model_config = ConfigDict(extra="forbid")
 
     predictions: list[Prediction | Problem] = Field(
-        description="A prediction, or, in its place, the problem of an application that is not valid."
+        description="Predictions, with a problem in the place of each application that was not predicted."
     )
-    problems: int = Field(ge=0, description="How many of them are problems.")
+    problems: int = Field(ge=0, description="How many of these are problems.")
