@@ -126,15 +126,15 @@ class ArrowStream(Format):
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
         """The rows of the stream."""
         # pyarrow comes with the first table: who sends none need not hold it in memory.
-        from propensity.formats import tables  # noqa: PLC0415
+        from propensity.formats import arrow, tables  # noqa: PLC0415
 
-        return tables.read(tables.from_stream(body), hold)
+        return tables.read(arrow.from_stream(body), hold)
 
     def write(self, answers: Answers) -> bytes:
         """A table of predictions, and of problems where there are any."""
-        from propensity.formats import tables  # noqa: PLC0415
+        from propensity.formats import arrow, tables  # noqa: PLC0415
 
-        return tables.to_stream(tables.write(answers))
+        return arrow.to_stream(tables.write(answers))
 
 
 SINGLE = (SingleJson(),)

@@ -247,7 +247,7 @@ def test_columns_that_are_wrong_are_named(client: TestClient, table: pa.Table, e
 def test_a_column_that_is_there_twice_is_refused(client: TestClient) -> None:
     table = example_table().append_column("age", pa.array([31]))
     (error,) = refusal(post(client, stream(table), ARROW), 422).errors or []
-    assert (error.field, error.detail) == ("age", "is there more than once")
+    assert (error.field, error.detail) == ("age", "occurs more than once")
 
 
 def test_row_limits(client: TestClient) -> None:
