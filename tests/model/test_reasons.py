@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,15 +18,17 @@ from conftest import AUTHORIZED
 from starlette.testclient import TestClient
 
 from propensity.contract.application import CATEGORIES, EXAMPLE, Application
-from propensity.contract.features import COLUMNS, NUMBERS, encode
+from propensity.contract.features import COLUMNS, NUMBERS, Features, Propensities, encode
 from propensity.contract.limits import MAX_REASONS, MAX_ROWS
 from propensity.contract.prediction import Explanation
-from propensity.contract.problem import ProblemError
+from propensity.formats.media_types import SINGLE
 from propensity.importing.compiler import compile_pipeline, generated
 from propensity.model.compiled import CompiledForm
 from propensity.model.pipeline import PipelineForm, frame
 from propensity.model.predictor import Predictor
 from propensity.model.reasons import explain
+from propensity.serving.admission import InFlight
+from propensity.serving.endpoint import PredictionEndpoint
 
 
 @pytest.fixture(scope="module")
@@ -210,10 +214,19 @@ def test_more_rows_than_are_explained_at_a_time_are_refused(client: TestClient) 
 
 def test_a_model_that_is_served_as_a_pipeline_says_that_it_is_not_explained(pipeline: Any) -> None:
     predictor = Predictor(PipelineForm(pipeline), 0.26, "propensity:pipeline")
-    with pytest.raises(ProblemError) as error:
+    with pytest.raises(TypeError, match="propensity:pipeline has no explanations"):
         predictor.explain(encode([Application.model_validate(EXAMPLE)]))
-    assert error.value.problem.status == 501
-    assert error.value.problem.detail == "propensity:pipeline has no explanations; ask without explain"
+
+    async def predict(features: Features) -> Propensities:
+        return predictor.predict(features)
+
+    dispatcher: Any = SimpleNamespace(predict=predict)
+    with ThreadPoolExecutor(1) as threads:
+        endpoint = PredictionEndpoint(SINGLE, InFlight(), threads)
+        endpoint.start(predictor, dispatcher, [], lambda _: None)
+        answer = TestClient(endpoint).post("/v1/predict?explain=true", json=EXAMPLE)
+    assert answer.status_code == 501
+    assert answer.json()["detail"] == "propensity:pipeline has no explanations; ask without explain"
 
 
 def test_every_value_of_every_field_has_words_in_both_languages(
