@@ -1,5 +1,5 @@
-"""The formats: how applications are read from bytes, and how predictions and problems are written.
+"""The formats: read applications from bytes, and write predictions and problems.
 
-JSON, NDJSON and Arrow, for requests and for files alike. It imports the contract alone; whatever reads or
-writes rows may import it.
+JSON, NDJSON and Arrow, for requests and files alike. Imports only the contract; whatever reads or writes rows
+may import it.
 """

@@ -1,4 +1,4 @@
-"""A batch and its answers: what passes between the formats of the API and the model."""
+"""A batch and its answers: what the formats exchange with the model."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from propensity.contract.prediction import Explanation
 from propensity.contract.problem import Kind, Problem
 
 Hold = Callable[[int], None]
-"""Told how many bytes more a request is about to hold in memory; ends it with a problem where that is too
-many."""
+"""Is called with the bytes that a request is about to allocate; raises a problem if they are too many."""
 
 
 def unbounded(_: int) -> None:
-    """Holds whatever it takes: the caller bounds it."""
+    """Allow any allocation, where something else bounds the rows."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Batch:
     """The rows of a request.
 
     Attributes:
-        features: of the valid rows, in order.
+        features: of the valid rows, in order, shape (valid rows, columns).
         problems: of the other rows, by place.
     """
 
@@ -36,16 +35,16 @@ class Batch:
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """Number of rows, valid or not."""
         return len(self.features) + len(self.problems)
 
     @classmethod
     def of(cls, rows: Iterable[Row], hold: Hold = unbounded) -> Batch:
-        """The batch of these rows.
+        """Return the batch of these rows.
 
         Args:
-            rows: taken one by one.
-            hold: told what the problems among them take, before the next row is taken.
+            rows: consumed one by one.
+            hold: charged for each problem among them before the next row is consumed.
         """
         applications: list[Application] = []
         problems: dict[int, Problem] = {}
@@ -59,7 +58,7 @@ class Batch:
 
     @property
     def places(self) -> npt.NDArray[np.intp]:
-        """The places of the valid rows."""
+        """Places of the valid rows, shape (valid rows,)."""
         valid = np.ones(self.rows, dtype=bool)
         valid[list(self.problems)] = False
         return np.flatnonzero(valid)
@@ -70,15 +69,15 @@ _FAILED = Problem.of(Kind.MODEL_FAILED, "the model failed on this application; i
 
 @dataclass(frozen=True)
 class Answers:
-    """What becomes of the rows of a request.
+    """The answers to the rows of a request.
 
     Attributes:
-        propensities: of all rows, in order; NaN where there is a problem instead.
-        declined: which of them the threshold declines.
+        propensities: of all rows, in order, shape (rows,); NaN for a row with a problem.
+        declined: which rows the threshold declines, shape (rows,).
         problems: by place.
-        threshold: on the propensity.
+        threshold: propensity from which on the decision is to decline.
         model: model tag.
-        explanations: by place; of the rows that were predicted, where they were asked for.
+        explanations: of the valid rows, by place; empty if none were requested.
     """
 
     propensities: Propensities
@@ -97,14 +96,14 @@ class Answers:
         model: str,
         explained: Sequence[Explanation] = (),
     ) -> Answers:
-        """The answers of a batch.
+        """Return the answers to a batch.
 
         Args:
             batch: the rows of the request.
-            predicted: for its valid rows; NaN where the model failed.
-            threshold: on the propensity.
+            predicted: propensities of its valid rows; NaN where the model failed.
+            threshold: propensity from which on the decision is to decline.
             model: model tag.
-            explained: the explanation of each valid row, or none at all.
+            explained: the explanations of all valid rows, or none.
         """
         problems = dict(batch.problems)
         propensities = predicted
@@ -113,7 +112,5 @@ class Answers:
             propensities[batch.places] = predicted
         for place in np.flatnonzero(np.isnan(propensities)).tolist():
             problems.setdefault(place, _FAILED)
-        explanations = {}
-        if explained:
-            explanations = dict(zip(batch.places.tolist(), explained, strict=True))
+        explanations = dict(zip(batch.places.tolist(), explained, strict=True)) if explained else {}
         return cls(propensities, propensities >= threshold, problems, threshold, model, explanations)

@@ -1,4 +1,4 @@
-"""The media types of request and response bodies, and which of them a request asks for."""
+"""The media types of request and response bodies, and their negotiation."""
 
 from __future__ import annotations
 
@@ -23,55 +23,55 @@ from propensity.formats.batch import Answers, Batch, Hold, unbounded
 
 
 class Format(ABC):
-    """How rows come in and answers go out."""
+    """A media type in which rows are read and answers are written."""
 
     media_type: str
     name: str
     max_bytes: int = MAX_BODY_BYTES
     prediction_bytes: int = PREDICTION_BYTES
-    """What a row of the answer takes in memory, about."""
+    """Bytes that a row of the response takes in memory, roughly."""
 
     def is_large(self, body: bytes) -> bool:
-        """Whether a request body should be read and answered beside the event loop."""
+        """Whether a request body should be handled in a thread."""
         return len(body) > LARGE_BODY_BYTES or body.count(b"{") > LARGE_ROWS
 
     @abstractmethod
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
-        """The rows of a request body.
+        """Return the rows of a request body.
 
         Args:
-            body: as it came.
-            hold: told what is about to be decoded of it.
+            body: the body.
+            hold: charged before the body is decoded.
 
         Raises:
-            ProblemError: 400, it is not of this format; 422, it breaks the contract as a whole.
+            ProblemError: 400, the body is not of this format; 422, it breaks the contract as a whole.
         """
 
     @abstractmethod
     def write(self, answers: Answers) -> bytes:
-        """The response body.
+        """Return the response body.
 
         Raises:
-            ProblemError: the format has no place for a problem, and there is one.
+            ProblemError: an answer is a problem, and the format has no place for it.
         """
 
 
 class SingleJson(Format):
-    """One application, one prediction."""
+    """One application, answered with one prediction."""
 
     media_type = "application/json"
     name = "JSON"
     max_bytes = MAX_APPLICATION_BYTES
 
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
-        """The one application."""
+        """Return the application."""
         return Batch.of([json.read_application(body.removeprefix(json.BOM))], hold)
 
     def write(self, answers: Answers) -> bytes:
-        """The one prediction."""
+        """Return the prediction."""
         for problem in answers.problems.values():
             raise ProblemError(problem)
-        return json.documents(answers)[0].encode()
+        return json.ENCODER.encode(json.documents(answers)[0])
 
 
 class BatchJson(Format):
@@ -81,38 +81,38 @@ class BatchJson(Format):
     name = "JSON"
 
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
-        """The applications."""
+        """Return the applications."""
         hold(_decoded_bytes(body))
         body = body.removeprefix(json.BOM)
         features = json.read_batch_fast(body)
         return Batch.of(json.read_batch(body), hold) if features is None else Batch(features, {})
 
     def write(self, answers: Answers) -> bytes:
-        """The predictions and problems, and how many are problems."""
-        rows = ",".join(json.documents(answers))
-        return f'{{"predictions":[{rows}],"problems":{len(answers.problems)}}}'.encode()
+        """Return the predictions and problems, and the number of problems."""
+        batch = {"predictions": json.documents(answers), "problems": len(answers.problems)}
+        return json.ENCODER.encode(batch)
 
 
 class NdJson(Format):
-    """An application a line, answered with a prediction or problem a line."""
+    """One application per line, answered with one prediction or problem per line."""
 
     media_type = "application/x-ndjson"
     name = "NDJSON"
 
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
-        """The applications; empty lines are passed over."""
+        """Return the applications; empty lines are skipped."""
         hold(_decoded_bytes(body))
         body = body.removeprefix(json.BOM)
         features = json.read_lines_fast(body)
         return Batch.of(ndjson.read_lines(body), hold) if features is None else Batch(features, {})
 
     def write(self, answers: Answers) -> bytes:
-        """The predictions and problems."""
-        return "".join(f"{document}\n" for document in json.documents(answers)).encode()
+        """Return the predictions and problems."""
+        return json.ENCODER.encode_lines(json.documents(answers))
 
 
 class ArrowStream(Format):
-    """An Arrow IPC stream: columns, named like the fields of an application and of a prediction."""
+    """An Arrow IPC stream, with a column for each field of an application or member of a prediction."""
 
     media_type = "application/vnd.apache.arrow.stream"
     name = "Arrow stream"
@@ -120,18 +120,18 @@ class ArrowStream(Format):
     prediction_bytes = PREDICTION_COLUMN_BYTES
 
     def is_large(self, body: bytes) -> bool:  # noqa: ARG002
-        """Always: how many rows there are does not show from the size."""
+        """Always true: the size does not tell how many rows there are."""
         return True
 
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
-        """The rows of the stream."""
-        # pyarrow comes with the first table: who sends none need not hold it in memory.
+        """Return the rows of the stream."""
+        # pyarrow is loaded with the first table: workers that get none save its memory.
         from propensity.formats import arrow, tables  # noqa: PLC0415
 
         return tables.read(arrow.from_stream(body), hold)
 
     def write(self, answers: Answers) -> bytes:
-        """A table of predictions, and of problems where there are any."""
+        """Return the predictions and problems as a stream."""
         from propensity.formats import arrow, tables  # noqa: PLC0415
 
         return arrow.to_stream(tables.write(answers))
@@ -139,11 +139,11 @@ class ArrowStream(Format):
 
 SINGLE = (SingleJson(),)
 BATCH = (BatchJson(), NdJson(), ArrowStream())
-"""The formats of each operation; the first is the default."""
+"""The formats of each operation."""
 
 
 class MediaTypes:
-    """The formats of one operation, and which of them a request asks for."""
+    """The formats of one operation, and their negotiation."""
 
     def __init__(self, formats: Sequence[Format]) -> None:
         self._formats = {each.media_type: each for each in formats}
@@ -151,10 +151,11 @@ class MediaTypes:
         self._choice = ", or ".join(choice)
 
     def negotiate(self, headers: Iterable[tuple[bytes, bytes]]) -> tuple[Format, Format]:
-        """What the body is in, and what the answer is to be in.
+        """Return the formats of the request body and of the response.
 
         Raises:
-            ProblemError: 415, the body is in no format of this operation; 406, no format is acceptable.
+            ProblemError: 415, the operation does not take the format of the body; 406, the client accepts
+                no format of the operation.
         """
         content_type = b""
         accepted = []
@@ -172,16 +173,16 @@ class MediaTypes:
             raise ProblemError.of(Kind.UNSUPPORTED_FORMAT, f"send {self._choice}")
         wanted = _acceptable(",".join(accepted), given, self._formats)
         if wanted is None:
-            detail = f"ask in the header Accept for one of {', '.join(self._formats)}"
+            detail = f"ask in the Accept header for one of {', '.join(self._formats)}"
             raise ProblemError.of(Kind.NOT_ACCEPTABLE, detail)
         return given, wanted
 
 
 def _acceptable(accepted: str, given: Format, formats: Mapping[str, Format]) -> Format | None:
-    """What a header Accept prefers (RFC 9110, 12.5.1); where it has no preference, what was given.
+    """Return the format that an Accept header prefers (RFC 9110, 12.5.1), `given` if several are equal.
 
     Args:
-        accepted: the header; empty where there is none.
+        accepted: the header; empty if the request has none.
         given: the format of the request body.
         formats: by media type.
     """
@@ -193,11 +194,12 @@ def _acceptable(accepted: str, given: Format, formats: Mapping[str, Format]) -> 
         stated = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
         qualities[media_range] = float(stated) if _QUALITY.fullmatch(stated) else 1.0
     best, highest = None, 0.0
-    for each in (given, *formats.values()):
-        kind = each.media_type.partition("/")[0]
-        quality = qualities.get(each.media_type, qualities.get(f"{kind}/*", qualities.get("*/*", 0.0)))
+    for candidate in (given, *formats.values()):
+        media_type = candidate.media_type
+        any_subtype = f"{media_type.partition('/')[0]}/*"
+        quality = qualities.get(media_type, qualities.get(any_subtype, qualities.get("*/*", 0.0)))
         if quality > highest:
-            best, highest = each, quality
+            best, highest = candidate, quality
     return best
 
 
@@ -205,5 +207,5 @@ _QUALITY = re.compile(r"[01](\.\d{0,3})?")
 
 
 def _decoded_bytes(text: bytes) -> int:
-    """About what decoding a JSON text takes in memory."""
+    """Return the bytes that the values of a JSON text take in memory, roughly."""
     return VALUE_BYTES * min(json.values(text), MAX_VALUES)

@@ -1,7 +1,7 @@
-"""NDJSON: an application a line, in the body of a request and in a file.
+"""NDJSON: one application per line, in a request body or a file.
 
-A line that is not valid is a row with a problem. Where lines are not applications, because a line holds
-several, or because one goes on over lines, nobody could say how many rows there are: all of it is refused.
+An invalid line is a row with a problem. If lines are not rows, because a line holds several applications or
+an application spans several lines, the whole body is refused: nobody could tell which row an answer is for.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from propensity.contract.problem import Kind, ProblemError
 from propensity.formats import json
 
 Line = object | ProblemError
-"""What a line stands for, or what is wrong with it."""
+"""The decoded value of a line, or the reason why it is not JSON."""
 
 
 def read_lines(body: bytes) -> Iterator[Row]:
-    """The rows of a request body, in order; empty lines are passed over.
+    """Return the rows of a request body, in order; empty lines are skipped.
 
     Raises:
-        ProblemError: 400, lines are not applications; 422, there is none, or there are too many.
+        ProblemError: 400, lines are not rows; 422, the body has no rows, or too many.
     """
     numbered = enumerate(io.BytesIO(body), 1)
     lines = list(islice(((number, line) for number, line in numbered if line.strip()), MAX_ROWS + 1))
@@ -41,34 +41,34 @@ def read_lines(body: bytes) -> Iterator[Row]:
 
 
 def parse(lines: Sequence[tuple[int, bytes]]) -> Iterator[Line]:
-    """What each line stands for, one at a time: it may be much larger than its text.
+    """Decode lines one at a time, since a value can be much larger than its text.
 
     Args:
-        lines: that are not empty, each with its number in the body or file.
+        lines: non-empty lines, each with its number in the body or file.
 
     Raises:
-        ProblemError: 400, lines are not applications.
+        ProblemError: 400, lines are not rows.
     """
-    return (_parsed(place, lines) for place in range(len(lines)))
+    return (_parse_line(place, lines) for place in range(len(lines)))
 
 
-def _parsed(place: int, lines: Sequence[tuple[int, bytes]]) -> Line:
+def _parse_line(place: int, lines: Sequence[tuple[int, bytes]]) -> Line:
     number, line = lines[place]
     try:
-        found = json.parse(line, f"application {place}")
+        value = json.parse(line, f"application {place}")
     except ProblemError as error:
         detail = error.problem.detail
-        _check(place, lines, detail)
-        # Which line that is, is said already.
+        _check_is_row(place, lines, detail)
+        # The number of the application tells the line already.
         error.problem.detail = re.sub(r",? at line \d+ column (\d+)$", r" at column \1", detail)
         return error
-    if isinstance(found, list) and any(isinstance(each, dict) for each in found):
+    if isinstance(value, list) and any(isinstance(element, dict) for element in value):
         raise _refused(number, "holds an array of applications", "jq -c '.[]'")
-    return found
+    return value
 
 
-def _check(place: int, lines: Sequence[tuple[int, bytes]], detail: str) -> None:
-    """See that a line that is not JSON by itself is no part of an application, and no several of them."""
+def _check_is_row(place: int, lines: Sequence[tuple[int, bytes]], detail: str) -> None:
+    """Refuse the body if a line that is not JSON is part of an application, or several of them."""
     number, line = lines[place]
     if " EOF while parsing" in detail and place + 1 < len(lines):
         following = lines[place + 1][1].lstrip()
@@ -82,8 +82,8 @@ def _check(place: int, lines: Sequence[tuple[int, bytes]], detail: str) -> None:
             raise _refused(number, "holds more than one application", "jq -c .")
 
 
-def _refused(number: int, found: str, command: str) -> ProblemError:
+def _refused(number: int, fault: str, command: str) -> ProblemError:
     return ProblemError.of(
         Kind.UNREADABLE_BODY,
-        f"line {number:,} {found}; NDJSON has one application a line, as `{command}` writes it",
+        f"line {number:,} {fault}; NDJSON has one application a line, as `{command}` writes it",
     )

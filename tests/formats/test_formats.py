@@ -441,7 +441,7 @@ def test_accept_says_what_is_answered(client: TestClient, accept: str, expected:
 @pytest.mark.parametrize("accept", ["text/html", f"{JSON};q=0", "image/*"])
 def test_what_can_not_be_answered_is_said(client: TestClient, accept: str) -> None:
     found = refusal(post(client, body([EXAMPLE], JSON), JSON, Accept=accept), 406)
-    assert found.detail == f"ask in the header Accept for one of {JSON}, {NDJSON}, {ARROW}"
+    assert found.detail == f"ask in the Accept header for one of {JSON}, {NDJSON}, {ARROW}"
 
 
 def test_a_single_prediction_is_json_only(client: TestClient) -> None:
