@@ -1,4 +1,4 @@
-"""What whoever runs the service may set, by environment variable; docs/serving.md lists it all."""
+"""Settings of the service, from environment variables; docs/serving.md lists them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from bentoml.exceptions import BentoMLException
 
 
 class SettingError(BentoMLException):
-    """A setting that can't be used; the message names it and what it may be."""
+    """A setting that can't be used; the message names it and its valid values."""
 
 
 def whole_number(name: str, default: int, at_least: int, at_most: int | None = None) -> int:
-    """A setting that is a whole number.
+    """Return a setting that is a whole number.
 
     Raises:
-        SettingError: it is set to something else.
+        SettingError: it is set to anything else.
     """
     value = os.environ.get(name, str(default))
     is_number = value.isascii() and value.isdecimal()
@@ -29,10 +29,10 @@ def whole_number(name: str, default: int, at_least: int, at_most: int | None = N
 
 
 def check_names() -> None:
-    """Check that every `PROPENSITY_` variable is one that there is: what is misspelt would set nothing.
+    """Check that every `PROPENSITY_` variable is a setting, since a misspelt one would do nothing.
 
     Raises:
-        SettingError: one is not; the message names the nearest that is.
+        SettingError: one is not; the message names the nearest setting.
     """
     for name in sorted(os.environ):
         if name.startswith("PROPENSITY_") and name not in NAMES and not _OF_A_SERVICE.fullmatch(name):
@@ -41,7 +41,7 @@ def check_names() -> None:
 
 
 def resolve_paths() -> None:
-    """Make the paths among the settings absolute: workers are started in folders of their own."""
+    """Make the paths in settings absolute, since workers start in other folders."""
     for name in PATHS:
         value = os.environ.get(name)
         if value and "://" not in value:
@@ -49,10 +49,10 @@ def resolve_paths() -> None:
 
 
 def one_of(name: str, default: str, *values: str) -> str:
-    """A setting that is one of some words.
+    """Return a setting that is one of some words.
 
     Raises:
-        SettingError: it is set to something else.
+        SettingError: it is set to anything else.
     """
     value = os.environ.get(name, default)
     if value not in values:
@@ -61,11 +61,11 @@ def one_of(name: str, default: str, *values: str) -> str:
 
 
 def unreadable(error: Exception) -> str:
-    """Why a file that a setting names can't be read; where that is known, with the way out."""
+    """Return why the file of a setting can't be read, and the remedy if it is known."""
     if isinstance(error, PermissionError):
         return (
             f"the service runs as uid {os.geteuid()} and may not read it; make that user its owner (chown),"
-            " let it read the file (chmod; in Kubernetes, fsGroup), or run as who owns it (docker run --user)"
+            " let it read the file (chmod; in Kubernetes, fsGroup), or run as its owner (docker run --user)"
         )
     if isinstance(error, IsADirectoryError):
         return "it is a folder; name the file in it"
@@ -75,10 +75,10 @@ def unreadable(error: Exception) -> str:
 
 
 def tracing() -> dict[str, object]:
-    """BentoML's settings of spans: sent to the OTLP endpoint that OpenTelemetry's own variables name, if any.
+    """Return BentoML's tracing settings: spans go to the OTLP endpoint of OpenTelemetry's variables, if set.
 
     Raises:
-        SettingError: the share of requests to trace is not one.
+        SettingError: the share of requests to trace is not a number from 0 to 1.
     """
     if not (os.environ.get(_OTLP) or os.environ.get(_OTLP_TRACES)):
         return {}
@@ -94,10 +94,10 @@ def tracing() -> dict[str, object]:
 
 
 def model_tag(name: str, default: str) -> str:
-    """A setting that is the tag of an imported model.
+    """Return a setting that is the tag of an imported model.
 
     Raises:
-        SettingError: it is set to something else.
+        SettingError: it is set to anything else.
     """
     value = os.environ.get(name) or default
     if value != default and not re.fullmatch("propensity:[0-9a-f]{12}", value):
@@ -135,12 +135,12 @@ NAMES = frozenset(
         "PROPENSITY_SIGNING_KEY",
         "PROPENSITY_TOKENS_FILE",
         "PROPENSITY_WORKERS",
-        # Of `make` and Compose, which pass them on to what they start.
+        # Read by `make` and Compose, which pass them on to containers.
         "PROPENSITY_IMAGE",
         "PROPENSITY_USER",
     }
 )
-"""Every variable that there is."""
+"""Every setting whose name begins with `PROPENSITY_`."""
 
 PATHS = (
     "PROPENSITY_TOKENS_FILE",
@@ -155,41 +155,41 @@ PATHS = (
     "OTEL_EXPORTER_OTLP_CERTIFICATE",
     "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
 )
-"""Variables that name files and folders."""
+"""Settings that are paths."""
 
 _OF_A_SERVICE = re.compile(
     r"PROPENSITY_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
-"""What Kubernetes sets in every pod beside a Service that is called `propensity`, or `propensity-...`."""
+"""Variables that Kubernetes sets in pods for a Service called `propensity` or `propensity-...`."""
 
 _OTLP, _OTLP_TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 _SHARE = "OTEL_TRACES_SAMPLER_ARG"
 
 MODEL = model_tag("PROPENSITY_MODEL", "propensity:latest")
-"""The model that is served."""
+"""Tag of the model that is served."""
 
 CHALLENGER_MODEL = model_tag("PROPENSITY_CHALLENGER", "")
-"""The model that is compared with it; empty, if none is."""
+"""Tag of the model that is compared with it; empty for none."""
 
 LOG_LEVEL = one_of("PROPENSITY_LOG_LEVEL", "info", "debug", "info", "warning", "error")
-"""Of the lines that the service writes of itself; those of requests are always written."""
+"""Least level of the service's own log lines; the lines of requests are always written."""
 
 WORKERS = whole_number("PROPENSITY_WORKERS", 1, at_least=1)
-"""Processes that predict; each takes a core and has a model of its own."""
+"""Processes that predict; each uses one core and loads its own model."""
 
 MAX_MERGED_ROWS = whole_number("PROPENSITY_MAX_MERGED_ROWS", 512, at_least=2)
 """Single predictions that one model call may merge."""
 
 MAX_LATENCY_MS = whole_number("PROPENSITY_MAX_LATENCY_MS", 10_000, at_least=1)
-"""In which a request must be predicted; after that the answer is 503."""
+"""Milliseconds in which a request must be predicted; after that it is answered 503."""
 
 KEEP_ALIVE_SECONDS = whole_number("PROPENSITY_KEEP_ALIVE_SECONDS", 3_660, at_least=1)
-"""For which a connection may be idle, unless `bentoml serve --timeout-keep-alive` says so.
+"""Seconds that a connection may be idle, unless `bentoml serve --timeout-keep-alive` sets them.
 
-Longer than any gateway keeps one for its next request, which is an hour at most (Envoy): who closes second
-never closes under a request that is on its way."""
+Gateways keep an idle connection for an hour at most (Envoy). The service must keep it longer, or it could
+close it while a request is on its way."""
 
 DRAIN_SECONDS = whole_number("PROPENSITY_DRAIN_SECONDS", 5, at_least=0, at_most=15)
-"""For which a worker that is to stop answers on while it says that it is not ready.
+"""Seconds that a worker goes on answering after SIGTERM while it reports that it is not ready.
 
-BentoML's supervisor kills it 30 s after SIGTERM, and the last request may take its time."""
+BentoML's supervisor kills it after 30 s, and the last request needs time, too."""

@@ -1,4 +1,4 @@
-"""The model: how it is gated, signed, kept in the store, loaded, and asked for propensities and reasons.
+"""The model: its gate, signature, store, forms, and explanations.
 
-It knows rows of features and no request. It imports the contract alone; whatever predicts may import it.
+It knows features and no requests. It imports only contract and settings; whatever predicts may import it.
 """

@@ -1,13 +1,13 @@
-"""The gate that a pickle passes before a byte of it is executed.
+"""The gate: what a pickle must pass before any of it is executed.
 
-1. Its SHA-256 is the one that its manifest states.
-2. A rehearsal: the very opcode machine that will load it runs with inert stand-ins for every class. A
-   pickle that names anything outside `ALLOWED`, or is not complete, ends here; nothing it names has been
-   imported or called.
-3. The library versions are those it was pickled with.
+1. Its SHA-256 is the one in its manifest.
+2. A rehearsal: the unpickler that will load it runs with inert stand-ins for all classes. A pickle that names
+   anything outside `ALLOWED`, or is incomplete, is refused here, before anything it names is imported or
+   called.
+3. The libraries have the versions that it was pickled with.
 4. Only then is it loaded, by an unpickler that finds the allowed classes and nothing else.
 
-What it returns is the bytes that were checked: the file is read once.
+The file is read once; later steps take the bytes that were checked.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ ALLOWED = frozenset(
         ("sklearn.tree._tree", "Tree"),
     }
 )
-"""What the notebook's candidates are made of. Another estimator joins by a line here, after a review."""
+"""The classes and functions that the notebook's candidate models need; review any that you add."""
 
 
 _COMPRESSED = tuple(
     map(bytes.fromhex, ("7801", "785e", "789c", "78da", "1f8b", "425a68", "fd377a58", "5d0000", "04224d18"))
 )
-"""How files begin that joblib compresses: zlib, gzip, bz2, xz, lzma, lz4."""
+"""First bytes of the files that joblib compresses: zlib, gzip, bz2, xz, lzma, lz4."""
 
 _OF_JOBLIB = {
     ("joblib.numpy_pickle", "NumpyArrayWrapper"),
@@ -72,15 +72,15 @@ _PICKLE_DUMP = "write it with `pickle.dump(pipeline, file)`, and its SHA-256 int
 
 
 class GateError(Exception):
-    """A pickle that may not pass; the message says why and what to do."""
+    """A pickle is refused; the message says why and what to do."""
 
 
 class DigestError(GateError):
-    """A file that is not the one its manifest speaks of."""
+    """A file is not the one that its manifest describes."""
 
 
 class _Inert:
-    """Stands in for a class or function during the rehearsal: takes any call and any state, does nothing."""
+    """Stand-in for a class or function in the rehearsal: accepts any call and state, and does nothing."""
 
     def __new__(cls, *_args: object, **_kwargs: object) -> _Inert:
         return super().__new__(cls)
@@ -115,28 +115,28 @@ class _AllowListUnpickler(pickle.Unpickler):
 
 
 def checked_bytes(path: Path, sha256: str) -> bytes:
-    """The bytes of a file, after its digest (step 1).
+    """Return the bytes of a file whose digest is right (step 1).
 
     Raises:
         GateError: the file can't be read.
-        DigestError: it is not the one that the digest speaks of. The way out is another for who imports than
-            for who serves, and is said by them.
+        DigestError: the digest differs. Callers add what to do, which importing and serving differ in.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise GateError(f"{path}: {error.strerror}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise DigestError(f"{path}: its SHA-256 is {found[:12]}…, its manifest says {sha256[:12]}…")
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256:
+        raise DigestError(f"{path}: its SHA-256 is {digest[:12]}…, its manifest says {sha256[:12]}…")
     return content
 
 
 def checked_pickle(path: Path, sha256: str) -> bytes:
-    """The bytes of a pickle, after its digest and its rehearsal (steps 1 and 2).
+    """Return the bytes of a pickle that has passed digest and rehearsal (steps 1 and 2).
 
     Raises:
-        GateError: as `checked_bytes`, or the pickle may not be loaded.
+        GateError: the file can't be read, or the pickle must not be loaded.
+        DigestError: the digest differs.
     """
     content = checked_bytes(path, sha256)
     if content.startswith(_COMPRESSED):
@@ -145,7 +145,7 @@ def checked_pickle(path: Path, sha256: str) -> bytes:
         _Rehearsal(io.BytesIO(content)).load()
     except GateError as error:
         raise GateError(f"{path}: {error}") from None
-    except Exception as error:  # the opcode machine raises whatever a broken stream leads it to
+    except Exception as error:  # a broken pickle can raise anything
         raise GateError(f"{path}: not a complete pickle ({error}); {_PICKLE_DUMP}") from None
     return content
 
@@ -154,7 +154,7 @@ def check_libraries(libraries: dict[str, str]) -> None:
     """Compare Python and library versions with those of the pickle (step 3).
 
     Raises:
-        GateError: some differ, or scikit-learn's is not stated.
+        GateError: a version differs, or the manifest does not state scikit-learn's.
     """
     if "scikit-learn" not in libraries:
         raise GateError(
@@ -185,7 +185,7 @@ def load_pipeline(content: bytes) -> Any:
     """Load a pickle that has passed `checked_pickle` (step 4).
 
     Raises:
-        GateError: it can't be loaded, or scikit-learn says that another version wrote it.
+        GateError: it can't be loaded, or warns, as scikit-learn does if another version wrote it.
     """
     try:
         with warnings.catch_warnings():
@@ -193,23 +193,24 @@ def load_pipeline(content: bytes) -> Any:
             return _AllowListUnpickler(io.BytesIO(content)).load()
     except GateError:
         raise
-    except Exception as error:  # whatever a class's own __setstate__ raises
+    except Exception as error:  # a class's __setstate__ can raise anything
         raise GateError(
             f"the pickle can't be loaded: {error}; run the notebook that wrote it again"
         ) from error
 
 
 def check_contract(pipeline: Any, manifest: Manifest) -> None:
-    """Compare what the pipeline takes, and what its manifest says of it, with the API's contract.
+    """Compare the features of the pipeline, and of its manifest, with the contract.
 
     Raises:
-        GateError: a feature, its kind, its categories or its nullability differ.
+        GateError: a feature, its kind, its categories or its nullability differs, or the pipeline does not
+            predict propensities.
     """
     takes = tuple(getattr(pipeline, "feature_names_in_", ()))
     if takes != FEATURES:
         raise GateError(
             f"the pipeline takes the features {', '.join(takes) or '(none named)'}; the contract has"
-            f" {', '.join(FEATURES)}: bring propensity/contract/application.py and the notebook together"
+            f" {', '.join(FEATURES)}: make propensity/contract/application.py and the notebook agree"
         )
     if not hasattr(pipeline, "predict_proba") or list(getattr(pipeline, "classes_", [])) != [False, True]:
         raise GateError("the pipeline does not predict the probability of a default (classes False, True)")
@@ -225,7 +226,7 @@ def check_contract(pipeline: Any, manifest: Manifest) -> None:
             )
         if (feature.dtype == "category") != (name in CATEGORIES):
             raise GateError(
-                f"feature {name}: {feature.dtype} in the manifest, not so in"
+                f"feature {name}: {feature.dtype} in the manifest, but not in"
                 " propensity/contract/application.py"
             )
         if feature.nullable != (name in NULLABLE):

@@ -1,4 +1,4 @@
-"""The manifest: what the notebook says of the pickle it wrote, in a JSON file beside it."""
+"""The manifest: a JSON file in which the notebook describes the pickle that it wrote beside it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 class Part(BaseModel):
-    """A part of the manifest. What the notebook says beyond what is checked here is kept as it is."""
+    """A part of the manifest. Members that are not checked here are kept as they are."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
 class PickleFile(Part):
-    """The pickle that the manifest speaks of."""
+    """The pickle that the manifest describes."""
 
-    file: str = Field(description="File name, beside the manifest.")
+    file: str = Field(description="Name of a file beside the manifest.")
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
@@ -34,35 +34,35 @@ class Feature(Part):
 
 
 class Threshold(Part):
-    """At or above `value` the decision is decline."""
+    """The threshold: at or above `value` the decision is `decline`."""
 
     value: float = Field(gt=0, lt=1)
 
 
 class Metrics(Part):
-    """On the hold-out set."""
+    """Metrics on the hold-out set."""
 
     auc: float = Field(ge=0, le=1)
     gini: float = Field(ge=-1, le=1)
     ks: float = Field(ge=0, le=1)
     brier: float = Field(ge=0, le=1)
-    declined: float | None = Field(default=None, ge=0, le=1, description="Share that the threshold declines.")
+    declined: float | None = Field(default=None, ge=0, le=1, description="Share that is declined.")
 
 
 class Holdout(Part):
-    """The applications that no choice has seen, as API payloads with their outcomes."""
+    """The hold-out set: applications that took no part in any choice, as API payloads with their outcomes."""
 
-    file: str = Field(description="Relative to the manifest.")
+    file: str = Field(description="Path, relative to the manifest.")
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     rows: int = Field(gt=0)
 
 
 class Manifest(Part):
-    """What the notebook says of its model."""
+    """The notebook's description of its model."""
 
     name: str = Field(pattern="^[a-z][a-z0-9_-]*$")
     pickle: PickleFile
-    libraries: dict[str, str] = Field(description="Python and the libraries it was pickled with.")
+    libraries: dict[str, str] = Field(description="Versions of Python and libraries that pickled it.")
     algorithm: str
     features: list[Feature]
     threshold: Threshold
@@ -75,15 +75,15 @@ class Manifest(Part):
 
 
 class Parity(Part):
-    """How a compiled form compares with its pipeline."""
+    """The comparison of a compiled form with its pipeline."""
 
     rows: int = Field(gt=0, description="Applications that both predicted.")
-    max_difference: float = Field(ge=0, description="Of two propensities.")
+    max_difference: float = Field(ge=0, description="Largest difference of two propensities.")
     decisions_changed: int = Field(ge=0)
 
 
 class CompiledModel(Part):
-    """A model in its compiled form: tables, proven equal to the pipeline."""
+    """A model in compiled form: tables, proven equal to the pipeline."""
 
     form: Literal["compiled"] = "compiled"
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -91,43 +91,43 @@ class CompiledModel(Part):
 
 
 class PipelineModel(Part):
-    """A model in the form of the pipeline itself."""
+    """A model in pipeline form."""
 
     form: Literal["pipeline"] = "pipeline"
     reason: str = Field(description="Why it is not compiled.")
 
 
 class Distribution(Part):
-    """How a field, or the propensity, is distributed in the hold-out set."""
+    """The distribution of a field, or of the propensity, in the hold-out set."""
 
     bounds: list[float] | None = Field(
-        default=None, description="Of a number: the highest of each bin but the last."
+        default=None, description="For numbers, the highest value of each bin but the last."
     )
-    ratios: list[float] = Field(description="Share of each bin; the last is of what is missing.")
+    ratios: list[float] = Field(description="Share of each bin; for a nullable field, the last is missing.")
 
 
 class ServedManifest(Manifest):
-    """The manifest of a model in the store, with the form it is served in and the reference of drift."""
+    """The manifest of a model in the store, with the form that is served and the reference for drift."""
 
-    reference: dict[str, Distribution] = Field(description="By field, and of the propensity.")
+    reference: dict[str, Distribution] = Field(description="Of each field, and of the propensity.")
     served: Annotated[CompiledModel | PipelineModel, Field(discriminator="form")]
 
 
 class ModelCard(ServedManifest):
-    """What `/v1/model` answers: the manifest of the model that is loaded, and its tag."""
+    """The response of `/v1/model`: the manifest of the loaded model, and its tag."""
 
     tag: str = Field(description="Model tag, as in every prediction.")
 
 
 class ManifestError(Exception):
-    """A manifest that can't be read; the message says where."""
+    """A manifest can't be read; the message says where."""
 
 
 def read_manifest(path: Path) -> Manifest:
     """Read a manifest.
 
     Raises:
-        ManifestError: the file is not there, is not JSON, or lacks something.
+        ManifestError: the file is missing, is not JSON, or is not a valid manifest.
     """
     try:
         return Manifest.model_validate_json(path.read_bytes())

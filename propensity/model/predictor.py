@@ -1,4 +1,4 @@
-"""The predictor: features in, propensities out, of many callers at a time."""
+"""The predictor: a model with its threshold and tag, in whatever form it is served."""
 
 from __future__ import annotations
 
@@ -16,27 +16,33 @@ logger = logging.getLogger("bentoml.propensity")
 
 
 class Form(Protocol):
-    """What a model is served as: compiled, or the pipeline itself."""
+    """The form that a model is served in: compiled, or the pipeline itself."""
 
     instant_rows: int
-    """How many applications it predicts in less time than handing them to a thread takes."""
+    """Applications that it predicts in less time than handing them to a thread takes."""
 
     def propensities(self, features: Features, /) -> Propensities:
-        """Probability of default of each application, in one call of the model."""
+        """Return the propensity of each application, shape (n,)."""
 
 
 @runtime_checkable
 class Additive(Protocol):
-    """A form whose log-odds are a sum: of a base, and of what each feature contributes."""
+    """A form whose log-odds are the sum of a base and the contributions of the features."""
 
     base: float
 
     def contributions(self, features: Features, /) -> Contributions:
-        """What each feature of each application adds to the base."""
+        """Return the log-odds that each feature adds to the base, shape (n, columns)."""
 
 
 class Predictor:
-    """Predicts with one model, one threshold, one model tag."""
+    """Predicts and explains with one model.
+
+    Args:
+        form: the form that the model is served in.
+        threshold: propensity from which on the decision is to decline.
+        model: model tag.
+    """
 
     def __init__(self, form: Form, threshold: float, model: str) -> None:
         self._form = form
@@ -46,10 +52,10 @@ class Predictor:
         self.is_additive = isinstance(form, Additive)
 
     def predict(self, features: Features) -> Propensities:
-        """The propensity of each application, in order; NaN where the model failed.
+        """Return the propensity of each application, shape (n,); NaN where the model failed.
 
-        Rows of many callers come merged. If the model fails on them, they are halved until the row it
-        fails on stands alone: all others are predicted.
+        Rows may come from several requests. If the model fails on them, they are halved until only the row
+        that it fails on is left: all others are predicted.
         """
         if not len(features):
             return np.empty(0)
@@ -63,10 +69,10 @@ class Predictor:
         return np.concatenate([self.predict(features[:half]), self.predict(features[half:])])
 
     def explain(self, features: Features) -> list[Explanation]:
-        """Why each application is predicted as it is.
+        """Return the explanation of each application.
 
         Raises:
-            TypeError: this model is not additive.
+            TypeError: the model is not additive.
         """
         if not isinstance(self._form, Additive):
             raise TypeError(f"{self.model} has no explanations")

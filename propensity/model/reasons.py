@@ -1,4 +1,4 @@
-"""Reason codes: what pushed a propensity up, exactly, and in words that an applicant understands."""
+"""Reason codes: the fields that pushed a propensity up, with exact contributions and in plain words."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ _MISSING = ("not stated", "sin declarar")
 
 
 def explain(features: Features, base: float, contributions: Contributions) -> list[Explanation]:
-    """The explanation of each application.
+    """Return the explanation of each application.
 
     Args:
         features: of the applications, shape (n, columns).
         base: log-odds of an application of which nothing is known.
-        contributions: what each column adds to it, in the shape of `features`.
+        contributions: log-odds that each column adds, shape (n, columns).
     """
     return [
         _explanation(values, base, added)

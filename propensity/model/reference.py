@@ -1,9 +1,9 @@
-"""Drift: how far what is asked and predicted has moved from what the model was made on.
+"""The reference for drift: how fields and propensities were distributed in the hold-out set.
 
-Each field, and the propensity, is counted in the bins of a reference that is kept with the model: tenths of
-the hold-out set for a number, the categories themselves, and what is missing. Counts of many workers and
-days add up. Two such distributions are compared by the population stability index, the sum of (a - e) ln(a /
-e) over their bins: below 0.1 they are customarily called the same, above 0.25 different.
+Values are counted in the bins of the reference, which is kept with the model: deciles of the hold-out set for
+a number, the categories, and a bin for missing values. Counts of several workers and days can be added. Two
+distributions are compared by the population stability index (PSI), the sum of (a - e) ln(a / e) over their
+bins: customarily, below 0.1 they are called the same, above 0.25 different.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from propensity.contract.features import COLUMNS, Features, Propensities
 from propensity.model.manifest import Distribution
 
 PROPENSITY = "propensity"
-"""What stands for the propensity beside the fields."""
+"""Name of the propensity among the fields."""
 
 MISSING = "missing"
 
 NOTICED, MOVED = 0.1, 0.25
-"""A PSI to look at, and one that means that the model is asked about another world."""
+"""The PSI from which on drift is worth a look, and that from which on the population is another."""
 
 FLOOR = 1e-4
-"""Of a bin's share: an empty bin would make the index infinite."""
+"""Least share of a bin, since an empty bin would make the index infinite."""
 
 Counts = npt.NDArray[np.int64]
 """Applications in each bin of one field, shape (bins,)."""
 
 
 def reference(features: Features, propensities: Propensities) -> dict[str, Distribution]:
-    """The distribution of each field, and of the propensity, in tenths where it is a number."""
-    found = {}
+    """Return the distribution of each field and of the propensity, numbers in deciles."""
+    distributions = {}
     for field, values in _columns(features, propensities):
         bounds = None
         if field not in CATEGORIES:
             known = values[~np.isnan(values)]
             bounds = np.unique(np.quantile(known, np.arange(1, 10) / 10, method="lower")).tolist()
-        counted = count(field, Distribution(bounds=bounds, ratios=[]), values)
-        found[field] = Distribution(bounds=bounds, ratios=(counted / counted.sum()).tolist())
-    return found
+        counts = count(field, Distribution(bounds=bounds, ratios=[]), values)
+        distributions[field] = Distribution(bounds=bounds, ratios=(counts / counts.sum()).tolist())
+    return distributions
 
 
 def count_all(
     of: Mapping[str, Distribution], features: Features, propensities: Propensities
 ) -> dict[str, Counts]:
-    """How many applications fall into each bin of each field, and propensities into theirs."""
+    """Return the counts of each field and of the propensity, in the bins of the reference `of`."""
     return {field: count(field, of[field], values) for field, values in _columns(features, propensities)}
 
 
 def count(field: str, of: Distribution, values: npt.NDArray[np.float64]) -> Counts:
-    """How many values fall into each bin of a field; NaN is missing."""
+    """Return how many values fall into each bin of a field, shape (bins,); NaN is missing."""
     places = values if of.bounds is None else np.searchsorted(of.bounds, values)
     if field in NULLABLE:
         places = np.where(np.isnan(values), len(bins(field, of)) - 1, places)
@@ -61,21 +61,20 @@ def count(field: str, of: Distribution, values: npt.NDArray[np.float64]) -> Coun
 
 
 def bins(field: str, of: Distribution) -> list[str]:
-    """What each bin is called: a category, the highest number in it, or `missing`."""
+    """Return the name of each bin: a category, the highest number in it, or `missing`."""
     numbers = (*(f"{bound:.12g}" for bound in of.bounds or ()), "+Inf")
     names = CATEGORIES[field] if of.bounds is None else numbers
     return [*names, MISSING] if field in NULLABLE else [*names]
 
 
-def psi(expected: npt.ArrayLike, found: npt.ArrayLike) -> float:
-    """The population stability index of two distributions over the same bins.
+def psi(expected: npt.ArrayLike, actual: npt.ArrayLike) -> float:
+    """Return the population stability index of two distributions over the same bins.
 
     Args:
-        expected: counts or ratios, shape (bins,).
-        found: the same; must not be empty.
+        expected: counts or shares, shape (bins,), not all 0.
+        actual: counts or shares, shape (bins,), not all 0.
     """
-    shares = [np.asarray(each, dtype=np.float64) for each in (expected, found)]
-    e, a = (np.maximum(each / each.sum(), FLOOR) for each in shares)
+    e, a = (np.maximum(np.asarray(counts) / np.sum(counts), FLOOR) for counts in (expected, actual))
     return float(np.sum((a - e) * np.log(a / e)))
 
 

@@ -2,10 +2,10 @@
 
     python -m propensity sign new signing-key      # writes signing-key and signing-key.pub
 
-Who imports holds the private key (`PROPENSITY_SIGNING_KEY` names its file), who serves the public one (that
-of `PROPENSITY_MODEL_KEY`); while a key is replaced, several public keys stand in that file, one after the
-other. What is signed (Ed25519) is the tag and the whole manifest, and with it the digest of the file that is
-loaded, the threshold, and the metrics. docs/adr/0005-model-signature.md has the reasons.
+The import signs with the private key in the file that `PROPENSITY_SIGNING_KEY` names. The service verifies
+with the public key in the file that `PROPENSITY_MODEL_KEY` names, or with any of several while a key is
+replaced. The signature (Ed25519) covers the tag and the whole manifest, including the digest of the file that
+is loaded, the threshold, and the metrics. docs/adr/0005-model-signature.md has the reasons.
 """
 
 from __future__ import annotations
@@ -29,39 +29,40 @@ PRIVATE_VARIABLE = "PROPENSITY_SIGNING_KEY"
 PUBLIC_VARIABLE = "PROPENSITY_MODEL_KEY"
 
 FILE = "signature"
-"""In the folder of a stored model: 64 bytes."""
+"""Name of the file, in the folder of a stored model, that holds its signature of 64 bytes."""
 
 logger = logging.getLogger("bentoml.propensity")
 
 
 class SignatureError(Exception):
-    """A model or a key that is not to be trusted; the message says why and what to do."""
+    """A model is not trusted, or a key can't be used; the message says why and what to do."""
 
 
 def sign(tag: str, manifest: Manifest) -> bytes | None:
-    """The signature of a model; None, if there is no key to sign with.
+    """Return the signature of a model; None without a key to sign with.
 
     Raises:
-        SignatureError: the key can't be read.
+        SignatureError: the private key can't be read.
     """
     path = os.environ.get(PRIVATE_VARIABLE)
     return _private_key(path).sign(_statement(tag, manifest)) if path else None
 
 
 def is_signed(tag: str, manifest: Manifest, signature: bytes | None) -> bool:
-    """Whether this is the signature that `sign` would make.
+    """Whether this is the signature that `sign` would make; always true without a key to sign with.
 
     Raises:
-        SignatureError: the key can't be read.
+        SignatureError: the private key can't be read.
     """
     return sign(tag, manifest) in {None, signature}
 
 
 def verify(tag: str, manifest: Manifest, signature: bytes | None) -> None:
-    """Check the signature of a model; without a public key say in the log that nobody did.
+    """Verify the signature of a model; without a public key, log that it was not verified.
 
     Raises:
-        SignatureError: it has none, or not one of this key's; or the key can't be read.
+        SignatureError: the model is not signed, or not with a key that is trusted; or the public keys can't
+            be read.
     """
     path = os.environ.get(PUBLIC_VARIABLE)
     if not path:
@@ -71,16 +72,16 @@ def verify(tag: str, manifest: Manifest, signature: bytes | None) -> None:
         raise SignatureError(f"it has no signature; import it again, with {PRIVATE_VARIABLE} set")
     statement = _statement(tag, manifest)
     keys = _public_keys(path)
-    if not any(_is_of(key, signature, statement) for key in keys):
+    if not any(_has_signed(key, signature, statement) for key in keys):
         which = "the key" if len(keys) == 1 else f"any of the {len(keys)} keys"
         raise SignatureError(
             f"its signature is not of {which} in {path}: model.yaml was changed, or it was signed with"
-            " another key; import it again with a key that is served, or add the public key of the one that"
-            f" signed it to the file of {PUBLIC_VARIABLE}"
+            " another key; import it again with the private key of one of these, or add the public key of"
+            f" the one that signed it to the file of {PUBLIC_VARIABLE}"
         )
 
 
-def _is_of(key: Ed25519PublicKey, signature: bytes, statement: bytes) -> bool:
+def _has_signed(key: Ed25519PublicKey, signature: bytes, statement: bytes) -> bool:
     try:
         key.verify(signature, statement)
     except InvalidSignature:
@@ -105,7 +106,7 @@ def _private_key(path: str) -> Ed25519PrivateKey:
 
 
 def _public_keys(path: str) -> list[Ed25519PublicKey]:
-    """The keys of a file: one, or while a key is replaced several."""
+    """Return the keys in a file: one, or several while a key is replaced."""
     content = _read(PUBLIC_VARIABLE, path, _PUBLIC)
     blocks = [block[0] for block in _PEM.finditer(content)]
     where = f"{PUBLIC_VARIABLE}: {path}"
@@ -136,13 +137,13 @@ _HOW_TO = "make a pair with `python -m propensity sign new FILE`"
 
 
 def new_key(path: Path) -> Path:
-    """Make a key pair: the private key at a path, for its owner alone, the public one beside it.
+    """Write a private key that only its owner can read, and the public key beside it.
 
     Returns:
         Path of the public key.
 
     Raises:
-        SignatureError: there is something already, or it can't be written.
+        SignatureError: the private key exists, or a file can't be written.
     """
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(
@@ -162,11 +163,11 @@ def new_key(path: Path) -> Path:
 
 
 def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(prog="python -m propensity sign", description="Keys for models.")
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m propensity sign", description="Makes keys for models.")
     commands = parser.add_subparsers(required=True)
-    new = commands.add_parser("new", help="write a new private key, and the public one beside it")
-    new.add_argument("path", type=Path, help="of the private key; the public one gets .pub")
+    new = commands.add_parser("new", help="write a new private key, and its public key beside it")
+    new.add_argument("path", type=Path, help="path of the private key; .pub is added for the public key")
     try:
         print(new_key(parser.parse_args().path))
     except SignatureError as error:

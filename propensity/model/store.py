@@ -1,4 +1,4 @@
-"""The BentoML model store: how a gated model is kept there, found again, and turned into a predictor."""
+"""The BentoML model store: keeps gated models, finds them again, and loads them as predictors."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ NAME = "propensity"
 
 
 class StoreError(BentoMLException):
-    """The model store holds no model to serve, or one that may not be loaded."""
+    """The model store has no model to serve, or one that must not be loaded."""
 
 
 class ImportedModel(BentoModel):
-    """The model that `import_model.py` has imported; says how to get one when there is none."""
+    """A model that `import_model.py` imported; the error for a missing one says how to import it."""
 
     def to_info(self, alias: str | None = None) -> Any:
-        """What a Bento records of it."""
+        """Return what a Bento records of the model."""
         self._require()
         return super().to_info(alias)
 
     def resolve(self, *args: Any, **kwargs: Any) -> bentoml.Model:
-        """The model in the store.
+        """Return the model in the store.
 
         Raises:
-            StoreError: there is none.
+            StoreError: the store does not have it.
         """
         self._require()
         model: bentoml.Model = super().resolve(*args, **kwargs)
         return model
 
     def pin(self, tag: bentoml.Tag) -> None:
-        """Mean this model from now on, if it was the latest that was meant, whatever the store calls so."""
+        """Stay with this model if the latest is served, even when a newer one is imported."""
         if f"{NAME}:latest" == MODEL:
             object.__setattr__(self, "tag", tag)  # BentoML froze it
 
@@ -70,32 +70,31 @@ CHALLENGER = ImportedModel(CHALLENGER_MODEL) if CHALLENGER_MODEL else None
 
 
 def find(manifest: Manifest) -> bentoml.Model | None:
-    """The model that was imported with this manifest, if it is the latest in the store and is signed.
+    """Return the stored model of a manifest, if it is the latest and signed with the present key.
 
     Raises:
-        SignatureError: the key to sign with can't be read.
-        StoreError: it was imported with another manifest.
+        SignatureError: the private key can't be read.
+        StoreError: the model was imported with another manifest.
     """
     model = _get(_tag(manifest))
-    # Not by SERVED.tag: BentoML writes the version that it resolves to into it.
-    latest = _get(f"{NAME}:latest")
     if model is None:
         return None
     try:
         kept = manifest_of(model)
     except StoreError:
-        # Of an older version of this product.
-        return None
-    _require_same(model, kept, manifest)
+        return None  # It was imported by an older version.
+    _check_same(model, kept, manifest)
+    # Not SERVED.tag, in which BentoML replaces `latest` with the version it resolved.
+    latest = _get(f"{NAME}:latest")
     if latest is None or latest.tag != model.tag:
         return None
     return model if signature.is_signed(str(model.tag), kept, _signature(model)) else None
 
 
-def _require_same(model: bentoml.Model, kept: ServedManifest, manifest: Manifest) -> None:
-    """A tag never changes its meaning, so what it is said to be stays too.
+def _check_same(model: bentoml.Model, kept: ServedManifest, manifest: Manifest) -> None:
+    """Check that a manifest is the stored one: a tag never changes its meaning.
 
-    When the notebook ran and for how long may differ: the same pickle came out.
+    Only the time and duration of training may differ, if they gave the same pickle.
     """
     ran = {"trained_at", "training_seconds"}
     there = kept.model_dump(mode="json", exclude_none=True, exclude=ran | {"reference", "served"})
@@ -110,19 +109,19 @@ def _require_same(model: bentoml.Model, kept: ServedManifest, manifest: Manifest
 
 
 def save(content: bytes, manifest: ServedManifest) -> bentoml.Model:
-    """Keep a model in the model store, signed if there is a key for it, and make it the latest.
+    """Save a model as the latest in the store, and sign it if a private key is set.
 
     Args:
-        content: what is served, tables or pickle, as `manifest.served` says.
-        manifest: becomes the model's metadata.
+        content: the tables or the pickle that is served, as `manifest.served` says.
+        manifest: is kept as the model's metadata.
 
     Raises:
-        SignatureError: the key to sign with can't be read.
+        SignatureError: the private key can't be read.
     """
     tag = _tag(manifest)
     signed = signature.sign(tag, manifest)
     if _get(tag) is not None:
-        # Made anew, since a store has no other way to call it the latest again.
+        # Only a new model becomes the latest.
         bentoml.models.delete(tag)
     framework = "tables" if isinstance(manifest.served, CompiledModel) else "scikit-learn"
     with bentoml.models.create(
@@ -137,10 +136,10 @@ def save(content: bytes, manifest: ServedManifest) -> bentoml.Model:
 
 
 def manifest_of(model: bentoml.Model) -> ServedManifest:
-    """The manifest that a model was imported with.
+    """Return the manifest of a stored model.
 
     Raises:
-        StoreError: it was not imported by `import_model.py` of this version.
+        StoreError: the model was not imported by this version of `import_model.py`.
     """
     try:
         return ServedManifest.model_validate(model.info.metadata)
@@ -151,13 +150,13 @@ def manifest_of(model: bentoml.Model) -> ServedManifest:
 
 
 def check(model: bentoml.Model) -> bytes:
-    """Pass a stored model through the gate once more, up to its loading: the store may have been changed.
+    """Check a stored model without loading it, since the store may have been changed after the import.
 
     Returns:
-        What is to be loaded, tables or pickle.
+        The tables or the pickle to load.
 
     Raises:
-        StoreError: it may not be loaded; the message names model and file.
+        StoreError: the model must not be loaded; the message names model and file.
     """
     manifest = manifest_of(model)
     try:
@@ -176,10 +175,10 @@ def check(model: bentoml.Model) -> bytes:
 
 
 def load_predictor(model: bentoml.Model) -> Predictor:
-    """Load a stored model for serving.
+    """Check and load a stored model.
 
     Raises:
-        StoreError: it may not be loaded; the message names model and file.
+        StoreError: the model must not be loaded; the message names model and file.
     """
     content = check(model)
     try:
@@ -189,18 +188,18 @@ def load_predictor(model: bentoml.Model) -> Predictor:
 
 
 def predictor_of(content: bytes, manifest: ServedManifest, tag: str) -> Predictor:
-    """The predictor of a model that has been checked.
+    """Return the predictor of a checked model.
 
     Args:
-        content: what `check` gave.
-        manifest: of the model.
+        content: the bytes that `check` returned.
+        manifest: manifest of the model.
         tag: model tag.
 
     Raises:
-        GateError: it is a pickle that may not be loaded.
+        GateError: the model is a pickle that must not be loaded.
     """
     form: Form
-    # Either form needs libraries that the other does without.
+    # Imported here, since each form needs libraries that the other does not.
     if isinstance(manifest.served, CompiledModel):
         from propensity.model.compiled import CompiledForm, Tables  # noqa: PLC0415
 
@@ -213,8 +212,8 @@ def predictor_of(content: bytes, manifest: ServedManifest, tag: str) -> Predicto
 
 
 def _tag(manifest: Manifest) -> str:
-    # Made of what decides, pickle and threshold: the same model is kept once, however often it is
-    # imported, and no tag ever changes its meaning.
+    # Pickle and threshold determine every decision: a model has one tag however often it is imported, and a
+    # tag never changes its meaning.
     identity = f"{manifest.pickle.sha256} {manifest.threshold.value!r}"
     return f"{NAME}:{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 

@@ -142,7 +142,7 @@ def test_a_key_is_rotated_and_rolled_back_with_two_keys_in_one_file(
     store.load_predictor(old_model)  # the rollback
     served.write_text(new)
     store.load_predictor(new_model)
-    with pytest.raises(StoreError, match="signed with another key; import it again with a key"):
+    with pytest.raises(StoreError, match="signed with another key; import it again with the private key"):
         store.load_predictor(old_model)
     served.write_text(new_key(own_store / "third").read_text() + new)
     with pytest.raises(StoreError, match=f"not of any of the 2 keys in {served}"):
