@@ -1,10 +1,10 @@
-"""Imports the notebook's pickle into the BentoML model store, through the gate, and compiles it.
+"""Imports the notebook's pickle, through the gate, into the BentoML model store, and compiles it.
 
 python import_model.py artifacts/propensity.pkl
 
-Its manifest (`propensity.json`) stands beside it. Prints the model tag. A pickle that does not pass is
-refused with one line on stderr and exit code 1: nothing is stored and, before the gate is passed, nothing
-of it is executed.
+The manifest (`propensity.json`) must be beside the pickle. The command prints the model tag. A pickle that
+does not pass is refused with one line on stderr and exit code 1: nothing is stored, and nothing of the pickle
+is executed before it has passed the gate.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ from propensity.settings import SettingError
 
 
 def import_model(pickle_path: Path) -> str:
-    """Gate a pickle and keep it in the model store; gives its tag.
+    """Import a pickle into the model store, and return its tag.
 
     Raises:
-        ManifestError: there is no manifest beside it, or it can't be read.
-        GateError: the pickle may not pass.
-        SignatureError: the key to sign with can't be read.
+        ManifestError: the manifest is missing or can't be read.
+        GateError: the pickle is refused.
+        SignatureError: the private key can't be read.
         StoreError: the store has the model with another manifest.
     """
     if not pickle_path.is_file():
@@ -78,21 +78,17 @@ def import_model(pickle_path: Path) -> str:
     except NotCompilableError as error:
         print(f"import_model.py: kept as a pipeline, which is slower: {error}", file=sys.stderr)
         served = PipelineModel(reason=str(error))
-    return str(
-        store.save(
-            content,
-            ServedManifest(
-                **manifest.model_dump(), reference=reference(features, propensities), served=served
-            ),
-        ).tag
+    served_manifest = ServedManifest(
+        **manifest.model_dump(), reference=reference(features, propensities), served=served
     )
+    return str(store.save(content, served_manifest).tag)
 
 
 def read_holdout(path: Path, manifest: Manifest) -> tuple[list[Application], list[bool]]:
-    """The hold-out applications, read as the API reads them, and whether each ended in default.
+    """Return the applications of the hold-out set, and whether each ended in default.
 
     Raises:
-        GateError: the file can't be read, is not the manifest's, or breaks the contract.
+        GateError: the file can't be read, is not the one in the manifest, or breaks the contract.
     """
     try:
         content = path.read_bytes()
@@ -119,7 +115,7 @@ def read_holdout(path: Path, manifest: Manifest) -> tuple[list[Application], lis
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         prog="import_model.py",
         description="Imports the notebook's pickle into the BentoML model store and prints its tag.",

@@ -181,7 +181,7 @@ MAX_MERGED_ROWS = whole_number("PROPENSITY_MAX_MERGED_ROWS", 512, at_least=2)
 """Single predictions that one model call may merge."""
 
 MAX_LATENCY_MS = whole_number("PROPENSITY_MAX_LATENCY_MS", 10_000, at_least=1)
-"""Milliseconds in which a request must be predicted; after that it is answered 503."""
+"""Milliseconds to predict a request; after that it is answered 503."""
 
 KEEP_ALIVE_SECONDS = whole_number("PROPENSITY_KEEP_ALIVE_SECONDS", 3_660, at_least=1)
 """Seconds that a connection may be idle, unless `bentoml serve --timeout-keep-alive` sets them.

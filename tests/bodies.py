@@ -1,4 +1,4 @@
-"""Bodies of batches, in each format."""
+"""Request bodies of batches, in each format."""
 
 from __future__ import annotations
 

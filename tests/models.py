@@ -1,4 +1,4 @@
-"""Models that do what no real one does."""
+"""Models for tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from propensity.model.predictor import Form
 
 
 class Half:
-    """A model that knows nothing."""
+    """A model that predicts 0.5 for every application."""
 
     instant_rows = 1
 
@@ -18,7 +18,7 @@ class Half:
 
 
 class Poisoned:
-    """A model that fails on any batch with a certain age in it."""
+    """A model that fails on any batch with an applicant of 66."""
 
     instant_rows = 0
 

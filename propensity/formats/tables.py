@@ -164,7 +164,7 @@ def _places(values: pa.Array, name: str) -> npt.NDArray[np.float64]:
 def write(answers: Answers) -> pa.Table:
     """Return a table with the members of a prediction, and `problem`: null, or a problem document as JSON.
 
-    Explanations are JSON too; without any there is no such column.
+    Explanations are JSON too; without any, their column is left out.
     """
     rows = len(answers.propensities)
     failed = np.isnan(answers.propensities)

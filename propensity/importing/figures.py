@@ -1,7 +1,7 @@
-"""The figures of a manifest, made anew of the hold-out set when a model is imported.
+"""The figures of a manifest, reproduced from the hold-out set when a model is imported.
 
-A figure that is stated must come out again. What can't be made of pipeline and hold-out set, such as the
-importance of features or what cross-validation gave, is kept as it is and vouched for by nobody.
+A stated figure must be reproduced. Those that can't be computed from pipeline and hold-out set, such as
+feature importances or cross-validation scores, are kept unchecked.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from propensity.model.gate import GateError
 from propensity.model.manifest import Manifest
 
 Defaults = npt.NDArray[np.bool_]
-"""Which applications ended in default, shape (n,)."""
+"""Whether each application ended in default, shape (n,)."""
 
 TOLERANCE = 1e-9
-"""By which a figure may differ."""
+"""Largest difference between a stated and a reproduced figure."""
 
 
 def check(
@@ -41,16 +41,16 @@ def check(
     defaults: Sequence[bool],
     propensities: Propensities,
 ) -> None:
-    """Compare the figures of a manifest with what the hold-out set gives.
+    """Compare the figures of a manifest with those that the hold-out set gives.
 
     Args:
-        manifest: states them.
-        applications: of the hold-out set.
-        defaults: whether each ended in default.
-        propensities: of each, by the pipeline.
+        manifest: the manifest that states them.
+        applications: the hold-out set, n applications.
+        defaults: whether each ended in default, n of them.
+        propensities: predicted by the pipeline, shape (n,).
 
     Raises:
-        GateError: one differs; the message names it and both values.
+        GateError: a figure differs; the message names it and both values.
     """
     parts = {"threshold", "holdout", "metrics"}
     stated = manifest.model_dump(include=parts, exclude_none=True)
@@ -63,7 +63,7 @@ def reproduced(
     defaults: Sequence[bool],
     propensities: Propensities,
 ) -> dict[str, Any]:
-    """What a manifest should say, part by part: the arguments are those of `check`."""
+    """Return the figures that a manifest should state, in its structure; arguments as in `check`."""
     truth = np.asarray(defaults, dtype=bool)
     stated = manifest.model_dump(exclude_none=True)
     threshold = stated["threshold"]
@@ -98,10 +98,10 @@ def reproduced(
 
 
 def quality(truth: Defaults, propensities: Propensities) -> dict[str, float]:
-    """How good propensities are, whatever the threshold: the first three rank, the others calibrate.
+    """Return metrics that do not depend on the threshold: the first three of ranking, then of calibration.
 
     Args:
-        truth: whether each ended in default; some of each.
+        truth: whether each application ended in default; both outcomes must occur.
         propensities: of the same applications.
     """
     good_declined, defaults_declined, _ = roc_curve(truth, propensities)
@@ -116,7 +116,7 @@ def quality(truth: Defaults, propensities: Propensities) -> dict[str, float]:
 
 
 def confusion(truth: Defaults, declined: npt.NDArray[np.bool_]) -> dict[str, int]:
-    """How many of each outcome are approved and declined."""
+    """Return how many applications of each outcome are approved and declined."""
     return {
         "good_approved": int((~truth & ~declined).sum()),
         "good_declined": int((~truth & declined).sum()),
@@ -125,27 +125,27 @@ def confusion(truth: Defaults, declined: npt.NDArray[np.bool_]) -> dict[str, int
     }
 
 
-def _compare(name: str, stated: Any, found: Any) -> None:
-    if isinstance(found, dict) and isinstance(stated, dict):
-        for each in [each for each in found if each in stated]:
-            _compare(f"{name}.{each}" if name else each, stated[each], found[each])
-    elif isinstance(found, list) and isinstance(stated, list) and len(found) == len(stated):
-        for number, (one, other) in enumerate(zip(stated, found, strict=True)):
-            _compare(f"{name}.{number}", one, other)
-    elif not _is_same(stated, found):
+def _compare(name: str, stated: Any, actual: Any) -> None:
+    if isinstance(actual, dict) and isinstance(stated, dict):
+        for key in [key for key in actual if key in stated]:
+            _compare(f"{name}.{key}" if name else key, stated[key], actual[key])
+    elif isinstance(actual, list) and isinstance(stated, list) and len(actual) == len(stated):
+        for number, pair in enumerate(zip(stated, actual, strict=True)):
+            _compare(f"{name}.{number}", *pair)
+    elif not _is_same(stated, actual):
         raise GateError(
-            f"{name} is {stated!r} in the manifest, and {found!r} of this pickle on its hold-out set, by the"
-            " manifest's threshold: they are not of one run, or this environment predicts otherwise; run the"
-            " notebook that wrote them again"
+            f"{name} is {stated!r} in the manifest, but {actual!r} for this pickle, at the manifest's"
+            " threshold on its hold-out set: they are not of one run, or this environment predicts otherwise;"
+            " run the notebook that wrote them again"
         )
 
 
-def _is_same(stated: Any, found: Any) -> bool:
-    if found is None:
+def _is_same(stated: Any, actual: Any) -> bool:
+    if actual is None:
         return stated is None or (isinstance(stated, float) and math.isnan(stated))
-    if any(isinstance(each, bool) or not isinstance(each, int | float) for each in (stated, found)):
-        return stated is found
-    return bool(abs(stated - found) <= (TOLERANCE if isinstance(found, float) else 0))
+    if any(isinstance(figure, bool) or not isinstance(figure, int | float) for figure in (stated, actual)):
+        return stated is actual
+    return bool(abs(stated - actual) <= (TOLERANCE if isinstance(actual, float) else 0))
 
 
 def _mapping(stated: Any) -> Mapping[str, Any]:
@@ -169,7 +169,7 @@ def _decisions(truth: Defaults, declined: npt.NDArray[np.bool_]) -> dict[str, fl
 
 
 def _cost(threshold: Mapping[str, Any], truth: Defaults, declined: npt.NDArray[np.bool_]) -> dict[str, float]:
-    """By the costs that the manifest states with its threshold, if it does."""
+    """Return the cost per application, if the manifest states costs with its threshold."""
     approved_default = threshold.get("cost_default_approved")
     declined_good = threshold.get("cost_good_declined")
     if not isinstance(approved_default, int | float) or not isinstance(declined_good, int | float):
@@ -179,7 +179,7 @@ def _cost(threshold: Mapping[str, Any], truth: Defaults, declined: npt.NDArray[n
 
 
 def _calibration(stated: Any, truth: Defaults, propensities: Propensities) -> dict[str, Any]:
-    """In as many quantiles as are stated."""
+    """Return the calibration curve, in as many quantiles as are stated."""
     bins = len(_mapping(stated).get("mean_propensity") or _mapping(stated).get("default_rate") or ())
     if not bins:
         return {}
@@ -190,7 +190,7 @@ def _calibration(stated: Any, truth: Defaults, propensities: Propensities) -> di
 def _members(
     feature: str, groups: Any, applications: Sequence[Application]
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """Who belongs to each group that is stated: a category, or numbers such as `26-35` and `56+`."""
+    """Return the members of each stated group, shape (n,): a category, or a band such as `26-35` or `56+`."""
     values = [getattr(application, feature) for application in applications]
     members: dict[str, np.ndarray[Any, Any]] = {}
     for group in _mapping(groups):

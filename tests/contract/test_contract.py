@@ -246,7 +246,7 @@ def test_more_values_than_any_batch_has_are_refused_before_they_take_memory(body
     ],
 )
 def test_a_name_that_stands_twice_is_refused(application: str) -> None:
-    """Readers differ in which of the two they take: a decision must not hang on that."""
+    """JSON readers differ in which value they take, and a decision must not depend on that."""
     with pytest.raises(ProblemError, match="a name stands twice in an object, at line 1 column") as caught:
         read_application(application.encode())
     assert caught.value.problem.status == 400
@@ -287,7 +287,7 @@ def test_a_batch_answers_each_row_as_if_it_were_alone(rows: list[Any]) -> None:
     try:
         read_rows = read_batch(batch(*rows))
     except ProblemError as error:
-        # Only what is not JSON at all, such as a lone surrogate, costs the others their answer.
+        # Only a body that is not JSON, such as one with a lone surrogate, is refused as a whole.
         assert error.problem.status == 400
         return
     assert [row if isinstance(row, Application) else None for row in read_rows] == [

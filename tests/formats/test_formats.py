@@ -1,4 +1,4 @@
-"""The formats of bodies: the same contract, the same outcomes, whatever they come and go in."""
+"""The formats of bodies: the same contract and the same answers in each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def post(client: TestClient, content: bytes, media_type: str, **headers: str) ->
 
 
 def outcomes(answer: Any) -> list[Any]:
-    """The rows of an answer in any format, as JSON has them."""
+    """The answers in a response of any format, as they are in JSON."""
     assert answer.status_code == 200, answer.text
     media_type = answer.headers["content-type"]
     if media_type == JSON:
@@ -187,7 +187,7 @@ def test_what_is_no_stream_is_called_by_its_name(client: TestClient) -> None:
 
 
 def test_views_of_one_long_text_are_not_looked_at_one_by_one(client: TestClient) -> None:
-    """Each written out, these would be 12 GB; a view of it takes 16 bytes."""
+    """Written out they would be 12 GB; a view takes 16 bytes."""
     text = pa.py_buffer(b"castle" * 100_000)
     view = struct.pack("<i4sii", len(text), b"cast", 0, 0)
     homes = pa.Array.from_buffers(pa.string_view(), 20_000, [None, pa.py_buffer(view * 20_000), text])
@@ -324,7 +324,7 @@ def test_how_lines_end_changes_nothing(client: TestClient, ends: str) -> None:
         expected = outcomes(post(client, "\n".join(rows).encode(), NDJSON))
         for content in (ends.join(rows), "".join(row + ends for row in rows)):
             assert outcomes(post(client, content.encode(), NDJSON)) == expected
-        # No end of a line to JSON, though it is one to Python's `splitlines`.
+        # Python's `splitlines` splits here, NDJSON does not.
         named = [row.replace('"rent"', '"r\u2028\x85nt"') for row in rows]
         assert len(outcomes(post(client, "\n".join(named).encode(), NDJSON))) == 3
 
@@ -339,7 +339,7 @@ def test_what_could_unpack_to_any_size_is_not_unpacked(client: TestClient) -> No
 
 
 def test_a_long_text_that_each_row_repeats_is_kept_once(client: TestClient) -> None:
-    """Written out a row, these would be 100 GB."""
+    """Written out for each row, it would be 100 GB."""
     castle = pa.DictionaryArray.from_arrays(np.zeros(20_000, np.int8), pa.array(["castle" * 1_000_000]))
     answer = post(client, stream(example_table(20_000, home=castle)), ARROW)
     problems = pa.ipc.open_stream(answer.content).read_all()["problem"]

@@ -1,4 +1,4 @@
-"""The compiled form: equal to the pipeline everywhere, and in need of nothing that unpickles."""
+"""The compiled form: equal to the pipeline everywhere, and served without unpickling."""
 
 from __future__ import annotations
 

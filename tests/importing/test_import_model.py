@@ -1,4 +1,4 @@
-"""The import: what passes the gate, and that nothing of what does not is executed or stored."""
+"""The import: what passes the gate is stored; nothing else is executed or stored."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Change = Callable[[dict[str, Any]], None]
 
 @pytest.fixture
 def bundle(tmp_path: Path, pickle_path: Path) -> Iterator[Path]:
-    """A copy of the three files that the notebook writes, to be tampered with; gives the pickle."""
+    """The pickle, in a copy of the notebook's three files that tests may tamper with."""
     (tmp_path / "artifacts").mkdir()
     (tmp_path / "load_tests/data").mkdir(parents=True)
     shutil.copy(ARTIFACTS / "propensity.json", tmp_path / "artifacts")
@@ -55,7 +55,7 @@ def bundle(tmp_path: Path, pickle_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def empty_store(tmp_path: Path) -> Iterator[Any]:
-    """BentoML's model store, emptied for one test."""
+    """An empty BentoML model store for one test."""
     (tmp_path / "models").mkdir()
     model_store = ModelStore(tmp_path / "models")
     BentoMLContainer.model_store.set(model_store)
@@ -71,13 +71,13 @@ def change_manifest(bundle: Path, change: Change) -> None:
 
 
 def vouch_for(bundle: Path) -> None:
-    """Make the manifest state the digest of whatever the pickle is now, as an attacker would."""
+    """Put the digest of the present pickle into the manifest, as an attacker would."""
     digest = hashlib.sha256(bundle.read_bytes()).hexdigest()
     change_manifest(bundle, lambda manifest: manifest["pickle"].update(sha256=digest))
 
 
 def restate(bundle: Path) -> None:
-    """Make the manifest state the figures of whatever pickle and threshold are now, as a notebook would."""
+    """Put the figures of the present pickle and threshold into the manifest, as the notebook would."""
     manifest = read_manifest(bundle.with_suffix(".json"))
     rows = json.loads((bundle.parents[1] / "load_tests/data/applications.json").read_bytes())
     applications = [Application.model_validate(row["application"]) for row in rows]
@@ -87,7 +87,7 @@ def restate(bundle: Path) -> None:
 
 
 class WritesAFile:
-    """Executes on loading, by the protocol's own means."""
+    """An object whose pickle executes code when it is loaded."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -128,7 +128,7 @@ def test_the_parity_of_the_compiled_form_is_kept_with_it(pickle_path: Path, empt
 
 @pytest.fixture
 def linear(bundle: Path, holdout: list[dict[str, Any]], applications: list[Application]) -> Path:
-    """A pickle that can't be compiled: a logistic regression, with a manifest that vouches for it."""
+    """A pickle that can't be compiled, a logistic regression, with a matching manifest."""
     numbers = [name for name in FEATURES if name not in CATEGORIES]
     encoder = OneHotEncoder(
         categories=list(CATEGORIES.values()), handle_unknown="ignore", sparse_output=False
@@ -197,7 +197,7 @@ def test_another_threshold_is_another_model_and_the_last_import_is_the_latest(
 
 
 def paths(figure: Any, *names: str | int) -> Iterator[tuple[str | int, ...]]:
-    """Where the numbers of a part of a manifest stand."""
+    """The paths to the numbers in a part of a manifest."""
     if isinstance(figure, dict | list):
         for name, part in figure.items() if isinstance(figure, dict) else enumerate(figure):
             yield from paths(part, *names, name)
@@ -206,13 +206,13 @@ def paths(figure: Any, *names: str | int) -> Iterator[tuple[str | int, ...]]:
 
 
 NOT_OF_THE_HOLDOUT = {"permutation_importance"}
-"""It depends on how the notebook shuffled."""
+"""Figures that depend on how the notebook shuffled."""
 
 
 def test_a_figure_that_the_holdout_set_does_not_give_is_refused(
     bundle: Path, manifest: dict[str, Any], applications: list[Application], holdout: list[dict[str, Any]]
 ) -> None:
-    """Each figure that the notebook writes, by a millionth or one."""
+    """Each figure of the notebook, changed by a millionth or by one."""
     propensities = PipelineForm(pickle.loads(bundle.read_bytes())).propensities(encode(applications))
     defaults = [row["default"] for row in holdout]
     stated = {part: manifest[part] for part in ("threshold", "holdout", "metrics")}
@@ -237,7 +237,7 @@ def test_a_figure_that_the_holdout_set_does_not_give_is_refused(
             figures.check(Manifest.model_validate(changed), applications, defaults, propensities)
         if path[0] != "threshold":
             named = ".".join(map(str, path))
-            assert str(caught.value).startswith(f"{named} is {parent[last]!r} in the manifest, and ")
+            assert str(caught.value).startswith(f"{named} is {parent[last]!r} in the manifest, but ")
         tampered += 1
     assert tampered > 100
 
@@ -253,7 +253,7 @@ def test_a_figure_of_another_kind_is_refused(
     bundle: Path, empty_store: Any, figure: str, stated: object
 ) -> None:
     change_manifest(bundle, lambda manifest: manifest["metrics"].update({figure: stated}))
-    if stated is None:  # as good as absent
+    if stated is None:  # the same as absent
         import_model(bundle)
         return
     assert f"metrics.{figure}" in refusal(bundle)
@@ -338,7 +338,7 @@ def test_every_pickle_protocol_is_rehearsed(bundle: Path, protocol: int) -> None
         (b"cos\nsystem\n(S'true'\ntR.", "os.system"),
         (b"(S'true'\nios\nsystem\n.", "os.system"),
         (b"cbuiltins\neval\n(S'1'\ntR.", "builtins.eval"),
-        # An attribute of an allowed class, by a dotted name, is not an allowed name.
+        # A dotted name, an attribute of an allowed class, is not allowed.
         (
             pickle.dumps("x", 4)[:2] + b"\x8c\x10sklearn.pipeline\x8c\x11Pipeline.__init__\x93.",
             "Pipeline.__init__",

@@ -1,4 +1,4 @@
-"""The notebook: that it runs headless, that what is committed is what it gives, and what it writes."""
+"""The notebook: it runs headless, gives what is committed, and writes pickle and manifest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOTEBOOK = ROOT / "notebooks/propensity_model.ipynb"
 
 @pytest.fixture(scope="module")
 def second_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The notebook, executed once more, in a folder of its own."""
+    """The notebook, executed again in a folder of its own."""
     folder = tmp_path_factory.mktemp("second-run")
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
     done = subprocess.run(
@@ -37,7 +37,7 @@ def second_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def printed(path: Path) -> list[str]:
-    """What the cells print and what their tables hold."""
+    """The printed output and the tables of the cells."""
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     return [

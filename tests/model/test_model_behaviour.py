@@ -19,7 +19,7 @@ from propensity.model.compiled import CompiledForm
 
 @pytest.fixture(scope="module")
 def form(pipeline: Any) -> CompiledForm:
-    """The model as it is served."""
+    """The served model."""
     return CompiledForm(compile_pipeline(pipeline))
 
 

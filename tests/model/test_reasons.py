@@ -1,4 +1,4 @@
-"""Reason codes: exact, in both languages, and only where they are asked for."""
+"""Reason codes: exact, in both languages, and only when requested."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_base_and_contributions_add_up_to_the_log_odds(
 
 
 def shapley(pipeline: Any, features: Any) -> tuple[Any, float]:
-    """Contributions and base by the definition: over all sets of columns, on the notebook's own trees."""
+    """Contributions and base by definition: over all sets of columns, on the trees of the notebook."""
     classifier = pipeline.named_steps["classifier"]
     encoded = pipeline.named_steps["preprocessing"].transform(frame(features))[0]
     column_of = [*NUMBERS, *(name for name in CATEGORIES for _ in CATEGORIES[name])]
@@ -233,7 +233,7 @@ def test_every_value_of_every_field_has_words_in_both_languages(
     pipeline: Any, form: CompiledForm, client: TestClient
 ) -> None:
     features = encode(generated(pipeline, 2_000))
-    # Each field as the one reason.
+    # Each field in turn as the only reason.
     for place, name in enumerate(COLUMNS):
         alone = np.zeros(features.shape)
         alone[:, place] = 1.0

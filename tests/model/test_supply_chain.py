@@ -1,4 +1,4 @@
-"""The supply chain: what the Bento is made of is pinned, hashed and listed, and its model is signed."""
+"""The supply chain: the parts of the Bento are pinned, hashed and listed, and its model is signed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_everything_is_pinned_and_hashed_and_comes_from_no_named_registry(lock: 
 
 @pytest.fixture
 def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A model store and keys of one test's own, with the model signed in it."""
+    """A model store with a signed model, and its keys, for one test."""
     (tmp_path / "models").mkdir()
     BentoMLContainer.model_store.set(ModelStore(tmp_path / "models"))
     key = tmp_path / "key"
@@ -99,7 +99,7 @@ def test_a_signed_model_is_loaded_and_importing_it_again_keeps_it(own_store: Pat
 def test_a_model_whose_manifest_was_changed_is_not_loaded(
     own_store: Path, pickle_path: Path, said: str, instead: str
 ) -> None:
-    """By somebody who can write to the store: its file still has the digest that the manifest states."""
+    """As by somebody who can write to the store: the file still has the digest in the manifest."""
     model = bentoml.models.get(import_model(pickle_path))
     path = Path(model.path_of("model.yaml"))
     text = path.read_text()
@@ -112,7 +112,7 @@ def test_a_model_whose_manifest_was_changed_is_not_loaded(
 def test_a_model_that_was_exchanged_as_a_whole_is_not_loaded(
     own_store: Path, pickle_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Import by somebody who has another key."""
+    """Imported by somebody with another key."""
     public = os.environ["PROPENSITY_MODEL_KEY"]
     new_key(own_store / "theirs")
     monkeypatch.setenv("PROPENSITY_SIGNING_KEY", str(own_store / "theirs"))
