@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from rows import ANYTHING, NEARLY, VALID
 
 from propensity.contract.application import EXAMPLE, NULLABLE
-from propensity.contract.features import Features
+from propensity.contract.features import COLUMNS, Features
 from propensity.contract.limits import MAX_ROWS
-from propensity.formats.batch import Batch
+from propensity.formats.batch import Answers, Batch
 from propensity.formats.json import read_batch, read_batch_fast, read_lines_fast
+from propensity.formats.media_types import BatchJson
 
 
 def whole(rows: list[Any], **more: Any) -> bytes:
@@ -123,3 +124,20 @@ def test_what_it_reads_is_an_object_a_line(parts: list[bytes]) -> None:
     features = read_lines_fast(body)
     if features is not None:
         assert [line.strip() for line in body.strip().split(b"\n")] == [ROW] * len(features)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=5))
+@example([5e-324, 1e-7, 1e-5, 9.999e-5, 1e-4, 0.0, 1.0])
+def test_numbers_are_written_as_python_writes_them(propensities: list[float]) -> None:
+    batch = Batch(np.empty((len(propensities), len(COLUMNS))), {})
+    body = BatchJson().write(Answers.of(batch, np.array(propensities), 0.5, "propensity:model"))
+    rows = [
+        {
+            "propensity": propensity,
+            "decision": "decline" if propensity >= 0.5 else "approve",
+            "threshold": 0.5,
+            "model": "propensity:model",
+        }
+        for propensity in propensities
+    ]
+    assert body == json.dumps({"predictions": rows, "problems": 0}, separators=(",", ":")).encode()
