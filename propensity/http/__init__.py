@@ -1,4 +1,4 @@
-"""HTTP: what every request passes, whatever it asks for: connection, drain, access log, request metrics.
+"""HTTP: what every request passes through: connection, drain, access log, request metrics, host check.
 
-It knows problems and no application. It imports contract and settings; access and serving may import it.
+It knows problems but no applications. It imports contract and settings; access and serving may import it.
 """

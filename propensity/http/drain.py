@@ -1,7 +1,7 @@
-"""The drain: between SIGTERM and the end a worker answers on, but says that it is not ready.
+"""The drain: from SIGTERM until it stops, a worker goes on answering but reports that it is not ready.
 
-Whoever sends it requests sees so and turns to another; only then does it stop accepting. By itself the server
-stops accepting at once, and refuses whoever has not heard of it yet.
+Load balancers see this and turn to other instances; only then does the worker stop accepting connections. The
+server alone would stop accepting at once, and refuse clients that have not heard of it yet.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from propensity.settings import DRAIN_SECONDS
 
 
 class Connection(Protocol):
-    """What is told that the drain has begun."""
+    """A connection that is told when the drain begins."""
 
     def drain(self) -> None:
-        """End as soon as nothing is under way."""
+        """Close as soon as no request is under way."""
 
 
 class Drain:
-    """Whether a worker is about to stop."""
+    """Whether a worker is about to stop, and the connections to close then."""
 
     def __init__(self) -> None:
         self.has_begun = False
         self.connections: WeakSet[Connection] = WeakSet()
 
     def listen(self) -> None:
-        """Begin with SIGTERM, and let the server stop `DRAIN_SECONDS` later. Called by the running server."""
+        """Begin on SIGTERM, and let the server stop `DRAIN_SECONDS` later. Called in the running server."""
         stop = signal.getsignal(signal.SIGTERM)
         if threading.current_thread() is not threading.main_thread() or not callable(stop):
-            # Not a process of its own: whoever started it also ends it.
+            # The application runs inside another program, such as a test, which ends it.
             return
         loop = asyncio.get_running_loop()
 
@@ -44,24 +44,24 @@ class Drain:
             if not self.has_begun:
                 self.has_begun = True
                 loop.call_soon_threadsafe(loop.call_later, DRAIN_SECONDS, stop, number, frame)
-                loop.call_soon_threadsafe(self._let_go)
+                loop.call_soon_threadsafe(self._drain_connections)
 
         signal.signal(signal.SIGTERM, begin)
 
-    def _let_go(self) -> None:
+    def _drain_connections(self) -> None:
         for connection in list(self.connections):
             connection.drain()
 
 
 class Draining:
-    """Lets callers go while a worker drains: with its answer each connection ends, and they make another."""
+    """Closes each connection with its next response while a worker drains, so that clients reconnect."""
 
     def __init__(self, app: ASGIApp, drain: Drain) -> None:
         self._app = app
         self._drain = drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Pass a request on; during the drain, close its connection with the response."""
         if scope["type"] != "http" or not self._drain.has_begun:
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""The header Host: a request of HTTP/1.1 has one, whoever forwards it (RFC 9112, 3.2)."""
+"""The header Host: a request of HTTP/1.1 has exactly one, whoever forwards it (RFC 9112, 3.2)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _HOST = re.compile(rb"(?:\[[0-9A-Za-z:.%_~-]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?:
 
 
 class HostCheck:
-    """Refuses requests that don't say which host they are for, or say so twice: a proxy may read another."""
+    """Refuses requests without a valid Host, or with two of them: a proxy may have read the other one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
+        """Pass a request on, or answer 400."""
         if scope["type"] == "http" and not _is_named(scope):
             detail = "send one header `Host: NAME` or `Host: NAME:PORT`, as HTTP/1.1 requires"
             refused = ProblemResponse(Problem.of(Kind.MALFORMED_REQUEST, detail))

@@ -1,8 +1,8 @@
-"""The protocol: what a connection says before and between requests, on top of uvicorn's.
+"""The protocol: parses requests and closes connections, on top of uvicorn's protocol.
 
-As uvicorn 0.54 and httptools 0.9 come, an offer to upgrade (`Upgrade: h2c`, as Java and curl make it) ends
-the request with its head, so that its body is parsed as the next request; what can't be parsed is answered at
-once, even in the middle of another answer; and a head may be of any size and take any time.
+It fills three gaps of uvicorn 0.54 with httptools 0.9. An offer to upgrade (`Upgrade: h2c`, as Java and curl
+send it) ends the request with its head, so that its body is parsed as the next request. What can't be parsed
+is answered at once, even in the middle of another response. A head may be of any size and take any time.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from propensity.http.drain import Drain
 from propensity.settings import KEEP_ALIVE_SECONDS
 
 _UNSET_KEEP_ALIVE = 5
-"""What uvicorn has where `bentoml serve` was given no `--timeout-keep-alive`."""
+"""uvicorn's default, in seconds, where `bentoml serve` was given no `--timeout-keep-alive`."""
 
 _DRAINING_KEEP_ALIVE = 1
-"""A connection in use is ended by an answer; one that has been idle for so long gets none."""
+"""Seconds that a connection may be idle during the drain; one in use closes with its response."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -41,14 +41,14 @@ class Protocol(HttpToolsProtocol):
         *,
         drain: Drain,
     ) -> None:
-        """A connection that is about to be made.
+        """Create the protocol of a connection.
 
         Args:
-            config: of uvicorn.
-            server_state: of uvicorn.
-            app_state: of the application's lifespan.
+            config: uvicorn's configuration.
+            server_state: uvicorn's state of the server.
+            app_state: the application's lifespan state.
             _loop: the event loop.
-            drain: tells when to stop being idle.
+            drain: tells the connection when to close.
         """
         super().__init__(config, server_state, app_state, _loop)
         if drain.has_begun:
@@ -59,24 +59,24 @@ class Protocol(HttpToolsProtocol):
         self._waits_since = 0.0
         self._is_in_head = False
         self._is_in_body = False
-        # That are neither a whole head yet nor of a body: they would only pile up.
+        # Received, but neither of a complete head nor of a body: they would only pile up.
         self._pending_bytes = 0
         self._has_ended = False
-        self._last_words: bytes | None = None
+        self._last_response: bytes | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for a request; where there are too many connections, instead of the one idle for longest."""
+        """Wait for a request; beyond `MAX_CONNECTIONS`, close the connection that was idle longest."""
         super().connection_made(transport)
         self._wait()
         if len(self.connections) > MAX_CONNECTIONS:
-            everyone = cast("set[Protocol]", self.connections)
-            idle = [each for each in everyone if each.timeout_keep_alive_task is not None]
-            longest = min(idle, key=lambda each: each._waits_since)
+            connections = cast("set[Protocol]", self.connections)
+            idle = [other for other in connections if other.timeout_keep_alive_task is not None]
+            longest = min(idle, key=lambda other: other._waits_since)
             longest._unset_keepalive_if_required()
             longest.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Parse on."""
+        """Parse more input, or refuse it."""
         if self._has_ended:
             return
         was_in_head = self._is_in_head
@@ -99,8 +99,8 @@ class Protocol(HttpToolsProtocol):
             try:
                 self.parser.feed_data(rest)
             except httptools.HttpParserUpgrade as offered:
-                # The parser takes the request to have ended with its head. A new one is given the head
-                # without the offer, which a server may ignore (RFC 9110, 7.8), and then the body.
+                # To this parser, the request ended with its head. A new one gets the head without the offer,
+                # which a server may ignore (RFC 9110, 7.8), and then the body.
                 rest = rest[offered.args[0] :]
                 head = self._head_without_offer()
                 self.parser = httptools.HttpRequestParser(self)
@@ -116,19 +116,19 @@ class Protocol(HttpToolsProtocol):
         return b"\r\n".join([*lines, b"", b""])
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """Begin a head."""
         super().on_message_begin()
         self._is_in_head = True
 
     def on_headers_complete(self) -> None:
-        """A head has arrived: start the request, unless it comes again without an offer to upgrade.
+        """Start the request, unless its head is about to be parsed again without an offer to upgrade.
 
         Raises:
-            ProblemError: 431, it is too large; 400, it asks for a tunnel or for another protocol.
+            ProblemError: 431, the head is too large; 400, it asks for a tunnel or for another protocol.
         """
         self._is_in_head = False
         if self._pending_bytes > MAX_HEAD_BYTES:
-            # Unless it is the body that has arrived with it.
+            # The body may have arrived together with the head.
             fields = sum(len(name) + len(value) + 4 for name, value in self.headers)
             if len(self.url) + fields > MAX_HEAD_BYTES:
                 raise _large_head()
@@ -143,18 +143,18 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._is_in_body = True
         if self.expect_100_continue:
-            # Whether the body follows an answer that came instead of "100 Continue" is the caller's guess.
+            # Clients may send the body or not after a response that came instead of "100 Continue".
             self.cycle.keep_alive = False
-        # Trailers are not headers (RFC 9110, 6.5.1): whatever a proxy let pass there says nothing here.
+        # Trailers are not headers (RFC 9110, 6.5.1): drop whatever a proxy let pass there.
         self.headers = deque(maxlen=0)  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
+        """Take a piece of the body."""
         self._pending_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The end of a body, or of a head that comes again without an offer."""
+        """End the body, unless the head is about to be parsed again without an offer to upgrade."""
         if self.parser.should_upgrade():
             return
         self._pending_bytes = 0
@@ -162,24 +162,24 @@ class Protocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Go on with the next request, or wait for it."""
+        """Go on with the next request, or wait for one."""
         is_last = not self.pipeline
         super().on_response_complete()
         if is_last and not self.transport.is_closing():
             self._waits_since = self.loop.time()
-            if self._last_words is not None:
-                self._say(self._last_words)
+            if self._last_response is not None:
+                self._write_and_close(self._last_response)
             elif self._is_in_head:
                 self._wait()
 
     def drain(self) -> None:
-        """Close the connection if it is idle, and soon if it gets idle; one in use is ended by an answer."""
+        """Close the connection once it has been idle for a second; one in use closes with its response."""
         self.timeout_keep_alive = _DRAINING_KEEP_ALIVE
         if self.timeout_keep_alive_task is not None and not self._is_in_head:
             self._close_at(self._waits_since + _DRAINING_KEEP_ALIVE)
 
     def _wait(self) -> None:
-        """For a request for long, for the rest of its head not."""
+        """Wait for long for a request, and briefly for the rest of its head."""
         if self.cycle is None or self.cycle.response_complete:
             self._waits_since = self.loop.time()
             self._close_at(
@@ -191,32 +191,32 @@ class Protocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_at(when, self.timeout_keep_alive_handler)
 
     def _refuse(self, problem: Problem) -> None:
-        """Parse no further, and say why: after what is to be answered first, and to no request answered."""
+        """Parse no further, and say why: after earlier responses, and never in answer to a request twice."""
         self._has_ended = True
         request_id = secrets.token_hex(16).encode()
         self.logger.warning("request %s of %s refused: %s", request_id.decode(), self.client, problem.detail)
-        words = self._words(problem, request_id)
+        response = self._response(problem, request_id)
         if not self._is_in_body:
             is_idle = self.cycle is None or self.cycle.response_complete
         elif self.pipeline:
-            # The request at fault waits for its turn; it gets this answer instead.
+            # The request at fault waits for its turn: it gets this response instead.
             self.pipeline.popleft()
             is_idle = False
         elif self.cycle.response_started:
             self.cycle.keep_alive = False
             if self.cycle.response_complete:
-                self._say(b"")
+                self._write_and_close(b"")
             return
         else:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
             is_idle = True
         if is_idle:
-            self._say(words)
+            self._write_and_close(response)
         else:
-            self._last_words = words
+            self._last_response = response
 
-    def _words(self, problem: Problem, request_id: bytes) -> bytes:
+    def _response(self, problem: Problem, request_id: bytes) -> bytes:
         body = problem.content(b"")
         headers = [
             *self.server_state.default_headers,
@@ -228,8 +228,8 @@ class Protocol(HttpToolsProtocol):
         lines = b"".join(b"%b: %b\r\n" % header for header in headers)
         return b"%b%b\r\n%b" % (STATUS_LINE[problem.status], lines, body)
 
-    def _say(self, last: bytes) -> None:
-        """Write and close, but not before it can have been read: with input unread, closing resets."""
+    def _write_and_close(self, last: bytes) -> None:
+        """Write, and close a little later: closing while input is unread would reset the connection."""
         self.transport.write(last)
         if self.transport.can_write_eof():
             self.transport.write_eof()

@@ -1,4 +1,4 @@
-"""Metrics of requests: the names and labels of BentoML's, at a fraction of their cost, and bounded."""
+"""Request metrics: BentoML's names and labels, at a fraction of the cost and with bounded values."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _UNMEASURED = frozenset({"/metrics"})
 class RequestMetrics:
     """Counts and times requests.
 
-    BentoML's middleware looks its metrics up by five labels several times a request and labels them with
-    whatever path was asked for.
+    BentoML's middleware looks its metrics up by five labels several times per request, and takes any path
+    that was asked for as a label.
     """
 
     def __init__(self, app: ASGIApp, namespace: str, paths: frozenset[str]) -> None:
@@ -61,7 +61,7 @@ class RequestMetrics:
             documentation="Requests answered with a problem, by its kind",
             labelnames=["kind"],
         )
-        # All from zero: a rate over a series that begins with its first problem would miss that one.
+        # All start at zero: a rate over a series that began with its first problem would miss that one.
         self._problems = {kind.anchor: problems.labels(kind=kind.anchor) for kind in Kind}
 
         def labels(path: str) -> dict[str, str]:
@@ -73,26 +73,26 @@ class RequestMetrics:
             }
 
         @cache
-        def progress_of(path: str) -> Any:
+        def in_progress_at(path: str) -> Any:
             return in_progress.labels(**labels(path))
 
         @cache
-        def answered(path: str, status: int) -> tuple[Any, Any]:
-            own = labels(path) | {"http_response_code": str(status)}
-            return total.labels(**own), duration.labels(**own)
+        def total_and_duration(path: str, status: int) -> tuple[Any, Any]:
+            with_status = labels(path) | {"http_response_code": str(status)}
+            return total.labels(**with_status), duration.labels(**with_status)
 
-        self._progress_of, self._answered = progress_of, answered
+        self._in_progress_at, self._total_and_duration = in_progress_at, total_and_duration
         for path in paths - _UNMEASURED:
-            answered(path, 200)
+            total_and_duration(path, 200)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and note down how it went."""
+        """Pass a request on, count it and time it."""
         if scope["type"] != "http" or scope["path"] in _UNMEASURED:
             await self._app(scope, receive, send)
             return
         path = scope["path"] if scope["path"] in self._paths else OTHER
         started = time.perf_counter()
-        status = 500  # whoever raises before answering is answered so
+        status = 500  # the server's answer where the application raises before it responds
 
         async def noting(message: Message) -> None:
             nonlocal status
@@ -100,13 +100,13 @@ class RequestMetrics:
                 status = message["status"]
             await send(message)
 
-        progress = self._progress_of(path)
-        progress.inc()
+        in_progress = self._in_progress_at(path)
+        in_progress.inc()
         try:
             await self._app(scope, receive, noting)
         finally:
-            progress.dec()
-            total, duration = self._answered(path, status)
+            in_progress.dec()
+            total, duration = self._total_and_duration(path, status)
             total.inc()
             duration.observe(time.perf_counter() - started)
             if PROBLEM in scope:
@@ -114,12 +114,12 @@ class RequestMetrics:
 
 
 def exposition(derive: Callable[[Iterable[Metric]], Iterable[Metric]]) -> bytes:
-    """What the workers expose, summed, in the text format of Prometheus.
+    """The metrics of all workers, summed, in the text format of Prometheus.
 
     Args:
-        derive: gives what follows from the sums, to be exposed beside them.
+        derive: returns the metrics that are computed from the sums and exposed beside them.
     """
-    # Only once a server has chosen where metrics are kept.
+    # Imported late: the library looks once, on import, where the server keeps its metrics.
     from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415
     from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415
 
@@ -136,11 +136,11 @@ def exposition(derive: Callable[[Iterable[Metric]], Iterable[Metric]]) -> bytes:
 
 
 def report_stale(source: str, stale: bool) -> None:
-    """Say whether credentials that changed could not be read, so that older ones are still in use.
+    """Set whether changed credentials could not be read, so that older ones are still in use.
 
     Args:
-        source: `tokens`, of the tokens file; `keys`, of the issuer.
-        stale: whether the last reading failed.
+        source: `tokens` for the tokens file, `keys` for the issuer's keys.
+        stale: whether the last attempt to read them failed.
     """
     _stale().labels(source=source).set(int(stale))
 
@@ -157,8 +157,8 @@ def _stale() -> Any:
 
 
 def _forget_dead_workers() -> None:
-    """Drop the gauges of workers that were killed: nobody else does, and they would be summed for good."""
-    # Only once a server has chosen where metrics are kept.
+    """Drop the gauges of workers that were killed: nothing else does, and they would be summed forever."""
+    # Imported late, as in `exposition`.
     from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
 
     folder = Path(
@@ -171,4 +171,4 @@ def _forget_dead_workers() -> None:
         except ProcessLookupError:
             mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
         except PermissionError:
-            pass  # of another user, and alive
+            pass  # alive, and another user's

@@ -1,19 +1,19 @@
-"""What a request is known by on its way: keys of the ASGI scope, set where it is found and read by logs."""
+"""Keys of the ASGI scope for what becomes known of a request on its way; logs and metrics read them."""
 
 REQUEST_ID = "propensity.request_id"
-"""What the request is called."""
+"""The id of the request."""
 
 CALLER = "propensity.caller"
-"""Who calls."""
+"""The name of the caller."""
 
 DISBELIEF = "propensity.disbelief"
-"""Why the token was not believed."""
+"""Why the token is not believed."""
 
 MODEL = "propensity.model"
-"""Tag of the model that was asked."""
+"""The tag of the model that predicts."""
 
 ROWS = "propensity.rows"
-"""About how many applications it was asked."""
+"""The number of rows in the request."""
 
 PROBLEM = "propensity.problem"
 """The kind of problem that the request is answered with."""

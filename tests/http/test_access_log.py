@@ -48,9 +48,9 @@ class Output:
 
 @pytest.fixture
 def output(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Output:
-    written(client)  # what other tests left
+    written(client)  # the lines that other tests left
     output = Output()
-    # Not of sys itself: pytest puts its own there in each phase of a test.
+    # Not on sys itself: pytest replaces stdout there in each phase of a test.
     monkeypatch.setattr(access_log, "sys", SimpleNamespace(stdout=output))
     return output
 
@@ -108,7 +108,7 @@ def test_a_name_that_can_not_stand_in_a_log_is_replaced(
 
 
 def test_a_proxy_can_not_forge_a_line(output: Output) -> None:
-    """Whom a proxy names as the client is put there as it is."""
+    """The name that a proxy gives the client is logged as it is."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 403, "headers": []})

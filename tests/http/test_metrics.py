@@ -1,4 +1,4 @@
-"""Metrics and traces: what the service tells of itself, and that docs/observability.md lists just that."""
+"""Metrics and traces: what the service exposes, and that docs/observability.md lists exactly that."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from propensity.monitoring.prediction_metrics import BOUNDS, _log_failure
 
 
 def series(client: TestClient) -> dict[str, float]:
-    """Each series with its labels."""
+    """The value of each series, by its name with labels."""
     return {
         f"{sample.name}{json.dumps(sample.labels, sort_keys=True)}": sample.value
         for family in families(client)
@@ -39,7 +39,7 @@ def series(client: TestClient) -> dict[str, float]:
 
 @contextmanager
 def rising(client: TestClient) -> Iterator[dict[str, float]]:
-    """By how much each series rises in the block; empty until its end."""
+    """The increase of each series during the block; empty until its end."""
     before = series(client)
     risen: dict[str, float] = {}
     yield risen
@@ -152,7 +152,7 @@ def test_the_documentation_lists_every_metric_with_its_type_and_labels(client: T
 
 
 class Collector:
-    """An OpenTelemetry collector, as far as HTTP and the protocol go: keeps the spans that it is sent."""
+    """An OpenTelemetry collector: receives spans over OTLP/HTTP and keeps them."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []

@@ -1,4 +1,4 @@
-"""The protocol, by raw sockets: an answer a request, and nothing of a body is ever taken for a request."""
+"""The protocol, over raw sockets: one response per request, and no part of a body is taken for a request."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ from propensity.http.protocol import Protocol
 from propensity.settings import KEEP_ALIVE_SECONDS
 
 INNER = b"GET /inner HTTP/1.1\r\nHost: service\r\n\r\n"
-"""The body of the requests below: where it is taken for a request, there is an answer too many."""
+"""The body of the requests below: if it is taken for a request, there is one response too many."""
 
 LAST = b"GET /last HTTP/1.1\r\nHost: service\r\nConnection: close\r\n\r\n"
 
 
 @dataclass
 class Echo:
-    """A server of `Protocol` in this process, whose answers tell the request; and what was asked of it."""
+    """A server with `Protocol` in this process, which answers with the request and keeps the requests."""
 
     drain: Drain = field(default_factory=Drain)
     asked: list[dict[str, Any]] = field(default_factory=list)
     connections: set[Any] = field(default_factory=set)
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with the request itself, `/early` without having read its body."""
+        """Answer with the request itself; `/early` without reading its body."""
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
         asked = {"method": scope["method"], "path": scope["path"], "headers": headers, "body": ""}
         self.asked.append(asked)
@@ -96,7 +96,7 @@ def echo() -> Iterator[Echo]:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer on a connection."""
+    """One response on a connection."""
 
     status: int
     headers: dict[str, str]
@@ -104,7 +104,7 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """Its body, read."""
+        """The decoded body."""
         return json.loads(self.body)
 
 
@@ -116,7 +116,7 @@ def connect(url: str) -> socket.socket:
 
 
 def received(connection: socket.socket) -> list[Answer]:
-    """Every answer until the server closes."""
+    """All responses until the server closes."""
     content = b""
     while piece := connection.recv(65_536):
         content += piece
@@ -132,7 +132,7 @@ def received(connection: socket.socket) -> list[Answer]:
 
 
 def hear(connection: socket.socket, end: bytes) -> None:
-    """Wait for an answer that ends so."""
+    """Wait for a response that ends like this."""
     content = b""
     while not content.endswith(end):
         piece = connection.recv(65_536)
@@ -141,7 +141,7 @@ def hear(connection: socket.socket, end: bytes) -> None:
 
 
 def talk(url: str, *segments: bytes) -> list[Answer]:
-    """What comes back for segments that are sent one after the other."""
+    """Send segments one after the other, and return the responses."""
     with connect(url) as connection:
         for number, segment in enumerate(segments):
             if number:
@@ -263,7 +263,7 @@ def test_a_body_that_waits_for_100_continue_is_asked_for_in_spite_of_an_offer(ec
 
 
 def test_an_answer_in_the_place_of_100_continue_ends_the_connection(echo: Echo) -> None:
-    """Or the next request of a caller who then keeps the body back would be read as that body."""
+    """Otherwise the next request of a client that then withholds the body would be read as that body."""
     (answer,) = talk(echo.url, post(LENGTH, "Expect: 100-continue", path="/early"), INNER)
     assert answer.headers["connection"] == "close"
     assert len(echo.asked) == 1
