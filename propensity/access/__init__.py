@@ -1,4 +1,4 @@
-"""Access: who calls, whether they may, and how often: tokens of a file, JWTs of an issuer, rate limits.
+"""Access: who calls, what they may do, and how often: tokens of a file, JWTs of an issuer, rate limits.
 
-It knows callers and no application. It imports http and contract; only the HTTP application may import it.
+It knows callers but no applications. It imports http and contract; only the HTTP application may import it.
 """

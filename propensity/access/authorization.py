@@ -1,4 +1,4 @@
-"""Authorization: who calls, and whether they may. Everything is closed but health and documentation."""
+"""Authorization: who calls, and what they may do. Only health checks and documentation are open."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ SCOPES: tuple[TokenScope, ...] = get_args(TokenScope)
 
 OPEN_PATHS = frozenset({"/", "/docs.json", "/schema.json", PAGE, "/livez", "/readyz", "/healthz"})
 OPEN_PREFIX = "/static_content/"
-"""Health and documentation; every other path needs a token, known to the service or not."""
+"""Health checks and documentation. Every other path needs a token, whether it exists or not."""
 
 SCOPE_OF_PATH: dict[str, TokenScope] = {"/metrics": "metrics"}
-"""Where a scope other than `predict` is needed."""
+"""Scopes of the paths that need another scope than `predict`."""
 
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who a token belongs to.
+    """Whom a token belongs to.
 
     Attributes:
-        name: for logs and limits.
-        scopes: what they may do.
+        name: the name in logs and rate limits.
+        scopes: what the caller may do.
     """
 
     name: str
@@ -41,47 +41,47 @@ class Caller:
 
 
 class DisbeliefError(Exception):
-    """A token of an authority's own kind that is not to be believed; the message says why, for the log."""
+    """A token that its authority does not believe; the message says why, for the log."""
 
 
 class Authority(Protocol):
-    """Knows tokens: a file of static ones, or an issuer of JWTs."""
+    """Knows tokens: the static ones of a file, or the JWTs of an issuer."""
 
     async def caller(self, token: str) -> Caller | None:
-        """Whose token it is; None, if this authority does not know it.
+        """The caller that a token belongs to; None if this authority does not know the token.
 
         Raises:
-            DisbeliefError: it is of this authority's kind, and not to be believed.
-            ProblemError: 503, that can not be said at the moment.
+            DisbeliefError: the token is of this authority's kind, but not believed.
+            ProblemError: 503, the authority can't tell at the moment.
         """
 
 
 class Allowance(Protocol):
-    """How many requests a caller may make."""
+    """The number of requests that each caller may make."""
 
     async def take(self, caller: str) -> None:
-        """Take one.
+        """Take one request from the allowance of a caller.
 
         Raises:
-            ProblemError: 429, there is none left.
+            ProblemError: 429, none is left.
         """
 
     async def close(self) -> None:
-        """Let go of whatever counts."""
+        """Close the connections that it holds."""
 
 
 class Authorization:
-    """Lets a request through to the API only with a token that has the scope its path needs."""
+    """Lets a request pass only with a token that has the scope of its path."""
 
     def __init__(
         self, app: ASGIApp, authorities: Sequence[Authority], allowance: Allowance | None = None
     ) -> None:
-        """The application, behind its tokens.
+        """Put an application behind tokens.
 
         Args:
             app: the application.
-            authorities: asked in this order.
-            allowance: of each caller; without one there is no limit.
+            authorities: the authorities to ask for a token's caller, in this order.
+            allowance: the allowance of each caller; None for no limit.
         """
         self._app = app
         self._authorities = authorities
@@ -130,7 +130,7 @@ class Authorization:
             try:
                 caller = await authority.caller(bearer[1])
             except DisbeliefError as error:
-                # For who reads the log; whoever tries tokens is told nothing.
+                # For the log only: whoever tries out tokens must not learn why.
                 scope[DISBELIEF] = str(error)
                 continue
             if caller is not None:

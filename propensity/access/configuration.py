@@ -1,4 +1,4 @@
-"""What of access is configured: who is asked about tokens, and how many requests a caller may make."""
+"""Access as it is configured: the authorities that know tokens, and the allowance of each caller."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from propensity.access.tokens import FILE_VARIABLE, Tokens
 
 
 def authorities() -> list[Authority]:
-    """Who is asked about tokens: the tokens file, and the issuer of JWTs where one is configured.
+    """The authorities that know tokens: the tokens file, the issuer of JWTs, or both.
 
     Raises:
-        TokensError: there is neither, or the file can't be used.
-        SettingError: the issuer is configured in part only, or wrongly.
+        TokensError: neither is configured, or the file can't be used.
+        SettingError: the issuer is configured only in part, or wrongly.
     """
     issuer = None
     if any(name.startswith("PROPENSITY_JWT_") for name in os.environ):
-        # Its libraries are loaded by those only who need them.
+        # Imported late: only workers that take JWTs load its libraries.
         from propensity.access.issuer import Issuer  # noqa: PLC0415
 
         issuer = Issuer.from_environment()
@@ -27,7 +27,7 @@ def authorities() -> list[Authority]:
 
 
 def allowance() -> Allowance | None:
-    """How many requests a caller may make, where that is limited.
+    """The allowance of each caller; None if requests are not limited.
 
     Raises:
         SettingError: the limit can't be used.

@@ -1,6 +1,6 @@
 """The issuer of JWTs: verifies the access tokens of an OpenID Connect provider against its published keys.
 
-On where `PROPENSITY_JWT_ISSUER` is set; docs/serving.md lists the settings.
+Used where `PROPENSITY_JWT_ISSUER` is set; docs/serving.md lists the settings.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ _OF_KEYS: Mapping[tuple[str, str | None], tuple[str, ...]] = {
     ("OKP", "Ed25519"): ("EdDSA",),
     ("OKP", "Ed448"): ("EdDSA",),
 }
-"""What a key can sign with that states no algorithm, by its type and curve (RFC 7518, 6; RFC 8037)."""
+"""Algorithms of a key that states none, by its type and curve (RFC 7518, 6; RFC 8037)."""
 
 ALGORITHMS = (*_OF_RSA, "ES256", "ES384", "ES512", "EdDSA")
-"""Signatures that only the issuer can make; a secret that both sides know is not among them."""
+"""Algorithms whose signatures only the issuer can make; those with a shared secret are left out."""
 
 MAX_TRIED_KEYS = 4
-"""For a JWT that does not say by which of the issuer's keys it was signed."""
+"""Keys to try for a JWT that does not name the key that signed it."""
 
 MAX_TOKEN = 8_192
-"""Characters of a JWT."""
+"""Characters that a JWT may have."""
 
 KEYS_SECONDS = 60.0
-"""After which the keys are read anew: so long a key that the issuer has withdrawn goes on being believed."""
+"""Seconds until the keys are reloaded; for so long a key that the issuer has withdrawn is still believed."""
 
 KEYS_RETRY_SECONDS = 5.0
-"""Between two readings at least, whoever sends tokens with unknown keys."""
+"""Minimum seconds between two reloads, however many tokens name unknown keys."""
 
 MAX_KEYS_BYTES = 256 * 1024
 KEYS_TIMEOUT_SECONDS = 5.0
@@ -63,19 +63,19 @@ logger = logging.getLogger("bentoml.propensity")
 
 
 class Keys:
-    """The public keys of an issuer (JWKS), from a file or a URL: kept, and read anew now and then.
+    """The public keys of an issuer (JWKS), from a file or a URL: cached, and reloaded from time to time.
 
-    If they can not be read, those that were read before stay; a metric and the log say so.
+    While they can't be reloaded, the previous ones stay in use; a metric and the log say so.
     """
 
     def __init__(self, source: str) -> None:
-        """The keys at a place.
+        """Read the keys, if they are in a file.
 
         Args:
             source: a path, or an https URL (http on this machine only).
 
         Raises:
-            SettingError: it is another kind of URL, or a file that can't be used.
+            SettingError: the source is another kind of URL, or a file that can't be used.
         """
         self._source = source
         url = urlsplit(source)
@@ -93,25 +93,29 @@ class Keys:
             except _UNREADABLE as error:
                 raise SettingError(f"PROPENSITY_JWT_KEYS: {source}: {unreadable(error)}") from error
 
-    async def that_may_have_signed(self, name: object, algorithm: str) -> list[jwt.PyJWK]:
-        """The keys of this name (`kid`), or without a name some of them all, that fit an algorithm.
+    async def candidates(self, name: object, algorithm: str) -> list[jwt.PyJWK]:
+        """The keys that may have signed a JWT, at most `MAX_TRIED_KEYS`.
+
+        Args:
+            name: the `kid` that the JWT states; None for any key.
+            algorithm: the algorithm that the JWT states.
 
         Raises:
             ProblemError: 503, no keys could be read so far.
-            DisbeliefError: there is none of that name, or none that fits.
+            DisbeliefError: no key has the name, or none fits the algorithm.
         """
         is_old = time.monotonic() - self._read_at > KEYS_SECONDS
         if self._keys and is_old and (self._background is None or self._background.done()):
-            # Nobody waits for this one.
+            # In the background: no request waits for it.
             self._background = asyncio.create_task(self._read())
         if not self._of(name):
             await self._read()
         if not self._keys:
-            raise ProblemError.of(Kind.KEYS_UNAVAILABLE, "the issuer's keys can not be had; try again", RETRY)
-        named = self._of(name)
-        if not named:
+            raise ProblemError.of(Kind.KEYS_UNAVAILABLE, "the issuer's keys can't be read; try again", RETRY)
+        keys = self._of(name)
+        if not keys:
             raise DisbeliefError("no key of the issuer has the name (kid) that it gives")
-        fitting = [key.by_algorithm[algorithm] for key in named if algorithm in key.by_algorithm]
+        fitting = [key.by_algorithm[algorithm] for key in keys if algorithm in key.by_algorithm]
         if not fitting:
             raise DisbeliefError(f"the key that it names does not sign with {algorithm}")
         return fitting[:MAX_TRIED_KEYS]
@@ -137,10 +141,10 @@ class Keys:
     def _fetch(self) -> bytes:
         if not self._is_url:
             return Path(self._source).read_bytes()
-        # What is on this machine is not asked through a proxy.
+        # Servers on this machine are called directly, whatever proxy is configured.
         direct = [urllib.request.ProxyHandler({})] if urlsplit(self._source).hostname in _LOOPBACK else []
         opener = urllib.request.build_opener(_NoRedirects(), *direct)
-        # Some issuers turn away what calls itself Python's.
+        # Some issuers refuse the User-Agent that urllib sends.
         about = {"User-Agent": f"propensity-bento/{__version__}", "Accept": "application/json"}
         request = urllib.request.Request(self._source, headers=about)  # noqa: S310 — as configured
         with opener.open(request, timeout=KEYS_TIMEOUT_SECONDS) as answer:
@@ -151,15 +155,15 @@ class Keys:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Keys come from the place that was configured and from no other."""
+    """Follows no redirects: keys come only from the configured place."""
 
     def redirect_request(self, *_: Any) -> None:
-        """No other request."""
+        """Make no other request."""
 
 
 @dataclass(frozen=True)
 class _Key:
-    """A public key of the issuer, for each algorithm that it may have signed with."""
+    """A public key of the issuer, by each algorithm that it may have signed with."""
 
     name: str | None
     by_algorithm: Mapping[str, jwt.PyJWK]
@@ -176,10 +180,10 @@ def _keys(content: bytes) -> list[_Key]:
 
 
 def _key(published: Any) -> _Key | None:
-    """None, where it is not for signatures that are believed here; one such key costs the others nothing."""
+    """The key of a JWK; None if it does not verify accepted signatures. The other keys are still used."""
     if not isinstance(published, dict):
         return None
-    # What is null is not stated.
+    # A member that is null counts as absent.
     published = {name: value for name, value in published.items() if value is not None}
     operations = published.get("key_ops", ["verify"])
     if published.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
@@ -198,12 +202,12 @@ def _key(published: Any) -> _Key | None:
 
 @dataclass(frozen=True)
 class Claims:
-    """How the claims of an issuer are read.
+    """How to read the claims of an issuer.
 
     Attributes:
-        audience: the claim that says for whom a JWT is made.
-        scopes: claims that say what its bearer may do; `a.b` is the member b of the claim a.
-        values: what stands there for each scope of this API.
+        audience: the claim that says whom a JWT is made for.
+        scopes: the claims that say what its bearer may do; `a.b` is the member b of the claim a.
+        values: scopes of this API by the value that stands for them in these claims.
     """
 
     audience: str
@@ -212,7 +216,7 @@ class Claims:
 
     @classmethod
     def from_environment(cls) -> Claims:
-        """As configured."""
+        """The configured claims."""
         values: dict[str, TokenScope] = {}
         for scope in SCOPES:
             values |= dict.fromkeys(_listed(f"PROPENSITY_JWT_{scope.upper()}", scope), scope)
@@ -223,17 +227,19 @@ class Claims:
         )
 
     def scopes_of(self, claims: Mapping[str, Any]) -> frozenset[TokenScope]:
-        """What the bearer may do: texts with spaces (RFC 9068), or lists, as some issuers have them."""
-        found: set[TokenScope] = set()
+        """What the bearer may do; claims are texts with spaces (RFC 9068), or lists, as of some issuers."""
+        scopes: set[TokenScope] = set()
         for name in self.scopes:
-            given = claims.get(name)
-            if given is None and "." in name:
-                given = claims
+            claim = claims.get(name)
+            if claim is None and "." in name:
+                claim = claims
                 for part in name.split("."):
-                    given = given.get(part) if isinstance(given, dict) else None
-            names = given.split() if isinstance(given, str) else given if isinstance(given, list) else []
-            found |= {self.values[each] for each in names if isinstance(each, str) and each in self.values}
-        return frozenset(found)
+                    claim = claim.get(part) if isinstance(claim, dict) else None
+            values = claim.split() if isinstance(claim, str) else claim if isinstance(claim, list) else []
+            scopes |= {
+                self.values[value] for value in values if isinstance(value, str) and value in self.values
+            }
+        return frozenset(scopes)
 
 
 def _listed(setting: str, default: str) -> tuple[str, ...]:
@@ -242,7 +248,7 @@ def _listed(setting: str, default: str) -> tuple[str, ...]:
 
 
 class Issuer:
-    """Takes the JWTs of one issuer for one audience."""
+    """Accepts the JWTs of one issuer for one audience."""
 
     def __init__(
         self,
@@ -254,15 +260,15 @@ class Issuer:
         leeway_seconds: int,
         claims: Claims,
     ) -> None:
-        """An issuer.
+        """Create an issuer.
 
         Args:
-            issuer: the claim `iss`.
-            audience: for which a JWT must be made.
-            keys: of the issuer.
-            algorithms: that are believed.
-            leeway_seconds: by which the clocks may differ.
-            claims: how its claims are read.
+            issuer: the claim `iss` of its JWTs.
+            audience: the audience that a JWT must be made for.
+            keys: the issuer's keys.
+            algorithms: the algorithms that are accepted.
+            leeway_seconds: seconds by which the clocks may differ.
+            claims: how to read the claims.
         """
         self._claims = claims
         self._issuer = issuer
@@ -273,10 +279,10 @@ class Issuer:
 
     @classmethod
     def from_environment(cls) -> Issuer | None:
-        """The issuer that is configured, if one is.
+        """The configured issuer, if any.
 
         Raises:
-            SettingError: it is configured in part only, or wrongly.
+            SettingError: it is configured only in part, or wrongly.
         """
         names = ("PROPENSITY_JWT_ISSUER", "PROPENSITY_JWT_AUDIENCE", "PROPENSITY_JWT_KEYS")
         values = [os.environ.get(name, "") for name in names]
@@ -290,7 +296,7 @@ class Issuer:
         unknown = [name for name in algorithms if name not in ALGORITHMS]
         if unknown:
             raise SettingError(
-                f"PROPENSITY_JWT_ALGORITHMS names {', '.join(map(repr, unknown))}; there are"
+                f"PROPENSITY_JWT_ALGORITHMS names {', '.join(map(repr, unknown))}; it may name"
                 f" {', '.join(ALGORITHMS)}"
             )
         leeway = whole_number("PROPENSITY_JWT_LEEWAY_SECONDS", 30, at_least=0)
@@ -304,10 +310,10 @@ class Issuer:
         )
 
     async def caller(self, token: str) -> Caller | None:
-        """Who the JWT speaks of; None, if it is none.
+        """The caller that a JWT names; None if the token is not a JWT.
 
         Raises:
-            DisbeliefError: it is one, and not to be believed.
+            DisbeliefError: the JWT is not believed.
             ProblemError: 503, no keys could be read so far.
         """
         if token.count(".") != 2:  # noqa: PLR2004 — header, claims, signature
@@ -321,8 +327,7 @@ class Issuer:
         algorithm = header.get("alg")
         if algorithm not in self._algorithms:
             raise DisbeliefError(f"its algorithm is not one of {', '.join(self._algorithms)}")
-        claims: dict[str, Any] = {}
-        for key in await self._keys.that_may_have_signed(header.get("kid"), algorithm):
+        for key in await self._keys.candidates(header.get("kid"), algorithm):
             try:
                 claims = self._verified(token, key)
                 break
@@ -330,9 +335,9 @@ class Issuer:
                 continue
             except jwt.PyJWTError as error:
                 raise DisbeliefError(self._why(error)) from None
-        if not claims:
+        else:
             raise DisbeliefError("its signature is not one of the issuer's keys")
-        # Cognito and Keycloak mark what is made for the user's own application.
+        # Cognito and Keycloak mark the tokens that are meant for the user's own application.
         if claims.get("token_use", "access") != "access" or claims.get("typ") in {"ID", "Refresh", "Offline"}:
             raise DisbeliefError("it is not an access token")
         return Caller(f"jwt:{claims['sub']}", self._claims.scopes_of(claims))
@@ -351,13 +356,13 @@ class Issuer:
                 "verify_aud": is_usual,
             },
         )
-        named = claims[self._claims.audience]
-        if self._audience not in (named if isinstance(named, list) else [named]):
+        audiences = claims[self._claims.audience]
+        if self._audience not in (audiences if isinstance(audiences, list) else [audiences]):
             raise jwt.InvalidAudienceError
         return claims
 
     def _why(self, error: jwt.PyJWTError) -> str:
-        """In our own words: of a token nothing may stand in a log."""
+        """Why a JWT is not believed, in our own words: no part of a token must get into a log."""
         if isinstance(error, jwt.MissingRequiredClaimError):
             return f"it has no claim {error.claim}"
         if isinstance(error, jwt.InvalidAudienceError):

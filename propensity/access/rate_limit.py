@@ -1,8 +1,8 @@
 """The rate limit: how many requests each caller may make.
 
-On where `PROPENSITY_RATE_LIMIT` is set, such as `600/minute`. Each worker counts for itself, in memory,
-unless `PROPENSITY_RATE_LIMIT_REDIS` names a Redis that counts for all of them. While that can not be reached,
-each counts for itself: a prediction does not depend on it.
+Used where `PROPENSITY_RATE_LIMIT` is set, such as `600/minute`. Each worker counts for itself, in memory,
+unless `PROPENSITY_RATE_LIMIT_REDIS` names a Redis that counts for all of them. While Redis can't be reached,
+each worker counts for itself: predictions do not depend on Redis.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ from propensity.contract.problem import Kind, ProblemError
 from propensity.settings import SettingError
 
 REDIS_SECONDS = 0.25
-"""In which Redis must answer."""
+"""Seconds that Redis has to answer."""
 
 REDIS_RETRY_SECONDS = 5.0
-"""For which Redis is left alone after it did not."""
+"""Seconds until Redis is asked again after it failed."""
 
 logger = logging.getLogger("bentoml.propensity")
 
 
 class RateLimit:
-    """Gives each caller so many requests in so long. The window slides: none gets twice that at its edge."""
+    """Allows each caller a number of requests in a window that slides: nobody gets twice that at its edge."""
 
     def __init__(self, rate: RateLimitItem, redis: str | None = None) -> None:
-        """A limit.
+        """Create a limit.
 
         Args:
-            rate: of one caller.
-            redis: its URL; without one, each worker counts for itself.
+            rate: number of requests and window of each caller.
+            redis: URL of the Redis that counts; None if each worker counts for itself.
 
         Raises:
-            SettingError: this is not the URL of a Redis.
+            SettingError: the URL is not that of a Redis.
         """
         self._rate = rate
-        self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared = None
         self._connections: ConnectionPool | None = None
-        self._left_alone_until = float("-inf")
+        self._retry_at = float("-inf")
         if redis:
             if not redis.startswith(("redis://", "rediss://")):
-                # Without the URL itself, which may hold a password.
+                # The message leaves the URL out, which may hold a password.
                 raise SettingError("PROPENSITY_RATE_LIMIT_REDIS must begin with redis:// or rediss://")
             self._connections = ConnectionPool.from_url(
                 redis, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS
@@ -66,10 +66,10 @@ class RateLimit:
 
     @classmethod
     def from_environment(cls) -> RateLimit:
-        """The limit that is configured.
+        """The configured limit.
 
         Raises:
-            SettingError: it can't be used.
+            SettingError: the limit can't be used.
         """
         rate = os.environ["PROPENSITY_RATE_LIMIT"]
         try:
@@ -78,16 +78,16 @@ class RateLimit:
             raise SettingError(f"PROPENSITY_RATE_LIMIT is {rate!r}; it must be like 600/minute") from error
 
     async def take(self, caller: str) -> None:
-        """Take one request of a caller's.
+        """Take one request from the allowance of a caller.
 
         Raises:
-            ProblemError: 429, there is none left for now.
+            ProblemError: 429, none is left for now.
         """
-        if self._shared is not None and time.monotonic() >= self._left_alone_until:
+        if self._shared is not None and time.monotonic() >= self._retry_at:
             try:
                 await self._take(self._shared, caller)
             except StorageError as error:
-                self._left_alone_until = time.monotonic() + REDIS_RETRY_SECONDS
+                self._retry_at = time.monotonic() + REDIS_RETRY_SECONDS
                 logger.error(  # noqa: TRY400 — the trace would say no more
                     "rate limit: Redis: %s; each worker counts for itself for %g s",
                     error,
@@ -95,10 +95,10 @@ class RateLimit:
                 )
             else:
                 return
-        await self._take(self._own, caller)
+        await self._take(self._local, caller)
 
     async def close(self) -> None:
-        """Let go of Redis."""
+        """Close the connections to Redis."""
         if self._connections is not None:
             await self._connections.disconnect()
 
@@ -106,10 +106,10 @@ class RateLimit:
         if await counter.hit(self._rate, caller):
             return
         window = await counter.get_window_stats(self._rate, caller)
-        # Whatever the clock says, nobody is sent away for longer than the window.
+        # Whatever the clock says, no caller has to wait for longer than the window.
         seconds = min(max(1, math.ceil(window.reset_time - time.time())), self._rate.get_expiry())
         raise ProblemError.of(
             Kind.RATE_LIMITED,
-            f"{self._rate} is what you may send; try again in {seconds} s, or send batches",
+            f"you may send {self._rate}; try again in {seconds} s, or send batches",
             {"Retry-After": str(seconds)},
         )

@@ -1,7 +1,7 @@
-"""Tokens: who may call what. Callers hold a token, the service holds its SHA-256, in a file it re-reads.
+"""Tokens: the callers of the API and their scopes, in a file that the service reloads when it changes.
 
-A line of the file is `name:scope:sha256`; a token with two scopes has two lines. Empty lines and lines
-that start with # are passed over.
+Callers hold a token, the file its SHA-256. Each line is `name:scope:sha256`; a token with two scopes has two
+lines. Empty lines and lines that start with # are skipped.
 
     PROPENSITY_TOKENS_FILE=tokens python -m propensity tokens new scoring-team --scope predict
 
@@ -39,7 +39,7 @@ class TokensError(BentoMLException):
 
 
 def _read(path: Path) -> dict[bytes, Caller]:
-    """Who the tokens of a file belong to, by the digest of the token."""
+    """The callers of a tokens file by the digest of their token."""
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte-order mark
     except FileNotFoundError as error:
@@ -69,7 +69,7 @@ _HOW_TO = f"add one with `{FILE_VARIABLE}=FILE python -m propensity tokens new N
 
 
 class Tokens:
-    """The tokens of a file, re-read when it changes; a file that turns bad leaves the last good set."""
+    """The tokens of a file, reloaded when it changes; if the file turns bad, the last good tokens stay."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -89,15 +89,15 @@ class Tokens:
         return cls(Path(path))
 
     async def caller(self, token: str) -> Caller | None:
-        """Whose token it is; None, if it is not in the file."""
+        """The caller that a token belongs to; None if the token is not in the file."""
         self._refresh()
         digest = hashlib.sha256(token.encode()).digest()
-        found = None
-        # Every one is compared, in constant time: how long it takes tells nothing about any of them.
+        owner = None
+        # Compare with all of them, in constant time: the time taken must tell nothing about any.
         for sha256, caller in self._callers.items():
             if hmac.compare_digest(sha256, digest):
-                found = caller
-        return found
+                owner = caller
+        return owner
 
     def _refresh(self) -> None:
         version = self._current_version()
@@ -111,7 +111,7 @@ class Tokens:
             logger.error("%s; the tokens read before stay valid", error)  # noqa: TRY400 — no trace: it is the file
         else:
             report_stale("tokens", False)
-            logger.info("tokens file %s: read anew", self._path)
+            logger.info("tokens file %s: reloaded", self._path)
 
     def _current_version(self) -> tuple[int, int, int] | None:
         try:
@@ -122,10 +122,15 @@ class Tokens:
 
 
 def new_token(path: Path, name: str, scopes: list[TokenScope]) -> str:
-    """Make a token, append its lines to the tokens file, and give the token, which is kept nowhere.
+    """Make a token, append its lines to the tokens file, and return the token, which is stored nowhere.
+
+    Args:
+        path: the tokens file.
+        name: the name of the caller.
+        scopes: what the caller may do.
 
     Raises:
-        TokensError: the name can't stand in the file, or the file can't be written.
+        TokensError: the name is not allowed, or the file can't be written.
     """
     if not _NAME.fullmatch(name):
         raise TokensError(f"{name!r}: a name is letters, digits, dots, dashes and underscores")
@@ -144,11 +149,11 @@ def new_token(path: Path, name: str, scopes: list[TokenScope]) -> str:
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m propensity tokens", description="Tokens of the API.")
     commands = parser.add_subparsers(required=True)
     new = commands.add_parser("new", help="print a new token, once, and append its hash to the tokens file")
-    new.add_argument("name", help="who gets it, such as a team")
+    new.add_argument("name", help="the caller who gets it, such as a team")
     new.add_argument("--scope", action="append", required=True, choices=SCOPES, help="may be given twice")
     arguments = parser.parse_args()
     path = os.environ.get(FILE_VARIABLE)

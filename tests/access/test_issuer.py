@@ -1,4 +1,4 @@
-"""JWTs: what of an issuer is believed, and what becomes of its keys. The key server is a real one."""
+"""JWTs: which ones are believed, and how the issuer's keys are loaded. The key server is a real one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ AUDIENCE = "propensity"
 
 
 class Signer:
-    """A private key of the issuer, and the public one as it is published."""
+    """A private key of the issuer, and its public key as published."""
 
     def __init__(self, name: str | None, algorithm: str = "RS256") -> None:
         self.algorithm = algorithm
@@ -56,7 +56,7 @@ class Signer:
         self.published: dict[str, Any] = {**published, "use": "sig"} | ({"kid": name} if name else {})
 
     def token(self, headers: dict[str, Any] | None = None, **claims: Any) -> str:
-        """A JWT that is believed, but for what is given."""
+        """A JWT that is believed, except for the claims that are given."""
         now = int(time.time())
         whole = {
             "iss": ISSUER, "aud": AUDIENCE, "sub": "scoring-batch", "iat": now, "exp": now + 300,
@@ -78,7 +78,7 @@ def other() -> Signer:
 
 
 class KeyServer:
-    """Publishes keys at a URL, counts who asks, and fails when told to."""
+    """Publishes keys at a URL, counts the requests, and fails when told to."""
 
     def __init__(self) -> None:
         self.signers: list[Signer] = []
@@ -125,7 +125,7 @@ def key_server() -> Iterator[KeyServer]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Lets time pass between two readings of the keys."""
+    """Lets time pass between two loads of the keys."""
     passed = 0.0
 
     class Clock:
@@ -308,7 +308,7 @@ def test_a_key_that_states_no_algorithm_is_good_for_each_of_its_type(
         private = ec.generate_private_key(CURVES[algorithm])
     elif algorithm == "EdDSA":
         private = ed25519.Ed25519PrivateKey.generate()
-    # Others of the set, which nobody could sign this with, or read at all.
+    # Other keys of the set, which could not have signed this, or can't even be read.
     strangers = [
         published(ec.generate_private_key(ec.SECP256K1()), kid="k"),
         {"kty": "new", "kid": "k"},
@@ -353,7 +353,7 @@ def test_a_key_that_is_malformed_costs_the_others_nothing(
 def test_a_member_of_a_key_that_is_null_is_not_stated(tmp_path: Path, signer: Signer) -> None:
     path = tmp_path / "jwks.json"
     nulls = {"use": None, "alg": None, "key_ops": None}
-    # As some editors save it.
+    # With a byte-order mark, as some editors save files.
     path.write_text(json.dumps({"keys": [signer.published | nulls]}), encoding="utf-8-sig")
     assert ask(issuer(str(path)), signer.token()) is not None
 
@@ -417,7 +417,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "typ": "Bearer",
     },
 }
-"""The claims of the access tokens that these issuers make, as far as they differ."""
+"""The claims in which the access tokens of these issuers differ."""
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -440,7 +440,7 @@ def test_access_tokens_are_read_with_the_settings_that_the_page_gives_for_their_
         return ask(believing, jwt.encode(made, rsa_key, "RS256", headers={"kid": "k"}))
 
     assert caller() == Caller("jwt:s", frozenset({"predict"}))
-    # For somebody else, for nobody, and what is made for the user's own application.
+    # For another audience, for none, and tokens that are meant for the user's own application.
     assert caller(aud="other", client_id="other") is None
     assert caller(aud=None, client_id=None) is None
     assert caller(token_use="id") is None

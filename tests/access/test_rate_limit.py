@@ -1,4 +1,4 @@
-"""The rate limit: what each caller gets, alone and over all workers, with and without Redis (a real one)."""
+"""The rate limit: requests of each caller in one worker and over all, with and without a real Redis."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from propensity.settings import SettingError
 
 @contextmanager
 def redis_server(folder: Path, port: int) -> Iterator[str]:
-    """A Redis of our own; gives its URL."""
+    """A Redis of our own; yields its URL."""
     command = shutil.which("redis-server")
     if command is None:
         pytest.skip("no Redis (apt install redis-server)")
@@ -51,7 +51,7 @@ def redis_server(folder: Path, port: int) -> Iterator[str]:
 
 
 async def taken(limit: RateLimit, caller: str, times: int) -> int:
-    """How many of so many requests were let through."""
+    """The number of requests that the limit lets pass."""
     through = 0
     for _ in range(times):
         try:
@@ -191,7 +191,7 @@ def test_the_served_bento_limits_each_caller_over_its_workers_and_leaves_metrics
         with serving(bento, tmp_path, environment) as served:
 
             def statuses(headers: dict[str, str], path: str = "/v1/predict") -> Counter[int]:
-                # A connection each: both workers get some.
+                # One connection per request, so that both workers get some.
                 alone = headers | {"Connection": "close"}
                 with httpx2.Client(base_url=served.url, headers=alone) as client:
                     return Counter(client.post(path, json=EXAMPLE).status_code for _ in range(40))

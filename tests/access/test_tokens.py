@@ -1,4 +1,4 @@
-"""Tokens: who gets in, that the file rules, and that everything else is closed."""
+"""Tokens: the file decides who may call, and everything else is closed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def tokens_file(tmp_path: Path) -> Path:
 
 
 def replace(path: Path, content: str) -> None:
-    """As a secret is replaced: by another file of the same name."""
+    """Replace a file by another of the same name, as mounted secrets are replaced."""
     other = path.with_suffix(".new")
     other.write_text(content)
     other.replace(path)
