@@ -1,7 +1,7 @@
-"""The HTTP application: BentoML's own, with this product's errors, tokens, limits and documentation.
+"""The HTTP application: BentoML's, with this product's errors, tokens, limits and documentation.
 
-BentoML's server, dispatcher, metrics, health checks and command line stay as they are. What is replaced is
-named here, method by method, with the reason; docs/adr/0002-http-application.md has the whole story.
+BentoML's server, health checks and command line stay as they are. The methods here replace BentoML's one by
+one and say why; docs/adr/0002-http-application.md has the whole story.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ from propensity.monitoring.prediction_metrics import PredictionMetrics
 from propensity.serving import openapi, pages
 from propensity.serving.admission import InFlight
 from propensity.serving.dispatcher import Dispatcher
-from propensity.serving.endpoint import Notes, PredictionEndpoint
+from propensity.serving.endpoint import PredictionEndpoint, Recorder
 
 WARM_UP_CALLS = 16
-"""Predictions of the example before the first connection is taken: ready means warm."""
+"""Predictions of the example before the worker accepts connections: ready means warm."""
 
 GC_THRESHOLDS = (10_000, 20, 50)
-"""Of the garbage collector, in the place of 700, 10, 10."""
+"""Thresholds of the garbage collector, instead of 700, 10, 10."""
 
 _DOCUMENTATION = frozenset({"/", "/docs.json", "/schema.json"})
-"""Paths of routes that BentoML adds last."""
+"""Paths of the documentation, whose routes BentoML adds to the finished application."""
 
 _PROBLEM_SCHEMA = {
     "title": "Problem",
@@ -70,16 +70,16 @@ FORMATS = {"predict": SINGLE, "predict_batch": BATCH}
 
 
 class ForeignCodeError(BentoMLException):
-    """A Bento whose modules were found elsewhere first."""
+    """Python found other code than the Bento's first."""
 
 
 class PredictionService(Service[Any]):
-    """A BentoML service that is served by `PredictionApp`."""
+    """A BentoML service that `PredictionApp` serves."""
 
     def to_asgi(self, is_main: bool = True) -> Starlette:
-        """The ASGI application of one worker, to be served by our protocol.
+        """Make the ASGI application of one worker, and let uvicorn serve it with our protocol.
 
-        BentoML's worker asks for this and then starts uvicorn with the protocol called "auto".
+        BentoML's worker calls this, and then starts uvicorn with the protocol named "auto".
         """
         self.inject_config()
         app = PredictionApp(self, is_main=is_main)
@@ -87,39 +87,39 @@ class PredictionService(Service[Any]):
         return app()
 
     def on_load_bento(self, bento: bentoml.Bento) -> None:
-        """Serve the model that the Bento was built with; BentoML would take the store's latest.
+        """Serve the model that the Bento was built with; BentoML would take the latest of the store.
 
         Raises:
             ForeignCodeError: this is not the Bento's code.
         """
-        here, own = Path(__file__).resolve().parent, Path(bento.path_of("src")).resolve()
-        if own not in here.parents:
+        here, source = Path(__file__).resolve().parent, Path(bento.path_of("src")).resolve()
+        if source not in here.parents:
             raise ForeignCodeError(
                 f"Bento {bento.tag} would be served with the code in {here}, and not with its own; start it"
                 " from another folder, and without that one in PYTHONPATH"
             )
         super().on_load_bento(bento)
         recorded = next(info.models for info in bento.info.services if info.name == self.name)
-        # In the order of their names in service.py: a challenger before the model.
+        # BentoML sorts the models by attribute name: a challenger comes before the model.
         self.models[-1].pin(recorded[-1].tag)
 
     def schema(self) -> dict[str, Any]:
-        """What BentoML's client reads: `GET /schema.json`.
+        """The schema that BentoML's client reads: `GET /schema.json`.
 
-        Of a row whose type and members are stated it passes on those members alone: misspelt fields would
-        get lost on the way in, and problems on the way out.
+        The client passes on only those members of a row that the schema states. Rows of any shape are allowed
+        here, or misspelt fields would get lost on the way in, and problems on the way out.
         """
-        found: dict[str, Any] = super().schema()
-        for route in found["routes"]:
+        schema: dict[str, Any] = super().schema()
+        for route in schema["routes"]:
             if applications := route["input"]["properties"].get("applications"):
                 applications["items"] = {"anyOf": [applications["items"]]}
             if predictions := route["output"]["properties"].get("predictions"):
                 predictions["items"] = {"anyOf": [predictions["items"], _PROBLEM_SCHEMA]}
-        return found
+        return schema
 
     @property
     def openapi_spec(self) -> dict[str, Any]:
-        """The OpenAPI document, also put into the Bento. BentoML's knows no tokens and problems."""
+        """The OpenAPI document, also put into the Bento. BentoML's lacks tokens and problems."""
         return openapi.document()
 
 
@@ -128,7 +128,7 @@ class PredictionApp(ServiceAppFactory):
 
     def __init__(self, service: Service[Any], is_main: bool) -> None:
         super().__init__(service, is_main=is_main)
-        # BentoML's time-out and concurrency limit answer with errors of their own shape: ours replace them.
+        # Our limits replace BentoML's time-out and concurrency limit, whose errors are no problem documents.
         self.timeout = None
         self.max_concurrency = None
         self._authorities = authorities()
@@ -140,12 +140,11 @@ class PredictionApp(ServiceAppFactory):
             name: PredictionEndpoint(FORMATS[name], in_flight, self._threads) for name in service.apis
         }
         self._document = service.openapi_spec
-        self._model_card: dict[str, Any] = {}
 
     def __call__(self) -> Starlette:
-        """The application, with problems for what no operation answers."""
+        """Make the application, which answers a problem where no operation answers."""
         app: Starlette = super().__call__()
-        # A redirect would send the caller to whatever host its own Host header named.
+        # A redirect would send the client to whatever host its own Host header names.
         app.router.redirect_slashes = False
         app.add_exception_handler(HTTPException, _http_problem)  # type: ignore[arg-type]
         app.add_exception_handler(Exception, lambda _, error: unexpected(error))
@@ -153,9 +152,9 @@ class PredictionApp(ServiceAppFactory):
 
     @property
     def routes(self) -> list[BaseRoute]:
-        """BentoML's, the predictions first and through our endpoints, `/v1/model` and `/problems`.
+        """BentoML's routes, with our prediction endpoints first, and `/v1/model` and `/problems` added.
 
-        BentoML's endpoints parse any content type, read without bound, build a JSON schema a request for
+        BentoML's endpoints parse any content type, read without limit, build a JSON schema per request for
         some inputs, and answer errors in several shapes.
         """
         theirs: list[Route] = super().routes
@@ -174,30 +173,30 @@ class PredictionApp(ServiceAppFactory):
 
     @property
     def middlewares(self) -> list[Middleware]:
-        """BentoML's, as far as they are needed, outermost the drain, innermost host and authorization.
+        """BentoML's middlewares, as far as they are needed; the drain outermost, authorization innermost.
 
-        CORS, outside of the authorization, answers preflights by itself.
+        CORS, outside of the authorization, answers preflight requests itself.
         """
         middlewares = []
         # Spans that nobody collects would still cost time on each request.
         has_traces = BentoMLContainer.tracing.exporter_type.get() is not None
-        for each in super().middlewares:
-            if each.cls is RunnerTrafficMetricsMiddleware:
+        for middleware in super().middlewares:
+            if middleware.cls is RunnerTrafficMetricsMiddleware:
                 known = _DOCUMENTATION | {route.path for route in self.routes if isinstance(route, Route)}
-                middlewares.append(Middleware(RequestMetrics, each.kwargs["namespace"], known))
-            elif each.cls is ContextMiddleware:
+                middlewares.append(Middleware(RequestMetrics, middleware.kwargs["namespace"], known))
+            elif middleware.cls is ContextMiddleware:
                 # For methods that ask for BentoML's context; ours do not.
                 continue
-            elif each.cls is AccessLogMiddleware:
-                skipped = each.kwargs["skip_paths"]
+            elif middleware.cls is AccessLogMiddleware:
+                skipped = middleware.kwargs["skip_paths"]
                 middlewares.append(Middleware(AccessLog, skip_paths=skipped, has_traces=has_traces))
-            elif each.cls is OpenTelemetryMiddleware:
+            elif middleware.cls is OpenTelemetryMiddleware:
                 if has_traces:
-                    # A span a request; not one more for each message of it.
-                    own = {**each.kwargs, "exclude_spans": ["receive", "send"]}
-                    middlewares.append(Middleware(OpenTelemetryMiddleware, **own))
+                    # One span per request, without further ones for each of its messages.
+                    options = {**middleware.kwargs, "exclude_spans": ["receive", "send"]}
+                    middlewares.append(Middleware(OpenTelemetryMiddleware, **options))
             else:
-                middlewares.append(each)
+                middlewares.append(middleware)
         return [
             Middleware(Draining, drain=self.drain),
             *middlewares,
@@ -206,7 +205,7 @@ class PredictionApp(ServiceAppFactory):
         ]
 
     async def create_instance(self, app: Starlette) -> None:
-        """Load the model and warm it up; the worker takes no connection before this has ended."""
+        """Load the model and warm it up; the worker accepts connections only afterwards."""
         await super().create_instance(app)
         model = self._service_instance.model
         manifest = store.manifest_of(model)
@@ -214,28 +213,28 @@ class PredictionApp(ServiceAppFactory):
         dispatchers = {name: self._dispatcher(name) for name in self._endpoints}
         self._metrics = PredictionMetrics(str(model.tag), manifest, dispatchers, self._threads)
         self._follow_up = FollowUp.from_environment(self._service_instance.challenging)
-        notes: list[Notes] = [self._metrics]
+        recorders: list[Recorder] = [self._metrics]
         if self._follow_up is not None:
-            notes.append(self._follow_up)
+            recorders.append(self._follow_up)
         example = encode([Application.model_validate(EXAMPLE)])
         for name, dispatcher in dispatchers.items():
             self._endpoints[name].start(
-                self._service_instance.predictor, dispatcher, notes, self._metrics.refuse
+                self._service_instance.predictor, dispatcher, recorders, self._metrics.refuse
             )
             for _ in range(WARM_UP_CALLS):
                 await dispatcher.predict(example)
         for source in ("tokens", "keys"):
             report_stale(source, False)
         self.drain.listen()
-        # What is loaded by now stays for good: walking through it on each full collection is the tail of
-        # the latency.
+        # What is loaded by now stays: walking through it in each full collection would be the tail of the
+        # latency.
         gc.collect()
         gc.freeze()
-        # A tenth of a second of requests is kept to be counted: that is no garbage to look for.
+        # Requests are kept for a tenth of a second until they are counted: no garbage to search for.
         gc.set_threshold(*GC_THRESHOLDS)
 
     def _dispatcher(self, name: str) -> Dispatcher:
-        """In the place of BentoML's, which waits in steps of a millisecond; the histogram is the same."""
+        """Replace BentoML's dispatcher, which waits in steps of 1 ms; the histogram is the same."""
         method = self.service.apis[name]
         return Dispatcher(
             getattr(self._service_instance, name).local,
@@ -253,7 +252,7 @@ class PredictionApp(ServiceAppFactory):
         )
 
     async def destroy_instance(self, app: Starlette) -> None:
-        """Let threads and connections end with the worker."""
+        """End the threads and close the connections of the worker."""
         await super().destroy_instance(app)
         self._metrics.stop()
         if self._follow_up is not None:
@@ -263,16 +262,16 @@ class PredictionApp(ServiceAppFactory):
             await self._allowance.close()
 
     async def metrics(self, _: Request) -> Response:
-        """`GET /metrics`: what the workers count, summed, and what follows from the sums."""
+        """`GET /metrics`: the counts of all workers, summed, and the drift indices computed from the sums."""
         content = await asyncio.to_thread(exposition, self._metrics.drift.indices)
         return Response(content, media_type=BentoMLContainer.metrics_client.get().CONTENT_TYPE_LATEST)
 
     async def model_card(self, _: Request) -> Response:
-        """`GET /v1/model`: of the model that is loaded, whatever the store calls the latest by now."""
+        """`GET /v1/model`: the card of the loaded model, whatever the store calls the latest by now."""
         return JSONResponse(self._model_card)
 
     async def readyz(self, req: Request) -> Response:
-        """`GET /readyz`: 503 from SIGTERM on, while what still arrives is answered."""
+        """`GET /readyz`: 503 from SIGTERM on, while requests that still arrive are answered."""
         if self.drain.has_begun:
             stopping = "about to stop; send requests to another instance"
             return ProblemResponse(Problem.of(Kind.NOT_READY, stopping))
@@ -284,23 +283,23 @@ class PredictionApp(ServiceAppFactory):
         return JSONResponse(self._document)
 
     async def index_page(self, _: Request) -> Response:
-        """`GET /`: the document, to read. BentoML's own page loads a tracker from the internet."""
+        """`GET /`: the OpenAPI document, to read. BentoML's own page loads a tracker from the internet."""
         return HTMLResponse(pages.INDEX, headers=pages.HEADERS)
 
     async def problems_page(self, _: Request) -> Response:
-        """`GET /problems`: what kinds of problems there are, each at the place that its `type` names."""
+        """`GET /problems`: the kinds of problems, each at the place that its `type` names."""
         return HTMLResponse(pages.PROBLEMS, headers=pages.HEADERS)
 
 
 _KINDS = {
-    404: (Kind.NOT_FOUND, "there is nothing at this path; /docs.json lists what there is"),
+    404: (Kind.NOT_FOUND, "nothing is at this path; /docs.json lists the paths"),
     405: (Kind.METHOD_NOT_ALLOWED, "this path takes another method; the header Allow names it"),
     503: (Kind.NOT_READY, "not ready"),
 }
 
 
 def _http_problem(_: Request, error: HTTPException) -> Response:
-    """What Starlette and BentoML refuse by themselves."""
+    """The problem for what Starlette or BentoML refuses by itself."""
     if error.status_code not in _KINDS:
         return unexpected(error)
     return ProblemResponse(Problem.of(*_KINDS[error.status_code]), error.headers)

@@ -1,4 +1,4 @@
-"""Metrics as they are exposed."""
+"""The metrics that the service exposes, for tests."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from starlette.testclient import TestClient
 from propensity.contract.application import EXAMPLE, Application
 from propensity.formats.batch import Answers, Batch
 from propensity.model.predictor import Predictor
-from propensity.monitoring.answered import Answered
+from propensity.monitoring.answered_request import AnsweredRequest
 from propensity.monitoring.challenger import Challenger
 from propensity.monitoring.follow_up import FollowUp
 
 
 def families(client: TestClient) -> Iterable[Metric]:
-    """What is exposed, once what has been noted is written."""
+    """All exposed metrics, once recorded requests have been counted."""
     written(client)
     return text_string_to_metric_families(client.get("/metrics", headers=METRICS_AUTHORIZED).text)
 
 
 def exposed(client: TestClient) -> dict[str, tuple[str, set[str]]]:
-    """Type and labels of each metric that is exposed."""
-    # Each operation once, and a challenger: what was never used is not there.
+    """Type and labels of each exposed metric, by its name."""
+    # Call each operation once, and a challenger: metrics appear only once they are used.
     client.post("/v1/predict", json=EXAMPLE, headers=AUTHORIZED)
     batch = Batch.of([Application.model_validate(EXAMPLE)])
     following = FollowUp(None, Challenger(Predictor(Half(), 0.5, "propensity:half")))
-    following.note(
-        Answered.of(batch, Answers.of(batch, np.array([0.1]), 0.26, "propensity:m"), b"r", 0.0, 0.0)
+    following.record(
+        AnsweredRequest.of(batch, Answers.of(batch, np.array([0.1]), 0.26, "propensity:m"), b"r", 0.0, 0.0)
     )
     following.stop()
     found = {}

@@ -1,4 +1,4 @@
-"""Responses: a body, or a problem, sent as the answer to a request."""
+"""Responses: a body or a problem, sent to the client."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ logger = logging.getLogger("bentoml.propensity")
 
 
 async def respond(send: Send, media_type: bytes, body: bytes) -> None:
-    """Send a body; a large one in pieces, as the caller takes them.
+    """Send a body with status 200; a large one in pieces, as the client reads them.
 
     Raises:
-        TimeoutError: the caller does not take it within `ANSWER_SECONDS`.
+        TimeoutError: the client does not read it within `ANSWER_SECONDS`.
     """
     headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -35,14 +35,14 @@ async def respond(send: Send, media_type: bytes, body: bytes) -> None:
                 piece = bytes(pieces[start:end])
                 await send({"type": "http.response.body", "body": piece, "more_body": end < len(body)})
     except TimeoutError:
-        # The status has been sent: what is left is to end the connection, as the server does on an error.
-        raise TimeoutError(f"an answer was not taken within {ANSWER_SECONDS:g} s") from None
+        # The status has been sent. All that is left is to close the connection, as the server does on errors.
+        raise TimeoutError(f"a response was not read within {ANSWER_SECONDS:g} s") from None
 
 
 class ProblemResponse(Response):
-    """A problem as the answer to a request.
+    """A problem as the response to a request.
 
-    Also tells logs and metrics, which see nothing but the status, what kind of problem it is.
+    It also puts the kind of problem into the scope: logs and metrics would see the status alone.
     """
 
     media_type = MEDIA_TYPE
@@ -52,7 +52,7 @@ class ProblemResponse(Response):
         self._problem = problem
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
+        """Send the problem."""
         scope[PROBLEM] = self._problem.anchor
         self.body = self._problem.content(scope.get("raw_path") or scope["path"].encode())
         self.headers["Content-Length"] = str(len(self.body))
@@ -60,6 +60,6 @@ class ProblemResponse(Response):
 
 
 def unexpected(error: Exception) -> ProblemResponse:
-    """What a caller is told of an error that nobody thought of; the log gets the error itself."""
+    """The response to an error that nothing else catches; the error itself goes to the log only."""
     logger.error("a request failed", exc_info=error)
     return ProblemResponse(Problem.of(Kind.UNEXPECTED, "an unexpected error; it has been logged"))

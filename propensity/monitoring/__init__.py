@@ -1,4 +1,4 @@
-"""Monitoring: what is noted of predictions after they were answered: metrics, log, drift, challenger.
+"""Monitoring: what is recorded of predictions: metrics, log, drift, and what a challenger would say.
 
-No answer waits for it. It imports contract, formats and model; serving may import it.
+No response waits for it. It imports contract, formats and model; serving may import it.
 """

@@ -1,4 +1,4 @@
-"""The challenger: another model that predicts what the served one has predicted, to be compared with it."""
+"""The challenger: a second model that predicts the same applications, for comparison with the served one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 
 from propensity.contract.features import Propensities
 from propensity.model.predictor import Predictor
-from propensity.monitoring.answered import Answered
+from propensity.monitoring.answered_request import AnsweredRequest
 from propensity.monitoring.prediction_metrics import BOUNDS, observe
 
 OUTCOMES = {
@@ -20,11 +20,11 @@ OUTCOMES = {
     (False, True): "challenger-declines",
     (True, False): "challenger-approves",
 }
-"""What becomes of an application, by whether model and challenger decline it; each by its own threshold."""
+"""The label of an application by whether model and challenger decline it, each by its own threshold."""
 
 
 class Challenger:
-    """Predicts, and counts how it compares."""
+    """Predicts answered requests, and counts how its decisions compare with the model's."""
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
@@ -36,23 +36,27 @@ class Challenger:
         self._by_model = predicted.labels(challenger=predictor.model, by="model")
         self._by_challenger = predicted.labels(challenger=predictor.model, by="challenger")
 
-    def predict(self, answered: Sequence[Answered]) -> list[Propensities]:
-        """Predict the valid rows of requests that were answered, together; NaN where it fails."""
-        found = self.predictor.predict(np.concatenate([each.features for each in answered]))
-        served = np.concatenate([each.propensities for each in answered])
-        rows = [len(each.features) for each in answered]
-        thresholds = np.repeat([each.threshold for each in answered], rows)
-        both = ~(np.isnan(found) | np.isnan(served))
-        self._rows["failed"].inc(int(np.isnan(found).sum()))
-        declines = served[both] >= thresholds[both]
-        challenges = found[both] >= self.predictor.threshold
+    def predict(self, requests: Sequence[AnsweredRequest]) -> list[Propensities]:
+        """Predict the valid rows of some requests in one call.
+
+        Returns:
+            The challenger's propensities for each request; NaN where it failed.
+        """
+        challenged = self.predictor.predict(np.concatenate([request.features for request in requests]))
+        served = np.concatenate([request.propensities for request in requests])
+        rows = [len(request.features) for request in requests]
+        thresholds = np.repeat([request.threshold for request in requests], rows)
+        both = ~(np.isnan(challenged) | np.isnan(served))
+        self._rows["failed"].inc(int(np.isnan(challenged).sum()))
+        model_declines = served[both] >= thresholds[both]
+        challenger_declines = challenged[both] >= self.predictor.threshold
         for (by_model, by_challenger), outcome in OUTCOMES.items():
-            count = int(((declines == by_model) & (challenges == by_challenger)).sum())
+            count = int(((model_declines == by_model) & (challenger_declines == by_challenger)).sum())
             if count:
                 self._rows[outcome].inc(count)
         observe(self._by_model, served[both])
-        observe(self._by_challenger, found[both])
-        return np.split(found, np.cumsum(rows)[:-1])
+        observe(self._by_challenger, challenged[both])
+        return np.split(challenged, np.cumsum(rows)[:-1])
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Metrics of drift: each worker counts, a scrape sums the counts, and indices are made of the sums."""
+"""Drift metrics: each worker counts, a scrape sums the counts, and the indices are computed from the sums."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _ROWS, _PAIRS = "propensity_field_rows", "propensity_challenger_predicted"
 
 
 class DriftMetrics:
-    """What one worker is asked about and predicts, in the bins of the model's reference."""
+    """Counts the applications and propensities of one worker in the bins of the model's reference."""
 
     def __init__(self, model: str, reference: Mapping[str, Distribution]) -> None:
-        """Metrics of a worker.
+        """Create the metrics of a worker.
 
         Args:
             model: model tag.
-            reference: of that model.
+            reference: reference distributions of that model, by field.
         """
         self._model = model
         self._reference = reference
@@ -52,19 +52,24 @@ class DriftMetrics:
                 ratios.labels(model=model, field=field, bin=name).set(ratio)
 
     def count(self, features: Features, propensities: Propensities) -> None:
-        """Count applications and what was predicted for them."""
-        for field, counted in count_all(self._reference, features, propensities).items():
-            for rows, by in zip(self._rows[field], counted.tolist(), strict=True):
-                if by:
-                    rows.inc(by)
-
-    def indices(self, families: Iterable[Metric]) -> Iterator[Metric]:
-        """What follows from the counts of all workers: the PSI and the missing share of each field.
+        """Count applications and the propensities predicted for them.
 
         Args:
-            families: all that the workers of this service expose.
+            features: shape (n, columns).
+            propensities: of rows that the model predicted; shape (at most n,).
         """
-        from prometheus_client.metrics_core import GaugeMetricFamily  # noqa: PLC0415 — see metrics.py
+        for field, counts in count_all(self._reference, features, propensities).items():
+            for rows, count in zip(self._rows[field], counts.tolist(), strict=True):
+                if count:
+                    rows.inc(count)
+
+    def indices(self, families: Iterable[Metric]) -> Iterator[Metric]:
+        """The PSI and missing share of each field, and the PSI of each challenger, over all workers.
+
+        Args:
+            families: the metrics of all workers, summed.
+        """
+        from prometheus_client.metrics_core import GaugeMetricFamily  # noqa: PLC0415 — see request_metrics.py
 
         labels = ["model", "field"]
         indices = GaugeMetricFamily(
@@ -73,48 +78,48 @@ class DriftMetrics:
         missing = GaugeMetricFamily(
             "propensity_missing_ratio", "Share without it, since the start", labels=labels
         )
-        between = GaugeMetricFamily(
+        challenger_indices = GaugeMetricFamily(
             "propensity_challenger_psi",
             "PSI of the challenger's propensities beside the model's, since the start",
             labels=["challenger"],
         )
         for family in families:
             if family.name == _ROWS:
-                for field, counted in self._counted(family).items():
-                    total = sum(counted.values())
+                for field, counts in self._counts(family).items():
+                    total = sum(counts.values())
                     if not total:
                         continue
-                    index = psi(self._reference[field].ratios, [*counted.values()])
+                    index = psi(self._reference[field].ratios, [*counts.values()])
                     indices.add_metric([self._model, field], index)
-                    if MISSING in counted:
-                        missing.add_metric([self._model, field], counted[MISSING] / total)
+                    if MISSING in counts:
+                        missing.add_metric([self._model, field], counts[MISSING] / total)
             elif family.name == _PAIRS:
                 for challenger, (by_model, by_challenger) in _pairs(family).items():
                     if sum(by_model):
-                        between.add_metric([challenger], psi(by_model, by_challenger))
-        yield from (indices, missing, between)
+                        challenger_indices.add_metric([challenger], psi(by_model, by_challenger))
+        yield from (indices, missing, challenger_indices)
 
-    def _counted(self, family: Metric) -> dict[str, dict[str, float]]:
-        """Counts by field and bin, in the order of the reference."""
-        found = {field: dict.fromkeys(bins(field, of), 0.0) for field, of in self._reference.items()}
+    def _counts(self, family: Metric) -> dict[str, dict[str, float]]:
+        """Rows by field and bin, in the order of the reference."""
+        counts = {field: dict.fromkeys(bins(field, of), 0.0) for field, of in self._reference.items()}
         for sample in family.samples:
             if sample.name == f"{_ROWS}_total" and sample.labels["model"] == self._model:
-                found[sample.labels["field"]][sample.labels["bin"]] += sample.value
-        return found
+                counts[sample.labels["field"]][sample.labels["bin"]] += sample.value
+        return counts
 
 
 def _pairs(family: Metric) -> dict[str, tuple[list[float], list[float]]]:
-    """Of each challenger: predictions in each bucket, of the model and of itself."""
+    """Predictions in each bucket, of the model and of the challenger, by challenger."""
     up_to: dict[tuple[str, str], dict[float, float]] = {}
     for sample in family.samples:
         if sample.name == f"{_PAIRS}_bucket":
             series = up_to.setdefault((sample.labels["challenger"], sample.labels["by"]), {})
             series[float(sample.labels["le"])] = sample.value
-    found = {}
+    pairs = {}
     for challenger in {challenger for challenger, _ in up_to}:
         of_model, of_challenger = (
             np.diff([value for _, value in sorted(up_to[challenger, by].items())], prepend=0.0).tolist()
             for by in ("model", "challenger")
         )
-        found[challenger] = of_model, of_challenger
-    return found
+        pairs[challenger] = of_model, of_challenger
+    return pairs

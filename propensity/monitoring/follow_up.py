@@ -1,7 +1,7 @@
-"""What follows predictions that were answered: they are logged, and a challenger predicts them too.
+"""The follow-up of answered requests: their predictions are logged, and a challenger predicts them too.
 
-In a thread of its own and from a queue that is bounded: no answer waits for any of it, and where it does not
-keep up, or a disk is full, predictions are not followed up, and counted.
+It runs in a thread of its own, with a bounded queue: no response waits for it. Where it does not keep up, or
+a disk is full, predictions are dropped, and counted.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from propensity.contract.features import Propensities
 from propensity.contract.limits import MAX_FOLLOWED_ROWS
 from propensity.model.predictor import Predictor
 from propensity.monitoring import prediction_log
-from propensity.monitoring.answered import Answered
+from propensity.monitoring.answered_request import AnsweredRequest
 from propensity.monitoring.challenger import Challenger
 from propensity.monitoring.prediction_log import PredictionLog
 
 PAUSE_SECONDS = 0.1
 
 MERGED_ROWS = 512
-"""Which a challenger predicts at once; a call with many more would keep the worker from its answers."""
+"""Rows that a challenger predicts in one call; many more would keep the worker from answering."""
 
 logger = logging.getLogger("bentoml.propensity")
 
 
 class FollowUp:
-    """Of one worker."""
+    """The follow-up of one worker's predictions."""
 
     def __init__(self, log: PredictionLog | None, challenger: Challenger | None) -> None:
-        """Begins at once; ends with `stop`."""
+        """Start the thread; `stop` ends it."""
         self._log = log
         self._challenger = challenger
-        self._waiting: deque[Answered] = deque()
-        # Each is written by one thread alone; their difference is what waits.
-        self._taken = self._done = 0
+        self._waiting: deque[AnsweredRequest] = deque()
+        # Rows: each number is written by one thread alone; their difference is what waits.
+        self._accepted = self._done = 0
         self._is_failing = False
         self._dropped = _dropped()
         self._stopped = threading.Event()
@@ -50,32 +50,32 @@ class FollowUp:
 
     @classmethod
     def from_environment(cls, challenging: Predictor | None) -> FollowUp | None:
-        """What follows predictions, where a log or a challenger is configured.
+        """Start the follow-up, if a log or a challenger is configured.
 
         Args:
-            challenging: of the challenger.
+            challenging: the predictor of the challenger, if any.
 
         Raises:
-            SettingError: the log can't be kept.
+            SettingError: a setting of the log can't be used.
         """
         log = PredictionLog.from_environment()
         if log is None and challenging is None:
             return None
         return cls(log, None if challenging is None else Challenger(challenging))
 
-    def note(self, answered: Answered) -> None:
-        """Follow up the predictions of a request, unless too many wait or there are none."""
-        rows = len(answered.features)
+    def record(self, request: AnsweredRequest) -> None:
+        """Queue the predictions of a request; if too many wait already, drop and count them."""
+        rows = len(request.features)
         if not rows:
             return
-        if self._taken - self._done + rows > MAX_FOLLOWED_ROWS:
+        if self._accepted - self._done + rows > MAX_FOLLOWED_ROWS:
             self._dropped.inc(rows)
             return
-        self._taken += rows
-        self._waiting.append(answered)
+        self._accepted += rows
+        self._waiting.append(request)
 
     def stop(self) -> None:
-        """Follow up what waits, and end."""
+        """Follow up what waits, and end the thread."""
         self._stopped.set()
         self._thread.join()
 
@@ -93,27 +93,27 @@ class FollowUp:
             if is_last:
                 return
 
-    def _take(self) -> list[Answered]:
-        """Some of the requests that wait, to be followed together."""
-        taken: list[Answered] = []
+    def _take(self) -> list[AnsweredRequest]:
+        """Take some of the waiting requests, to follow them up together."""
+        taken: list[AnsweredRequest] = []
         rows = 0
         while self._waiting and rows < MERGED_ROWS:
             taken.append(self._waiting.popleft())
             rows += len(taken[-1].features)
         return taken
 
-    def _follow(self, answered: list[Answered]) -> None:
-        challenged: Sequence[Propensities | None] = [None] * len(answered)
+    def _follow(self, requests: list[AnsweredRequest]) -> None:
+        challenged: Sequence[Propensities | None] = [None] * len(requests)
         try:
             if self._challenger is not None:
-                challenged = self._challenger.predict(answered)
+                challenged = self._challenger.predict(requests)
         except Exception:
             logger.exception("the challenger failed")
-        for each, by_challenger in zip(answered, challenged, strict=True):
+        for request, by_challenger in zip(requests, challenged, strict=True):
             if self._log is None:
-                self._done += len(each.features)
+                self._done += len(request.features)
             else:
-                self._log.add(each, by_challenger)
+                self._log.add(request, by_challenger)
 
     def _write(self) -> None:
         if self._log is None:
@@ -121,7 +121,7 @@ class FollowUp:
         rows = self._log.rows
         try:
             self._log.write(None if self._challenger is None else self._challenger.predictor)
-        except Exception as error:  # such as a full disk; it is tried again
+        except Exception as error:  # such as a full disk; the next write tries again
             if not self._is_failing:
                 logger.error("prediction log: %s; kept, and tried again", error)  # noqa: TRY400 — the trace says no more
             self._is_failing = True

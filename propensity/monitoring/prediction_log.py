@@ -1,7 +1,7 @@
-"""The prediction log: what was predicted for what, in Parquet files, for whoever has to answer for it later.
+"""The prediction log: applications and their predictions in Parquet files, to account for them later.
 
-A file is written whole or not at all, and has its name only when it is: a worker that is killed outright
-loses what it had not written yet, and never leaves a file that can't be read.
+A file gets its name only once it is complete: a worker that is killed loses the predictions that it has not
+written yet, but never leaves a file that can't be read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from propensity.contract.application import CATEGORIES, FEATURES
 from propensity.contract.features import COLUMNS, Propensities
 from propensity.contract.prediction import Decision
-from propensity.monitoring.answered import Answered
+from propensity.monitoring.answered_request import AnsweredRequest
 from propensity.settings import SettingError, unreadable, whole_number
 
 if TYPE_CHECKING:
@@ -33,32 +33,32 @@ MIN_KEY_BYTES = 16
 
 
 class PredictionLog:
-    """The log of one worker; used by one thread."""
+    """The log of one worker, for use by one thread."""
 
     def __init__(
         self, folder: Path, *, omitted: Sequence[str] = (), pseudonyms: Sequence[str] = (), key: bytes = b""
     ) -> None:
-        """A log.
+        """Create a log.
 
         Args:
-            folder: gets a folder for each day.
-            omitted: fields that are left out.
-            pseudonyms: fields, or `request_id`, of which a keyed hash is kept instead of the value.
-            key: of those hashes.
+            folder: where each day gets a folder of its own.
+            omitted: fields to leave out.
+            pseudonyms: fields, or `request_id`, to keep as a keyed hash instead of the value.
+            key: key of these hashes.
         """
         self._folder = folder
         self._omitted = frozenset(omitted)
         self._pseudonyms = frozenset(pseudonyms)
         self._key = key
-        self._answered: list[tuple[Answered, Propensities | None]] = []
+        self._kept: list[tuple[AnsweredRequest, Propensities | None]] = []
         self.rows = 0
 
     @classmethod
     def from_environment(cls) -> PredictionLog | None:
-        """The log that is configured, if one is.
+        """The configured log, if any.
 
         Raises:
-            SettingError: a setting of it can't be used.
+            SettingError: a setting of the log can't be used.
         """
         folder = os.environ.get(_FOLDER)
         if not folder:
@@ -79,26 +79,26 @@ class PredictionLog:
             raise SettingError(f"{_FOLDER} is {folder!r}, which is not a folder that can be written to")
         return cls(Path(folder), omitted=_fields(_OMIT, FEATURES), pseudonyms=pseudonyms, key=key)
 
-    def add(self, answered: Answered, challenged: Propensities | None) -> None:
-        """Keep the predictions of a request, to be written.
+    def add(self, request: AnsweredRequest, challenged: Propensities | None) -> None:
+        """Keep the predictions of a request until the next `write`.
 
         Args:
-            answered: the request.
-            challenged: what a challenger predicts for its valid rows.
+            request: the request.
+            challenged: a challenger's propensities for the valid rows, shape (n,); None without a challenger.
         """
-        self._answered.append((answered, challenged))
-        self.rows += len(answered.features)
+        self._kept.append((request, challenged))
+        self.rows += len(request.features)
 
     def write(self, challenger: Predictor | None) -> None:
-        """Write what has been kept into a file of its own.
+        """Write the kept predictions into a new file.
 
         Args:
-            challenger: that was asked, if one was.
+            challenger: the predictor of the challenger, if any.
 
         Raises:
-            OSError: it can't be written; all is kept.
+            OSError: the file can't be written; the predictions are kept.
         """
-        # pyarrow comes with the first file: who keeps no log need not hold it in memory.
+        # Imported late: a worker without a log need not hold pyarrow in memory.
         import pyarrow.parquet as pq  # noqa: PLC0415
 
         if not self.rows:
@@ -116,43 +116,43 @@ class PredictionLog:
             unfinished.replace(folder / name)
         finally:
             unfinished.unlink(missing_ok=True)
-        self._answered.clear()
+        self._kept.clear()
         self.rows = 0
 
     def _table(self, challenger: Predictor | None) -> pa.Table:
         import pyarrow as pa  # noqa: PLC0415
 
-        kept = [answered for answered, _ in self._answered]
-        rows = [len(answered.features) for answered in kept]
-        features = np.concatenate([answered.features for answered in kept])
+        requests = [request for request, _ in self._kept]
+        rows = [len(request.features) for request in requests]
+        features = np.concatenate([request.features for request in requests])
 
-        def of_each(values: list[Any], kind: pa.DataType) -> pa.Array:
-            return pa.array(values, kind).take(pa.array(np.repeat(np.arange(len(kept)), rows)))
+        def per_row(values: list[Any], kind: pa.DataType) -> pa.Array:
+            return pa.array(values, kind).take(pa.array(np.repeat(np.arange(len(requests)), rows)))
 
-        ids = [answered.request_id.decode() for answered in kept]
+        ids = [request.request_id.decode() for request in requests]
         if REQUEST_ID in self._pseudonyms:
             ids = [self._pseudonym(name) for name in ids]
-        times = [round(answered.at * 1_000_000) for answered in kept]
+        times = [round(request.at * 1_000_000) for request in requests]
         columns: dict[str, Any] = {
-            REQUEST_ID: of_each(ids, pa.string()),
-            "row": np.concatenate([answered.places for answered in kept]).astype(np.int32),
-            "predicted_at": of_each(times, pa.timestamp("us", "UTC")),
-            "model": of_each([answered.model for answered in kept], pa.string()).dictionary_encode(),
+            REQUEST_ID: per_row(ids, pa.string()),
+            "row": np.concatenate([request.places for request in requests]),
+            "predicted_at": per_row(times, pa.timestamp("us", "UTC")),
+            "model": per_row([request.model for request in requests], pa.string()).dictionary_encode(),
         }
         for place, field in enumerate(COLUMNS):
             if field not in self._omitted:
                 columns[field] = self._column(field, features[:, place])
-        propensities = np.concatenate([answered.propensities for answered in kept])
-        thresholds = np.repeat([answered.threshold for answered in kept], rows)
+        propensities = np.concatenate([request.propensities for request in requests])
+        thresholds = np.repeat([request.threshold for request in requests], rows)
         columns |= {
             "propensity": pa.array(propensities, from_pandas=True),
             "decision": _decisions(propensities, thresholds),
-            "ms": of_each([answered.seconds * 1_000 for answered in kept], pa.float32()),
+            "ms": per_row([request.seconds * 1_000 for request in requests], pa.float32()),
         }
         challenged = np.concatenate(
-            [np.full(len(answered.features), np.nan) if by is None else by for answered, by in self._answered]
+            [np.full(len(request.features), np.nan) if by is None else by for request, by in self._kept]
         )
-        # There in any case: a query need not know whether there was a challenger.
+        # Always present: queries need not know whether there was a challenger.
         tags = [None if challenger is None else challenger.model] * len(features)
         columns |= {
             "challenger": pa.array(tags, pa.string()).dictionary_encode(),
@@ -201,4 +201,4 @@ _OMIT, _PSEUDONYMS = "PROPENSITY_LOG_OMIT", "PROPENSITY_LOG_PSEUDONYMS"
 
 ROWS = whole_number("PROPENSITY_LOG_ROWS", 50_000, at_least=1, at_most=100_000)
 SECONDS = whole_number("PROPENSITY_LOG_SECONDS", 60, at_least=1)
-"""A file is written with so many predictions, or after so long."""
+"""A file is written after this many predictions, or after this many seconds."""

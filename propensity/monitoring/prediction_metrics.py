@@ -1,6 +1,6 @@
-"""Metrics of predictions: how rows turned out, how propensities are distributed, which model, what waits.
+"""Prediction metrics: decisions and problems, the distribution of propensities, the model, and the queues.
 
-Predictions are noted and written together, ten times a second: counting each small prediction by itself would
+Requests are recorded, and counted together ten times a second: counting each small prediction by itself would
 take a tenth of its time.
 """
 
@@ -20,13 +20,13 @@ from propensity.contract.features import Propensities
 from propensity.contract.prediction import Decision
 from propensity.contract.problem import OTHER, Kind, Problem
 from propensity.model.manifest import ServedManifest
-from propensity.monitoring.answered import Answered, refused_fields
+from propensity.monitoring.answered_request import AnsweredRequest, refused_fields
 from propensity.monitoring.drift_metrics import DriftMetrics
 
 WRITE_SECONDS = 0.1
 
 INSTANT_ROWS = 4_096
-"""Which are counted in the event loop; more take milliseconds."""
+"""Rows that are counted in the event loop; more take milliseconds."""
 
 BOUNDS = [round(step / 20, 2) for step in range(1, 21)]
 """Upper bounds of the histogram of propensities."""
@@ -42,11 +42,11 @@ class Queue(Protocol):
 
     @property
     def waiting(self) -> int:
-        """How many there are."""
+        """The number of requests that wait."""
 
 
 class PredictionMetrics:
-    """What one worker predicts, and what waits for it."""
+    """The metrics of one worker's predictions and queues."""
 
     def __init__(
         self,
@@ -55,18 +55,18 @@ class PredictionMetrics:
         queues: Mapping[str, Queue],
         threads: Executor,
     ) -> None:
-        """Metrics of a worker; written until `stop`. Called in its event loop.
+        """Count from now on until `stop`. Called in the event loop of the worker.
 
         Args:
             model: model tag.
-            manifest: of that model.
-            queues: in front of the model, by the name of their method.
-            threads: for counting that takes long.
+            manifest: manifest of that model.
+            queues: the queues in front of the model, by name of their method.
+            threads: where more than `INSTANT_ROWS` are counted.
         """
         self.drift = DriftMetrics(model, manifest.reference)
         self._queues = queues
         self._threads = threads
-        self._noted: list[Answered] = []
+        self._recorded: list[AnsweredRequest] = []
         _describe(model, manifest)
         client = BentoMLContainer.metrics_client.get()
         self._queue = client.Gauge(
@@ -83,7 +83,7 @@ class PredictionMetrics:
             labelnames=["model", "outcome"],
         )
         outcomes = [APPROVE, DECLINE, *(kind.anchor for kind in _ROW_PROBLEMS)]
-        # All from zero: a rate over a series that begins with its first row would miss that one.
+        # All start at zero: a rate over a series that began with its first row would miss that one.
         self._rows = {outcome: rows.labels(model=model, outcome=outcome) for outcome in outcomes}
         self._predicted = client.Histogram(
             namespace="propensity",
@@ -100,14 +100,14 @@ class PredictionMetrics:
         )
         for field in (*FEATURES, OTHER):
             self._invalid.labels(field=field)
-        self._begin()
+        self._schedule()
 
-    def note(self, answered: Answered) -> None:
-        """Count a request, and what was predicted for it."""
-        self._noted.append(answered)
+    def record(self, request: AnsweredRequest) -> None:
+        """Keep a request until the next count."""
+        self._recorded.append(request)
 
     def refuse(self, problem: Problem) -> None:
-        """Count the fields that the problem of a whole request refuses."""
+        """Count the fields that are at fault in the problem of a whole request."""
         self._count_fields(refused_fields([problem]))
 
     def _count_fields(self, times: Mapping[str, int]) -> None:
@@ -115,48 +115,49 @@ class PredictionMetrics:
             self._invalid.labels(field=field).inc(count)
 
     def stop(self) -> None:
-        """Write what has been noted, and no more."""
+        """Count what has been recorded, for the last time."""
         self._timer.cancel()
         self._write()
 
-    def _begin(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._go_on)
+    def _schedule(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._run)
 
-    def _go_on(self) -> None:
-        self._begin()
+    def _run(self) -> None:
+        self._schedule()
         self._write()
 
     def _write(self) -> None:
         for name, queue in self._queues.items():
             self._queue.labels(method_name=name).set(queue.waiting)
-        noted, self._noted = self._noted, []
-        if not noted:
+        requests, self._recorded = self._recorded, []
+        if not requests:
             return
-        if sum(len(each.features) for each in noted) <= INSTANT_ROWS:
-            self._count(noted)
+        if sum(len(request.features) for request in requests) <= INSTANT_ROWS:
+            self._count(requests)
         else:
-            self._threads.submit(self._count, noted).add_done_callback(_log_failure)
+            self._threads.submit(self._count, requests).add_done_callback(_log_failure)
 
-    def _count(self, noted: Sequence[Answered]) -> None:
-        features = np.concatenate([each.features for each in noted])
-        propensities = np.concatenate([each.propensities for each in noted])
-        thresholds = np.repeat([each.threshold for each in noted], [len(each.features) for each in noted])
-        # NaN, where the model failed, is on no side of it.
+    def _count(self, requests: Sequence[AnsweredRequest]) -> None:
+        features = np.concatenate([request.features for request in requests])
+        propensities = np.concatenate([request.propensities for request in requests])
+        rows = [len(request.features) for request in requests]
+        thresholds = np.repeat([request.threshold for request in requests], rows)
+        # NaN, where the model failed, is on neither side.
         declined = int((propensities >= thresholds).sum())
         approved = int((propensities < thresholds).sum())
         self._rows[DECLINE].inc(declined)
         self._rows[APPROVE].inc(approved)
-        for each in noted:
-            for anchor, rows in each.problems.items():
-                self._rows[anchor].inc(rows)
-            self._count_fields(each.fields)
+        for request in requests:
+            for anchor, count in request.problems.items():
+                self._rows[anchor].inc(count)
+            self._count_fields(request.fields)
         propensities = propensities[~np.isnan(propensities)]
         observe(self._predicted, propensities)
         self.drift.count(features, propensities)
 
 
 def _log_failure(counted: Future[None]) -> None:
-    # Nobody waits for it, so nobody else would hear of it.
+    # Nothing awaits the future, so nothing else would report its error.
     if not counted.cancelled() and (error := counted.exception()) is not None:
         logger.error("predictions could not be counted; metrics miss them", exc_info=error)
 
@@ -172,7 +173,7 @@ def observe(histogram: Any, values: Propensities) -> None:
 
 
 def _describe(model: str, manifest: ServedManifest) -> None:
-    """Say which model predicts, since when it is trained, and what it decided in the notebook."""
+    """Set which model predicts, when it was trained, and the share that it declined in the notebook."""
     form = manifest.served.form
     _set_gauge(
         "info", "1, with the model that is served", 1, model=model, algorithm=manifest.algorithm, form=form

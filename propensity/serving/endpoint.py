@@ -1,4 +1,4 @@
-"""The endpoint: one prediction operation over HTTP: read, validate, score in a merged batch, respond."""
+"""The endpoint: one prediction operation over HTTP: read, validate, predict in a merged batch, respond."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from propensity.formats.media_types import Format, MediaTypes
 from propensity.http.responses import ProblemResponse, respond, unexpected
 from propensity.http.scope import MODEL, REQUEST_ID, ROWS
 from propensity.model.predictor import Predictor
-from propensity.monitoring.answered import Answered
+from propensity.monitoring.answered_request import AnsweredRequest
 from propensity.serving.admission import InFlight, Load
 from propensity.serving.dispatcher import Dispatcher
-from propensity.serving.request import Presence, asks_to_explain, read_body
+from propensity.serving.request import CancelOnDisconnect, asks_to_explain, read_body
 
-_Made = TypeVar("_Made")
+_T = TypeVar("_T")
 
 
-class Notes(Protocol):
-    """Takes note of what is predicted; at once, since an answer waits for it."""
+class Recorder(Protocol):
+    """Records requests that were predicted; quickly, since their responses wait for it."""
 
-    def note(self, answered: Answered, /) -> None:
-        """Of one request."""
+    def record(self, request: AnsweredRequest, /) -> None:
+        """Record one request."""
 
 
 class PredictionEndpoint:
@@ -47,26 +47,26 @@ class PredictionEndpoint:
         self,
         predictor: Predictor,
         dispatcher: Dispatcher,
-        notes: Sequence[Notes],
+        recorders: Sequence[Recorder],
         refuse: Callable[[Problem], None],
     ) -> None:
         """Predict with this model from now on.
 
         Args:
             predictor: the model.
-            dispatcher: in front of it.
-            notes: told of each request that was predicted.
-            refuse: told of each problem that a request as a whole is answered with.
+            dispatcher: the dispatcher in front of the model.
+            recorders: told of each request that was predicted.
+            refuse: told of each problem that answers a whole request.
         """
         self._refuse = refuse
         self._predictor = predictor
         self._dispatcher = dispatcher
-        self._notes = notes
+        self._recorders = recorders
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         scope[MODEL] = self._predictor.model
-        # Until it has been sent: a caller who does not read on holds the answer in memory.
+        # In flight until the response is sent: a client that does not read it keeps it in memory.
         with self._in_flight.track() as load:
             try:
                 load.admit()
@@ -77,7 +77,7 @@ class PredictionEndpoint:
             except TimeoutError:
                 late = Problem.of(Kind.LATE, "not predicted in time; try again later")
                 response = ProblemResponse(late, RETRY)
-            except Exception as error:  # nothing of it may reach the caller
+            except Exception as error:  # the caller must learn nothing of it
                 response = unexpected(error)
             else:
                 await respond(send, media_type, answer)
@@ -89,26 +89,26 @@ class PredictionEndpoint:
         is_explained = asks_to_explain(scope["query_string"])
         given, wanted = self._media_types.negotiate(scope["headers"])
         body = await read_body(receive, given.max_bytes, load)
-        with Presence(receive):
+        with CancelOnDisconnect(receive):
             is_large = given.is_large(body)
             read = partial(given.read, body, load.grow)
             batch = await self._in_thread(read) if is_large else read()
             scope[ROWS] = batch.rows
             answers = await self._predict(batch, is_explained, load)
             seconds = time.perf_counter() - began
-            answered = Answered.of(batch, answers, scope.get(REQUEST_ID, b""), time.time(), seconds)
-            for each in self._notes:
-                each.note(answered)
+            answered = AnsweredRequest.of(batch, answers, scope.get(REQUEST_ID, b""), time.time(), seconds)
+            for recorder in self._recorders:
+                recorder.record(answered)
             load.grow(wanted.prediction_bytes * batch.rows)
             write = partial(wanted.write, answers)
             answer = await self._in_thread(write) if is_large else write()
         return wanted.media_type.encode(), answer
 
-    def _in_thread(self, work: Callable[[], _Made]) -> asyncio.Future[_Made]:
+    def _in_thread(self, work: Callable[[], _T]) -> asyncio.Future[_T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def _predict(self, batch: Batch, is_explained: bool, load: Load) -> Answers:
-        # A batch of nothing but problems has nothing to wait for.
+        # A batch without a valid row needs no model call.
         predicted = await self._dispatcher.predict(batch.features) if len(batch.features) else np.empty(0)
         explained = await self._explain(batch, load) if is_explained else ()
         return Answers.of(batch, predicted, self._predictor.threshold, self._predictor.model, explained)

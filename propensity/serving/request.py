@@ -1,4 +1,4 @@
-"""The request: what its query string asks for, its body, and whether its caller is still there."""
+"""The request: what its query string asks for, its body, and whether its client is still connected."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def asks_to_explain(query: bytes) -> bool:
     """Whether the query string asks for explanations.
 
     Raises:
-        ProblemError: 400, it asks for them wrongly.
+        ProblemError: 400, it asks for them in an invalid way.
     """
     asked = _EXPLAIN.get(query)
     return _read_query(query) if asked is None else asked
@@ -38,7 +38,7 @@ def _read_query(query: bytes) -> bool:
     for name, value in parameters:
         lower = name[:MAX_NAME].casefold()
         if "explain" not in lower and not get_close_matches(lower, ["explain"], cutoff=_LIKENESS):
-            # What gateways, trackers and caches add must not cost a prediction.
+            # Parameters that gateways, trackers and caches add must not fail a prediction.
             continue
         if name != "explain":
             detail = f"{name[:MAX_NAME]!r} looks like explain; send explain=true or explain=false"
@@ -54,19 +54,20 @@ def _read_query(query: bytes) -> bool:
 
 
 _LIKENESS = 0.73
-"""Of a name to `explain`, from which on it is `explain` misspelt: so is `explanations`, and not `plan`."""
+"""Likeness from which on a name counts as `explain` misspelt: `explanations` does, `plan` does not."""
 
 
 async def read_body(receive: Receive, max_bytes: int, load: Load) -> bytes:
-    """The whole body.
+    """Read the whole request body.
 
     Args:
-        receive: of the request.
-        max_bytes: that it may have.
-        load: what it holds in memory is charged to.
+        receive: the request's ASGI channel.
+        max_bytes: bytes that the body may have.
+        load: is charged for the body.
 
     Raises:
-        ProblemError: 400, it did not arrive whole; 408, not in time; 413, it is too large.
+        ProblemError: 400, the body is incomplete; 408, it did not arrive in time; 413, it is too large; 429,
+            the requests in flight hold too many bytes.
     """
     body = bytearray()
     try:
@@ -88,13 +89,13 @@ async def read_body(receive: Receive, max_bytes: int, load: Load) -> bytes:
         raise ProblemError.of(Kind.SLOW_BODY, detail) from None
 
 
-class Presence:
-    """Gives up the work inside of it when the caller has gone; watches only what takes long."""
+class CancelOnDisconnect:
+    """Cancels the work inside this context when the client disconnects; watches only work that takes long."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._watching: asyncio.Task[None] | None = None
-        self._has_gone = False
+        self._is_disconnected = False
 
     def __enter__(self) -> None:
         self._work = cast("asyncio.Task[None]", asyncio.current_task())
@@ -106,7 +107,7 @@ class Presence:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._has_gone = True
+        self._is_disconnected = True
         self._work.cancel()
 
     def __exit__(
@@ -115,6 +116,6 @@ class Presence:
         self._timer.cancel()
         if self._watching is not None:
             self._watching.cancel()
-        if self._has_gone and kind is asyncio.CancelledError:
+        if self._is_disconnected and kind is asyncio.CancelledError:
             self._work.uncancel()
-            raise ProblemError.of(Kind.CALLER_GONE, "the caller has gone") from None
+            raise ProblemError.of(Kind.CALLER_GONE, "the client disconnected") from None

@@ -18,7 +18,7 @@ from propensity.evaluation import drift_report
 from propensity.formats.batch import Answers, Batch
 from propensity.importing.compiler import compile_pipeline
 from propensity.model.compiled import CompiledForm
-from propensity.monitoring.answered import Answered
+from propensity.monitoring.answered_request import AnsweredRequest
 from propensity.monitoring.prediction_log import PredictionLog
 
 
@@ -40,7 +40,7 @@ def log_of(
     for part in (rows[::2], rows[1::2]):
         batch = Batch(encode([Application.model_validate(row) for row in part]), {})
         outcomes = Answers.of(batch, form.propensities(batch.features), 0.26, model)
-        log.add(Answered.of(batch, outcomes, b"r", time.time() - days_ago * 86_400, 0.001), None)
+        log.add(AnsweredRequest.of(batch, outcomes, b"r", time.time() - days_ago * 86_400, 0.001), None)
         log.write(None)
 
 

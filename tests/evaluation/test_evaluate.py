@@ -35,7 +35,7 @@ from propensity.evaluation.repayments import read_repayments
 from propensity.formats.batch import Answers, Batch
 from propensity.model.manifest import ModelCard
 from propensity.model.pipeline import PipelineForm
-from propensity.monitoring.answered import Answered
+from propensity.monitoring.answered_request import AnsweredRequest
 from propensity.monitoring.prediction_log import PredictionLog
 
 HOLDOUT = ROOT / "load_tests/data/applications.json"
@@ -217,7 +217,7 @@ def logged(folder: Path, card: ModelCard, known: KnownOutcomes, form: PipelineFo
         model = "propensity:other" if place == 5 else card.tag
         batch = Batch(features[row], {})
         outcomes = Answers.of(batch, propensities[row], card.threshold.value, model)
-        log.add(Answered.of(batch, outcomes, b"loan-%d" % place, 1_800_000_000.0, 0.001), None)
+        log.add(AnsweredRequest.of(batch, outcomes, b"loan-%d" % place, 1_800_000_000.0, 0.001), None)
     log.write(None)
 
 
@@ -235,7 +235,7 @@ def test_a_negative_zero_has_the_pseudonym_of_zero(tmp_path: Path) -> None:
     batch = Batch(features, {})
     log = PredictionLog(tmp_path, pseudonyms=["assets"], key=b"k" * 16)
     outcomes = Answers.of(batch, np.array([0.1, 0.1]), 0.5, "propensity:one")
-    log.add(Answered.of(batch, outcomes, b"loans", 1_800_000_000.0, 0.001), None)
+    log.add(AnsweredRequest.of(batch, outcomes, b"loans", 1_800_000_000.0, 0.001), None)
     log.write(None)
     (file,) = tmp_path.glob("date=*/*.parquet")
     assert len({*pq.read_table(file, partitioning=None)["assets"].to_pylist()}) == 1
@@ -267,7 +267,7 @@ def test_a_log_whose_files_differ_is_read_as_one(
         outcomes = Answers.of(Batch(features[rows], {}), propensities[rows], card.threshold.value, card.tag)
         name = b"loans-%d" % rows.start
         log.add(
-            Answered.of(Batch(features[rows], {}), outcomes, name, 1_800_000_000.0, 0.001),
+            AnsweredRequest.of(Batch(features[rows], {}), outcomes, name, 1_800_000_000.0, 0.001),
             propensities[rows] if challenger else None,
         )
         log.write(challenger)

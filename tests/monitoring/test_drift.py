@@ -1,4 +1,4 @@
-"""Drift: an index that tells another world from the same one, over all workers."""
+"""Drift: the index tells applications of another world from those of the same one, over all workers."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_values_on_a_bound_and_beyond_all_are_counted() -> None:
 
 
 def replay(url: str, rows: list[dict[str, Any]]) -> None:
-    """In pieces, so that each worker gets some."""
+    """Send the rows in pieces, so that each worker gets some."""
     for start in range(0, len(rows), 200):
         piece = rows[start : start + 200]
         table = pa.table({name: [row[name] for row in piece] for name in piece[0]})

@@ -1,4 +1,4 @@
-"""What follows predictions: the log and the challenger, neither of which an answer ever waits for."""
+"""The follow-up of predictions: the log and the challenger, neither of which a response ever waits for."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from propensity.contract.prediction import Explanation
 from propensity.formats.batch import Answers, Batch
 from propensity.model.predictor import Predictor
 from propensity.monitoring import follow_up, prediction_log
-from propensity.monitoring.answered import Answered
+from propensity.monitoring.answered_request import AnsweredRequest
 from propensity.monitoring.challenger import Challenger
 from propensity.monitoring.follow_up import FollowUp
 from propensity.monitoring.prediction_log import PredictionLog
@@ -46,11 +46,11 @@ def answered(
     propensities: list[float],
     request_id: bytes = b"r1",
     model: str = "m:1",
-) -> Answered:
-    """A request that was predicted so; what is not valid in it got its problem."""
+) -> AnsweredRequest:
+    """A request for these applications, all valid, that was answered with these propensities."""
     batch = Batch.of([Application.model_validate(each) for each in applications])
     outcomes = Answers.of(batch, np.array(propensities), 0.26, model)
-    return Answered.of(batch, outcomes, request_id, 1_800_000_000.25, 0.0015)
+    return AnsweredRequest.of(batch, outcomes, request_id, 1_800_000_000.25, 0.0015)
 
 
 def logged(folder: Path) -> list[dict[str, Any]]:
@@ -81,7 +81,7 @@ def test_the_place_of_a_row_is_that_in_its_request(tmp_path: Path) -> None:
     batch = Batch.of([read_row({}, 0), read_row(EXAMPLE), read_row({}, 2), read_row(EXAMPLE)])
     outcomes = Answers.of(batch, np.array([0.1, 0.2]), 0.26, "m:1")
     log = PredictionLog(tmp_path)
-    log.add(Answered.of(batch, outcomes, b"r", 0.0, 0.0), None)
+    log.add(AnsweredRequest.of(batch, outcomes, b"r", 0.0, 0.0), None)
     log.write(None)
     assert [(row["row"], row["propensity"]) for row in logged(tmp_path)] == [(1, 0.1), (3, 0.2)]
 
@@ -130,15 +130,15 @@ def test_a_setting_of_the_log_that_can_not_be_used_is_named(
 
 
 class Stuck:
-    """A model that does not come back until it is let go."""
+    """A model that does not return until it is released."""
 
     instant_rows = 1_024
 
     def __init__(self) -> None:
-        self.let_go = threading.Event()
+        self.released = threading.Event()
 
     def propensities(self, features: Features) -> Propensities:
-        self.let_go.wait()
+        self.released.wait()
         return np.full(len(features), 0.3)
 
 
@@ -156,10 +156,10 @@ def test_a_challenger_that_does_not_come_back_delays_nothing_and_drops_are_count
     following = FollowUp(PredictionLog(tmp_path), Challenger(Predictor(stuck, 0.5, "propensity:stuck")))
     try:
         for number in range(300):
-            following.note(answered([EXAMPLE], [0.3], b"r%d" % number))
+            following.record(answered([EXAMPLE], [0.3], b"r%d" % number))
         assert dropped(client) - before == 200
     finally:
-        stuck.let_go.set()
+        stuck.released.set()
         following.stop()
     rows = logged(tmp_path)
     assert [row["request_id"] for row in rows] == [f"r{number}" for number in range(100)]
@@ -176,15 +176,15 @@ def test_what_is_kept_of_a_request_does_not_grow_with_its_problems(tmp_path: Pat
         for number in range(20):
             batch = Batch.of([read_row({}, place) for place in range(200)] + [read_row(EXAMPLE)] * valid)
             outcomes = Answers.of(batch, np.full(valid, 0.3), 0.26, "m:1", [explained] * valid)
-            following.note(Answered.of(batch, outcomes, b"r%d" % number, 0.0, 0.0))
+            following.record(AnsweredRequest.of(batch, outcomes, b"r%d" % number, 0.0, 0.0))
         del batch, outcomes
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-        stuck.let_go.set()
+        stuck.released.set()
         following.stop()
     assert len(logged(tmp_path)) == 20 * valid
-    # Each request has problems of two megabytes.
+    # The problems of each request take two megabytes.
     assert kept < 20 * 10_000
 
 
@@ -194,7 +194,7 @@ def test_a_log_that_can_not_be_written_is_kept_and_tried_again(
     monkeypatch.setattr(prediction_log, "SECONDS", 0)
     (tmp_path / "predictions").touch()  # where its folder should be
     following = FollowUp(PredictionLog(tmp_path / "predictions"), None)
-    following.note(answered([EXAMPLE], [0.3]))
+    following.record(answered([EXAMPLE], [0.3]))
     while not caplog.records:
         time.sleep(0.05)
     time.sleep(5 * follow_up.PAUSE_SECONDS)
@@ -253,7 +253,7 @@ def test_the_query_of_the_docs_runs_on_what_is_logged_until_the_end(bento: Path,
             metrics = httpx2.get(f"{served.url}/metrics", headers=METRICS_AUTHORIZED).text
     finally:
         bentoml.models.delete(challenger)
-    # Of another threshold only: the same propensities, and what was declined is approved.
+    # The challenger differs in its threshold alone: the same propensities, but it approves what was declined.
     approved, _, declined = answer["predictions"]
     counted = dict(
         re.findall(r'^propensity_challenger_rows_total{.*outcome="([a-z-]+)"} (\S+)$', metrics, re.MULTILINE)
@@ -278,7 +278,7 @@ def test_the_query_of_the_docs_runs_on_what_is_logged_until_the_end(bento: Path,
 
 @pytest.fixture(scope="module")
 def challenged_bento(tag: str) -> Iterator[bentoml.Bento]:
-    """Built with a challenger."""
+    """A Bento that was built with a challenger."""
     challenger = str(other_model())
     built = subprocess.run(
         [BENTOML, "build", "--output", "tag", str(ROOT)], capture_output=True, text=True, check=True,

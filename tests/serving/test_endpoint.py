@@ -1,4 +1,4 @@
-"""The endpoint under callers who are slow, leave, or are too many: seen from the ASGI side."""
+"""The endpoint with clients that are slow, disconnect, or are too many, called as an ASGI application."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BODY = json.dumps(EXAMPLE).encode()
 
 
 class Form:
-    """A model that counts what it predicts, and takes its time where it is told to."""
+    """A model that counts the rows that it predicts."""
 
     instant_rows = 1_024
 
@@ -43,20 +43,20 @@ class Form:
         return np.full(len(features), 0.5)
 
 
-class Notes:
-    """Counts nothing."""
+class Recorder:
+    """Records nothing."""
 
-    def note(self, answered: object) -> None: ...
+    def record(self, answered: object) -> None: ...
 
 
 class BatchSizes:
-    """A histogram that nobody looks at."""
+    """A histogram that counts nothing."""
 
     def observe(self, requests: int) -> None: ...
 
 
 class World:
-    """An endpoint, and what was sent to its caller."""
+    """An endpoint, and the messages that it sent to its client."""
 
     def __init__(self, operation: str = "predict") -> None:
         self.form = Form()
@@ -69,7 +69,7 @@ class World:
         )  # fmt: skip
         given = SINGLE if operation == "predict" else BATCH
         self.endpoint = PredictionEndpoint(given, self.in_flight, self.threads)
-        self.endpoint.start(predictor, self.dispatcher, [Notes()], lambda _: None)
+        self.endpoint.start(predictor, self.dispatcher, [Recorder()], lambda _: None)
         self.sent: list[dict[str, Any]] = []
 
     async def call(
@@ -94,7 +94,7 @@ class World:
 
 
 def whole(body: bytes = BODY) -> Receive:
-    """A caller who sends a body and waits for the answer."""
+    """A client that sends a body and waits for the response."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> dict[str, Any]:
@@ -106,7 +106,7 @@ def whole(body: bytes = BODY) -> Receive:
 
 
 async def _never() -> dict[str, Any]:
-    """A caller of whom nothing comes."""
+    """A client that sends nothing."""
     await asyncio.Event().wait()
     raise AssertionError
 
@@ -138,7 +138,7 @@ def test_a_request_whose_caller_has_gone_is_not_predicted(monkeypatch: pytest.Mo
     world = World()
 
     async def main() -> None:
-        # The model is busy: what arrives now waits.
+        # The model is busy: requests that arrive now wait.
         world.dispatcher._is_calling = True
         leaving = whole()
 
@@ -163,7 +163,7 @@ def test_a_request_whose_caller_has_gone_is_not_predicted(monkeypatch: pytest.Mo
     asyncio.run(main())
     assert world.status == 499
     assert world.problem["type"] == "../problems#caller-gone"
-    assert world.form.rows == 1, "the one who stayed, alone"
+    assert world.form.rows == 1, "only the client that stayed"
     assert (world.in_flight.requests, world.in_flight.bytes) == (0, 0)
 
 
@@ -197,7 +197,7 @@ def test_an_answer_that_nobody_reads_is_given_up(monkeypatch: pytest.MonkeyPatch
                 await _never()
 
     body = json.dumps({"applications": [EXAMPLE] * 100}).encode()
-    with pytest.raises(TimeoutError, match=r"an answer was not taken within 0\.1 s"):
+    with pytest.raises(TimeoutError, match=r"a response was not read within 0\.1 s"):
         asyncio.run(world.call(whole(body), stuck))
     assert pieces == [1_000] * 3
     assert (world.in_flight.requests, world.in_flight.bytes) == (0, 0)
@@ -217,7 +217,7 @@ def test_a_large_answer_comes_whole_in_pieces(monkeypatch: pytest.MonkeyPatch) -
 
 
 EMPTY = json.dumps({"applications": [{}] * 10_000}).encode()
-"""40 kB, of which each application lacks seven fields."""
+"""40 kB of applications, each without its seven required fields."""
 
 
 def stream(**columns: pa.Array) -> bytes:
@@ -230,13 +230,13 @@ def stream(**columns: pa.Array) -> bytes:
 
 
 NULLS = stream(**{name: pa.nulls(MAX_TABLE_ROWS) for name in EXAMPLE})
-"""A few kilobytes that say 100,000 rows."""
+"""A few kilobytes that decode to 100,000 rows."""
 
 ARROW = b"application/vnd.apache.arrow.stream"
 
 
 def held_by(call: Callable[[], Any]) -> int:
-    """The most that Python's allocator held at a time for a call, in bytes."""
+    """The peak memory of Python's allocator during a call, in bytes."""
     tracemalloc.start()
     try:
         call()
@@ -291,7 +291,7 @@ def test_a_small_body_that_decodes_to_too_much_is_refused_before_it_is_held(
 
 
 def test_what_requests_hold_together_is_bounded_until_their_answers_are_taken() -> None:
-    """Each of these 40 kB becomes an answer of 9 MB that its caller does not read."""
+    """Each of these bodies of 40 kB gets a response of 9 MB that its client does not read."""
     world = World("predict_batch")
 
     async def main() -> None:

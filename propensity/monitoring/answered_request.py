@@ -1,4 +1,4 @@
-"""What is kept of a request that was answered, for whoever takes notes of it afterwards."""
+"""The answered request: what metrics, log and challenger need of it afterwards."""
 
 from __future__ import annotations
 
@@ -15,43 +15,44 @@ from propensity.contract.problem import OTHER, Problem
 from propensity.formats.batch import Answers, Batch
 
 
-class Answered(NamedTuple):
-    """A request whose rows were predicted, for whoever takes notes of it after it was answered.
+class AnsweredRequest(NamedTuple):
+    """A request whose rows were predicted.
 
-    It outlives the request, so it holds what notes are made of and no more: neither problems nor
-    explanations.
+    It outlives the request, so it holds only what is recorded: neither problems nor explanations.
     """
 
     features: Features
-    """Of the valid rows, in order."""
+    """Features of the valid rows, in order; shape (n, columns)."""
     propensities: Propensities
-    """Of the valid rows; NaN where the model failed."""
+    """Propensities of the valid rows, NaN where the model failed; shape (n,)."""
     valid: npt.NDArray[np.int32] | None
-    """The places of the valid rows; None where all are."""
+    """Places of the valid rows in the request, shape (n,); None if all rows are valid."""
     problems: Mapping[str, int]
-    """How many rows have a problem of a kind, by its anchor."""
+    """Number of rows with a problem, by the anchor of its kind."""
     fields: Mapping[str, int]
-    """How often a field was refused, by its name; one that the contract does not know is `OTHER`."""
+    """Number of rejected values by field; `OTHER` stands for fields that the contract does not know."""
     threshold: float
-    """On the propensity."""
+    """Threshold on the propensity."""
     model: str
     """Model tag."""
     request_id: bytes
     at: float
-    """When, in seconds since 1970."""
+    """Time of the prediction, in seconds since 1970."""
     seconds: float
-    """From its arrival to its prediction."""
+    """Seconds from the arrival of the request to its prediction."""
 
     @classmethod
-    def of(cls, batch: Batch, answers: Answers, request_id: bytes, at: float, seconds: float) -> Answered:
-        """What is noted of a request.
+    def of(
+        cls, batch: Batch, answers: Answers, request_id: bytes, at: float, seconds: float
+    ) -> AnsweredRequest:
+        """Keep what is recorded of a request.
 
         Args:
-            batch: its rows.
-            answers: of them.
-            request_id: what it is called.
-            at: when it was predicted, in seconds since 1970.
-            seconds: from its arrival to its prediction.
+            batch: the rows of the request.
+            answers: the answers to these rows.
+            request_id: the id of the request.
+            at: time of the prediction, in seconds since 1970.
+            seconds: seconds from the arrival of the request to its prediction.
         """
         propensities, valid = answers.propensities, None
         if batch.problems:
@@ -73,11 +74,11 @@ class Answered(NamedTuple):
 
     @property
     def places(self) -> npt.NDArray[np.int32]:
-        """The places of the valid rows."""
+        """The places of the valid rows in the request; shape (n,)."""
         return np.arange(len(self.features), dtype=np.int32) if self.valid is None else self.valid
 
 
 def refused_fields(problems: Iterable[Problem]) -> Counter[str]:
-    """How often each field was refused; one that the contract does not know is `OTHER`."""
+    """Count the rejected values by field; `OTHER` stands for fields that the contract does not know."""
     fields = (error.field for problem in problems for error in problem.errors or ())
     return Counter(field if field in FEATURES else OTHER for field in fields)
