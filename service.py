@@ -13,7 +13,7 @@ from pathlib import Path
 
 import bentoml
 
-# Looking for a tag, BentoML imports a module of its name, and so the `propensity` of the working directory.
+# To look up a tag, BentoML imports a module of its name, and so the `propensity` of the working directory.
 # A Bento is served with its own.
 found = sys.modules.get("propensity")
 if found is not None and Path(found.__path__[0]).resolve().parent != Path(__file__).resolve().parent:

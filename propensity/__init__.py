@@ -1,3 +1,3 @@
-"""What the model import and the prediction service share."""
+"""The prediction service, the model import, and the commands around them."""
 
 __version__ = "0.1.0"

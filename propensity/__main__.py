@@ -1,4 +1,4 @@
-"""The command of this product: `python -m propensity tokens`, `score`, `evaluate`, and so on."""
+"""The command of this product: `python -m propensity COMMAND`, such as `tokens`, `score` or `evaluate`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ COMMANDS = {
         "evaluation.command",
         "compare what the service answers with what the notebook promised",
     ),
-    "drift": ("evaluation.drift_report", "tell from the prediction log how far the world has moved"),
+    "drift": ("evaluation.drift_report", "measure drift in the prediction log"),
     "card": ("evaluation.model_card", "write the model card"),
-    "health": ("serving.health", "end with 0 while the service in this container is ready"),
+    "health": ("serving.health", "exit with 0 while the service in this container is ready"),
 }
-"""Each with the module whose `main` it is, and what it does."""
+"""The module whose `main` runs each command, and what the command does."""
 
 
 def main() -> None:
-    """Run the command that is named; what follows its name is its own."""
+    """Run the named command with the arguments that follow its name."""
     width = max(map(len, COMMANDS))
     parser = argparse.ArgumentParser(
         prog="python -m propensity",
@@ -37,13 +37,13 @@ def main() -> None:
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
     name = parser.parse_args(sys.argv[1:2]).command
     module = f"propensity.{COMMANDS[name][0]}"
-    # Imports take seconds: whoever stops the command meanwhile gets a line, and no traceback.
+    # Imports take seconds: whoever stops the command meanwhile gets one line, not a traceback.
     stops = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda number, _: _stop(name, number)) for number in stops}
+    previous = {number: signal.signal(number, lambda number, _: _stop(name, number)) for number in stops}
     if find_spec(module.rpartition(".")[0]) is None:
         sys.exit(f"{name}: is not part of a Bento; run it in a checkout of the project")
     command = import_module(module)
-    for number, action in before.items():
+    for number, action in previous.items():
         signal.signal(number, action)
     sys.argv = [sys.argv[0], *sys.argv[2:]]
     command.main()

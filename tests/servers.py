@@ -1,4 +1,4 @@
-"""Real servers for tests: the built Bento as a process, and callers who count what becomes of requests."""
+"""Real servers for tests: the built Bento as a process, and callers that count how their requests end."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ class Served:
     log: Path
 
     def workers(self) -> dict[int, psutil.Process]:
-        """The processes that predict, by process id."""
+        """The worker processes, by process id."""
         return {worker.pid: worker for worker in bundle_workers(psutil.Process(self.process.pid))}
 
     def lines(self) -> list[dict[str, Any]]:
-        """What it has written so far; all of it is lines of JSON."""
+        """All lines logged so far; each is JSON."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def requests(self) -> list[dict[str, Any]]:
-        """The lines of requests."""
+        """The lines of the access log."""
         return [line for line in self.lines() if "request_id" in line]
 
     def metric(self, pattern: str, headers: dict[str, str]) -> float:
-        """The sum of the series that match."""
+        """The sum of all series that match a pattern."""
         text = httpx2.get(f"{self.url}/metrics", headers=headers).text
         return sum(float(value) for value in re.findall(rf"^{pattern} (\S+)$", text, re.MULTILINE))
 
@@ -69,13 +69,13 @@ def eventually(read: Callable[[], Value], is_it: Callable[[Value], bool]) -> Val
 def serving(
     bento: Path, folder: Path, environment: dict[str, str] | None = None, stdout: IO[Any] | None = None
 ) -> Iterator[Served]:
-    """The built Bento, ready, as a process of its own.
+    """Serve the built Bento in a process of its own; yields it when it is ready.
 
     Args:
-        bento: its folder.
-        folder: for the log.
-        environment: more of it.
-        stdout: in the place of the log.
+        bento: the folder of the Bento.
+        folder: the folder for its log and its BENTOML_HOME.
+        environment: variables to add to the environment.
+        stdout: a file for standard output, instead of the log.
     """
     port = str(free_port())
     inherited = {name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
@@ -100,11 +100,11 @@ def serving(
 
 @contextmanager
 def stripping(prefix: str, url: str) -> Iterator[str]:
-    """A proxy that strips a prefix, as ingresses do, and passes on nothing else of it; gives its URL.
+    """Run a proxy that strips a prefix, as ingresses do, without telling the server; yields its URL.
 
     Args:
-        prefix: of paths.
-        url: what it passes requests on to.
+        prefix: the prefix of paths to strip.
+        url: the URL of the server behind the proxy.
     """
 
     class Proxy(BaseHTTPRequestHandler):
@@ -160,7 +160,7 @@ def _wait_until_ready(served: Served) -> None:
 
 @dataclass
 class Tally:
-    """What became of requests."""
+    """How requests ended."""
 
     sent: int = 0
     answers: Counter[int] = field(default_factory=Counter)
@@ -173,7 +173,7 @@ class Tally:
 
 
 class Callers:
-    """Callers who each send one request after the other, for as long as the block lasts."""
+    """Callers that each send one request after the other for the duration of the block."""
 
     def __init__(self, url: str, number: int, body: Any, headers: dict[str, str]) -> None:
         self.tally = Tally()

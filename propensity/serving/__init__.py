@@ -1,4 +1,4 @@
-"""Serving: a prediction from the body of a request to its answer, and the documents that describe it.
+"""Serving: a prediction from the request body to the response, and the documents that describe it.
 
-Here formats, model and monitoring come together. Only the HTTP application and the service may import it.
+Formats, model and monitoring come together here. Only the HTTP application and the service may import it.
 """

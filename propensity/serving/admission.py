@@ -1,4 +1,4 @@
-"""Admission: which requests a worker takes on, bounded by their number and by the memory that they hold."""
+"""Admission: limits the requests that a worker accepts, by their number and by the memory that they hold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from propensity.contract.problem import RETRY, Kind, ProblemError
 
 
 class InFlight:
-    """The requests of one worker."""
+    """The requests in flight in one worker, and the bytes that they hold."""
 
     def __init__(self) -> None:
         self.requests = 0
@@ -18,12 +18,12 @@ class InFlight:
         self.lock = threading.Lock()
 
     def track(self) -> Load:
-        """A request, counted while it is worked on."""
+        """A context that counts one request while it is in flight."""
         return Load(self)
 
 
 class Load:
-    """One request in flight, and what it holds in memory."""
+    """One request in flight, and the memory that it holds."""
 
     def __init__(self, in_flight: InFlight) -> None:
         self._in_flight = in_flight
@@ -37,21 +37,24 @@ class Load:
         self._in_flight.requests -= 1
         with self._in_flight.lock:
             self._in_flight.bytes -= self._bytes
-            # A thread may still be at work for a caller who has gone: it is to stop.
+            # A thread may still work for a client that disconnected: its next `grow` must fail.
             self._bytes = MAX_BYTES_IN_FLIGHT
 
     def admit(self) -> None:
-        """Go on with this one.
+        """Refuse this request if too many are in flight.
 
         Raises:
-            ProblemError: 429, there are more than `MAX_IN_FLIGHT` now.
+            ProblemError: 429, more than `MAX_IN_FLIGHT` requests are in flight.
         """
         if self._in_flight.requests > MAX_IN_FLIGHT:
             detail = f"{MAX_IN_FLIGHT:,} requests are in flight; try again later"
             raise ProblemError.of(Kind.OVERLOADED, detail, RETRY)
 
     def grow(self, by: int) -> None:
-        """Hold more bytes.
+        """Charge the request for memory that it is about to take.
+
+        Args:
+            by: bytes.
 
         Raises:
             ProblemError: 413, this request alone would hold more than `MAX_BYTES_IN_FLIGHT`; 429, all

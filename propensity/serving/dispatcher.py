@@ -1,4 +1,4 @@
-"""The dispatcher: merges the requests that wait into one model call."""
+"""The dispatcher: merges waiting requests into one model call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class BatchSizes(Protocol):
     """The histogram of how many requests each model call merged."""
 
     def observe(self, requests: int, /) -> None:
-        """One model call."""
+        """Count one model call."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class _Job:
 
 
 class Dispatcher:
-    """Merges the requests that wait into one model call, with one call at a time.
+    """Merges waiting requests into one model call; one call runs at a time.
 
     A request that finds the model idle is predicted at once, together with those that arrived in the same
-    turn of the event loop; what arrives during a call is merged into the next. Nothing ever waits for
-    company. A request that nobody waits for any more is not predicted.
+    turn of the event loop; requests that arrive during a call are merged into the next one. Requests never
+    wait for others to come. A request that was given up before its call is not predicted.
     """
 
     def __init__(
@@ -45,15 +45,15 @@ class Dispatcher:
         threads: Executor,
         batch_sizes: BatchSizes,
     ) -> None:
-        """A dispatcher in front of a model.
+        """Create a dispatcher in front of a model.
 
         Args:
-            predict: the model; takes the features of several requests together.
-            max_rows: that one model call may merge; a request with more is a call of its own.
-            max_seconds: after which a request is given up.
-            instant_rows: up to which the model is called in the event loop rather than in a thread.
-            threads: for the calls that are not instant.
-            batch_sizes: told of each call.
+            predict: the model: takes features of shape (n, columns), returns propensities of shape (n,).
+            max_rows: rows that one call may merge; a request with more rows gets a call of its own.
+            max_seconds: seconds after which a request is given up.
+            instant_rows: rows up to which the model is called in the event loop, not in a thread.
+            threads: where calls with more rows run.
+            batch_sizes: counts the requests that each call merged.
         """
         self._predict = predict
         self._max_rows = max_rows
@@ -66,14 +66,20 @@ class Dispatcher:
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for a model call."""
+        """The number of requests that wait for a model call."""
         return len(self._waiting)
 
     async def predict(self, features: Features) -> Propensities:
-        """The propensities of one request.
+        """Predict the rows of one request.
+
+        Args:
+            features: shape (n, columns).
+
+        Returns:
+            Propensities, shape (n,).
 
         Raises:
-            TimeoutError: not predicted within `max_seconds`.
+            TimeoutError: the request was not predicted within `max_seconds`.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Propensities] = loop.create_future()
@@ -100,10 +106,10 @@ class Dispatcher:
                 call = loop.run_in_executor(self._threads, self._predict, features)
                 call.add_done_callback(lambda done: self._end(jobs, done.exception() or done.result()))
                 return
-            found: Propensities | BaseException = self._predict(features)
-        except Exception as error:  # whatever it is: its callers are told, and the next are served
-            found = error
-        self._end(jobs, found)
+            predicted: Propensities | BaseException = self._predict(features)
+        except Exception as error:  # whatever it is, it fails these requests and not the next ones
+            predicted = error
+        self._end(jobs, predicted)
 
     def _take(self) -> list[_Job]:
         jobs: list[_Job] = []
@@ -118,17 +124,17 @@ class Dispatcher:
             self._waiting.popleft()
         return jobs
 
-    def _end(self, jobs: Sequence[_Job], found: Propensities | BaseException) -> None:
+    def _end(self, jobs: Sequence[_Job], predicted: Propensities | BaseException) -> None:
         start = 0
         for job in jobs:
             end = start + len(job.features)
             if not job.future.done():
-                if isinstance(found, BaseException):
-                    job.future.set_exception(found)
+                if isinstance(predicted, BaseException):
+                    job.future.set_exception(predicted)
                 else:
-                    job.future.set_result(found[start:end])
+                    job.future.set_result(predicted[start:end])
             start = end
-        # In a turn of its own: whatever has arrived by then is merged.
+        # In the next turn of the event loop, so that requests that arrive until then are merged.
         asyncio.get_running_loop().call_soon(self._call)
 
 

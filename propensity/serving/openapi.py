@@ -1,4 +1,4 @@
-"""The OpenAPI document: every operation, every status it can answer, and what is needed to call it."""
+"""The OpenAPI document: every operation, every status it can answer, and the token that it needs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ metrics has a header `X-Request-ID`: yours, if you sent one, and the name of the
 log."""
 
 _Problems = dict[Kind, tuple[str, dict[str, Any]]]
-"""Kind, what it means here, and the headers that come with it."""
+"""What each kind of problem means here, and the headers that come with it."""
 
 _JSON = "application/json"
 _RETRY_AFTER = {
@@ -55,10 +55,14 @@ _ANYWHERE: _Problems = {
 _REFUSALS: _Problems = {
     Kind.UNAUTHENTICATED: ("No token, or one that is not valid.", _CHALLENGE),
     Kind.FORBIDDEN: ("The token lacks the scope.", _CHALLENGE),
-    Kind.KEYS_UNAVAILABLE: ("The keys of the issuer of JWTs can not be had.", _RETRY_AFTER),
+    Kind.KEYS_UNAVAILABLE: ("The keys of the issuer of JWTs can't be read.", _RETRY_AFTER),
+}
+_READ_PROBLEMS: _Problems = {
+    **_REFUSALS,
+    Kind.UNEXPECTED: ("The answer could not be made; the log says why.", {}),
 }
 _PREDICTION_PROBLEMS: _Problems = {
-    Kind.INVALID_QUERY: ("The query string asks for explanations wrongly.", {}),
+    Kind.INVALID_QUERY: ("The query string asks for explanations in an invalid way.", {}),
     Kind.UNREADABLE_BODY: ("The body is not what its Content-Type says, or did not arrive whole.", {}),
     **_REFUSALS,
     Kind.SLOW_BODY: (f"The body did not arrive within {BODY_SECONDS:g} s.", {}),
@@ -79,7 +83,7 @@ _PREDICTION_PROBLEMS: _Problems = {
         f" {MAX_BYTES_IN_FLIGHT:,} bytes of memory.",
         _RETRY_AFTER,
     ),
-    Kind.RATE_LIMITED: ("The caller has used up the share that is configured.", _RETRY_AFTER),
+    Kind.RATE_LIMITED: ("The caller has used up its share of requests.", _RETRY_AFTER),
     Kind.UNEXPECTED: ("A fault of the service; the log says which.", {}),
     Kind.MODEL_FAILED: ("The model failed on the application.", {}),
     Kind.NOT_EXPLAINED: ("Explanations were asked for, and this model has none.", {}),
@@ -88,14 +92,14 @@ _PREDICTION_PROBLEMS: _Problems = {
 
 
 class _WithoutNulls(GenerateJsonSchema):
-    """Of members that may be left out: makers of clients take one with a default to be always there."""
+    """Makes schemas without `default: null`: client generators take such members to be always present."""
 
     def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
-        """Without `default: null`."""
-        found = super().default_schema(schema)
-        if found.get("default", "") is None:
-            del found["default"]
-        return found
+        """Leave out `default: null`."""
+        made = super().default_schema(schema)
+        if made.get("default", "") is None:
+            del made["default"]
+        return made
 
 
 def document() -> dict[str, Any]:
@@ -133,13 +137,13 @@ def document() -> dict[str, Any]:
             "/healthz": {"get": _health("healthz", "The same as `/livez`.")},
             "/readyz": {"get": _health("readyz", "Whether the model is loaded and warm.")},
             "/metrics": {"get": _metrics()},
-            "/docs.json": {"get": _open("docs", "This document.", "JSON.", _AN_OBJECT)},
+            "/docs.json": {"get": _open("docs", "This document.", "JSON.", _OBJECT)},
             "/schema.json": {
-                "get": _open("schema", "The same API, as BentoML's own client reads it.", "JSON.", _AN_OBJECT)
+                "get": _open("schema", "The same API, as BentoML's own client reads it.", "JSON.", _OBJECT)
             },
             PAGE: {
                 "get": _open(
-                    "problems", "The kinds of problems, and what to do about them.", "A page.", _A_PAGE
+                    "problems", "The kinds of problems, and what to do about them.", "A page.", _HTML
                 )
             },
         },
@@ -245,7 +249,7 @@ def _predict_batch() -> dict[str, Any]:
         description=(
             f"1 to {MAX_ROWS:,} applications as JSON or NDJSON, up to {MAX_TABLE_ROWS:,} as a table. The"
             " answers stand in the order of the applications. An application that is not valid gets a problem"
-            " in its place and costs the others nothing, so look at `problems`, or at the column `problem`."
+            " in its place; the others are still predicted. Look at `problems`, or at the column `problem`."
             " Content-Type says what is sent and Accept what is wanted; without Accept, the answer comes in"
             " the format of the request. In every format the place in a problem's `pointer` is that of JSON."
         ),
@@ -278,7 +282,7 @@ def _predict_batch() -> dict[str, Any]:
 
 def _text(description: str, lines: list[Any]) -> dict[str, Any]:
     example = "".join(f"{json.dumps(line)}\n" for line in lines)
-    # Something must stand in it: white space is no line.
+    # At least one character that is not white space: a blank line is no row.
     schema = {"type": "string", "pattern": r"\S", "description": description}
     return {"schema": schema, "example": example}
 
@@ -291,7 +295,7 @@ def _tables(description: str) -> dict[str, Any]:
 def _model() -> dict[str, Any]:
     return _operation(
         "predict",
-        {**_REFUSALS, Kind.UNEXPECTED: ("The answer could not be made; the log says why.", {})},
+        _READ_PROBLEMS,
         tags=["prediction"],
         operationId="model",
         summary="The model card",
@@ -303,33 +307,21 @@ def _model() -> dict[str, Any]:
 def _metrics() -> dict[str, Any]:
     return _operation(
         SCOPE_OF_PATH["/metrics"],
-        {**_REFUSALS, Kind.UNEXPECTED: ("The answer could not be made; the log says why.", {})},
+        _READ_PROBLEMS,
         tags=["operations"],
         operationId="metrics",
         summary="Metrics for Prometheus",
-        responses={
-            "200": {
-                "description": "Prometheus text format.",
-                "content": {"text/plain": {"schema": {"type": "string"}}},
-            }
-        },
+        responses={"200": {"description": "Prometheus text format.", "content": _TEXT}},
     )
 
 
 def _health(name: str, summary: str) -> dict[str, Any]:
-    return {
-        "tags": ["operations"],
-        "operationId": name,
-        "summary": summary,
-        "security": [],
-        "responses": {
-            "200": {"description": "Yes.", "content": {"text/plain": {"schema": {"type": "string"}}}},
-            **_problems({Kind.NOT_READY: ("No.", {})}, b"/readyz"),
-        },
-    }
+    return _open(name, summary, "Yes.", _TEXT, {Kind.NOT_READY: ("No.", {})})
 
 
-def _open(name: str, summary: str, description: str, content: dict[str, Any]) -> dict[str, Any]:
+def _open(
+    name: str, summary: str, description: str, content: dict[str, Any], problems: _Problems | None = None
+) -> dict[str, Any]:
     return {
         "tags": ["operations"],
         "operationId": name,
@@ -337,10 +329,11 @@ def _open(name: str, summary: str, description: str, content: dict[str, Any]) ->
         "security": [],
         "responses": {
             "200": {"description": description, "content": content},
-            **_problems({}, b"/docs.json"),
+            **_problems(problems or {}, b"/docs.json"),
         },
     }
 
 
-_AN_OBJECT = {_JSON: {"schema": {"type": "object"}}}
-_A_PAGE = {"text/html": {"schema": {"type": "string"}}}
+_OBJECT = {_JSON: {"schema": {"type": "object"}}}
+_TEXT = {"text/plain": {"schema": {"type": "string"}}}
+_HTML = {"text/html": {"schema": {"type": "string"}}}

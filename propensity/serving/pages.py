@@ -1,4 +1,4 @@
-"""The pages of the service: its document, to read and to try, and its problems, explained."""
+"""The pages of the service: its OpenAPI document, to read and try out, and its kinds of problems."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ const script = document.createElement("script");
 script.src = "static_content/swagger-ui-bundle.js";
 script.onload = () => SwaggerUIBundle({url: new URL("docs.json", base.href).href, dom_id: "#swagger-ui"});
 document.head.append(base, style, script);"""
-"""Behind a proxy that strips a prefix, the page may have been asked for without its final slash. The rest is
-loaded only when that is known: browsers look ahead for what stands in the page itself."""
+"""Sets the base URL, since behind a proxy that strips a prefix the page's URL may lack its final slash. Style
+and script are loaded only then: browsers would preload them from the wrong place if the page named them."""
 
 INDEX = f"""<!doctype html>
 <html lang="en">

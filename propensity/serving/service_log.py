@@ -1,8 +1,8 @@
-"""The log of the service: a line of JSON for each event, on standard output, whoever writes it.
+"""The service log: one line of JSON per event on standard output.
 
-BentoML's lines, uvicorn's, the supervisor's, warnings and what nobody caught: each is one line with `time`,
-`level`, `logger` and `message`, and with the traceback as `exception` where there is one. The lines of
-requests are written by `access_log.py`.
+It takes the events of BentoML, uvicorn and the supervisor, warnings and uncaught errors. A line has `time`,
+`level`, `logger` and `message`, and `exception` where there is a traceback. The lines of requests come from
+`access_log.py`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ logger = logging.getLogger("bentoml.propensity")
 
 
 class JsonFormatter(logging.Formatter):
-    """Makes a line of a record."""
+    """Formats a record as a line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Format a record."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -42,9 +42,9 @@ def configure() -> bool:
     """Write lines of JSON from now on, if this process is `bentoml serve` or a worker of it.
 
     Returns:
-        Whether it is.
+        Whether this process is one of them.
     """
-    # The name of BentoML's handler for servers; its commands, and tests, have others.
+    # The name of BentoML's log handler in servers; its other commands, and tests, have others.
     if not any(handler.name == "tracehandler" for handler in logging.getLogger("bentoml").handlers):
         return False
     level = logging.getLevelNamesMapping()[LOG_LEVEL.upper()]
@@ -76,6 +76,6 @@ def configure() -> bool:
 
 
 def _log(error: BaseException | None) -> None:
-    # What BentoML and this product raise on purpose says all that there is to say.
+    # Errors that BentoML or this product raises on purpose are clear without a traceback.
     trace: Any = None if isinstance(error, BentoMLException) else error
     logger.critical("%s", " ".join(f"{error}".split()) or type(error).__name__, exc_info=trace)

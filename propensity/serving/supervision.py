@@ -1,6 +1,6 @@
-"""What BentoML's supervisor is given before it starts a worker.
+"""Supervision: prepares BentoML's supervisor before it starts a worker.
 
-Paths that hold in any folder, a folder of its own for metrics, and a rule by which it ends.
+The supervisor gets absolute paths, a metrics folder of its own, and a rule for when to stop.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ _METRICS = "propensity-metrics-"
 
 
 class WorkerError(BentoMLException):
-    """No worker is left, and the last could not serve."""
+    """No worker is left, and the last one could not start."""
 
 
 def prepare() -> None:
-    """Prepare a server: called when the service is imported, by supervisor, workers, and everyone else."""
+    """Prepare a server; called wherever the service is imported: in supervisor, workers and tools."""
     if service_log.configure() and server_context.worker_index is None:
-        # BentoML's default is one folder for all servers of a BENTOML_HOME, wiped by each that starts.
+        # By default, all servers of a BENTOML_HOME share one folder, and each one that starts empties it.
         BentoMLContainer.prometheus_multiproc_dir.set(str(metrics_folder() / "values"))
 
 
 def supervise() -> None:
-    """Prepare the supervisor: called by it, from the folder that it was started in.
+    """Prepare the supervisor; called in it, in the folder that it was started in.
 
     Raises:
-        SettingError: a variable is set that there is not.
+        SettingError: a `PROPENSITY_` variable is set that is no setting.
     """
     settings.check_names()
     settings.resolve_paths()
-    circus.watcher.Watcher = Watcher  # where BentoML's create_watcher takes it from
+    circus.watcher.Watcher = Watcher  # BentoML's create_watcher takes it from there
 
 
 def metrics_folder() -> Path:
-    """A new folder, removed when this process ends; those that other processes left behind are removed now.
+    """Create a folder that is removed when this process ends, and remove those of dead processes.
 
-    Whoever uses one holds a lock on it, which ends with the process, however that ends, and which keeps
-    cleaners of temporary folders away too.
+    The process locks its folder. The lock ends with the process, however that ends, and also keeps cleaners
+    of temporary folders away.
     """
     for path in Path(tempfile.gettempdir()).glob(f"{_METRICS}*"):
         with suppress(OSError):
@@ -63,7 +63,7 @@ def metrics_folder() -> Path:
                 os.close(lock)
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_METRICS))
-        with suppress(FileNotFoundError):  # taken for left behind, before it was locked
+        with suppress(FileNotFoundError):  # another process removed it before it was locked
             fcntl.flock(os.open(folder, os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_EX)
             folder.stat()
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -71,10 +71,10 @@ def metrics_folder() -> Path:
 
 
 class Watcher(circus.watcher.Watcher):
-    """Starts a killed worker anew, as the supervisor does, but ends the service when none can serve.
+    """Restarts killed workers, as the supervisor does, but stops the service when no worker can start.
 
-    A worker that was killed is found by a signal. One that ends by itself could not start, and would not the
-    next time: the supervisor would try for good, while callers wait for an answer from nobody.
+    A killed worker ends with a signal. A worker that exits by itself could not start, and would fail again:
+    the supervisor would retry forever, while clients wait for an answer that never comes.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

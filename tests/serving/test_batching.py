@@ -1,4 +1,4 @@
-"""Micro-batching, on the served Bento: concurrent requests share model calls, each gets its own answer."""
+"""Micro-batching in the served Bento: concurrent requests share model calls, and each gets its own answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CALLERS = 500
 
 
 def histogram(server: str, method: str) -> tuple[float, float]:
-    """Model calls so far, and requests that they merged."""
+    """The number of model calls so far, and of the requests that they merged."""
     text = httpx2.get(f"{server}/metrics", headers=METRICS_AUTHORIZED).text
 
     def value(suffix: str) -> float:
@@ -42,7 +42,7 @@ def bodies(holdout: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def expected(client: TestClient, bodies: list[dict[str, Any]]) -> list[Any]:
-    """The answer to each body, had in one batch from a service that nobody else calls."""
+    """The answer to each body, as one batch gets it from a service without other requests."""
     answer = client.post("/v1/predict_batch", json={"applications": bodies}, headers=AUTHORIZED)
     predictions: list[Any] = answer.json()["predictions"]
     assert len({prediction["propensity"] for prediction in predictions}) > CALLERS * 0.9

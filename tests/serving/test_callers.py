@@ -1,4 +1,4 @@
-"""Callers as they come: a browser on the served page, and a client generated from the served document."""
+"""Real clients: a browser on the served page, and a client generated from the served document."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CLIENT_GENERATOR = str(Path(sys.executable).with_name("openapi-python-client"))
 
 @dataclass(frozen=True)
 class Visit:
-    """A page, what it asked for elsewhere, and what the browser complained of."""
+    """A page, its requests to other hosts, and the browser's complaints."""
 
     page: Page
     known: set[str]
@@ -36,7 +36,7 @@ class Visit:
 
 @pytest.fixture(scope="module")
 def visit(server: str) -> Iterator[Visit]:
-    """A page of a headless Chromium that reaches the service and nothing else."""
+    """A page in a headless Chromium that reaches the service and nothing else."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no Chromium (apt install chromium)")
@@ -68,7 +68,7 @@ PREFIX = "/ml/propensity"
 
 @pytest.fixture(scope="module")
 def prefixed(server: str) -> Iterator[str]:
-    """The service behind a proxy that strips a prefix; the URL with it."""
+    """The URL, with its prefix, of a proxy in front of the service that strips the prefix."""
     with stripping(PREFIX, server) as url:
         yield url + PREFIX
 
@@ -130,7 +130,7 @@ def test_the_type_of_a_problem_leads_to_its_explanation_behind_a_prefix_too(
     server: str, prefixed: str, method: str, path: str, body: object, headers: dict[str, str], kind: str
 ) -> None:
     for base in (server, prefixed):
-        # Whoever forges a header changes nothing.
+        # A forged header changes nothing.
         forged = headers | {"X-Forwarded-Prefix": "//evil.example", "X-Forwarded-Host": "evil.example"}
         answer = httpx2.request(method, base + path, json=body, headers=forged)
         place = str(httpx2.URL(base + path).join(answer.json()["type"]))

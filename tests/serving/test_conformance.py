@@ -1,4 +1,4 @@
-"""Conformance: what the served Bento answers to generated requests, against the document that it serves."""
+"""Conformance: the served Bento's responses to generated requests, checked against its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCHEMATHESIS = str(Path(sys.executable).with_name("schemathesis"))
 
 CONFIGURATION = """
 [[operations]]
-# By its contract an application that is not valid is answered in its place, and the batch with 200.
+# By contract, an invalid application gets a problem in its place, and the batch is answered 200.
 include-name = "POST /v1/predict_batch"
 checks.negative_data_rejection.enabled = false
 """
@@ -40,7 +40,7 @@ checks.negative_data_rejection.enabled = false
 def test_every_answer_conforms_to_the_document(
     server: str, tmp_path: Path, headers: dict[str, str], examples: int, at_least: int
 ) -> None:
-    """There are no links between operations: nothing is kept from one request to the next, nor stateful."""
+    """Stateless: operations have no links, since the service keeps nothing from one request to the next."""
     (tmp_path / "schemathesis.toml").write_text(CONFIGURATION)
     options = [option for name, value in headers.items() for option in ("--header", f"{name}: {value}")]
     hooks = {"SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"}
@@ -56,7 +56,7 @@ def test_every_answer_conforms_to_the_document(
 
 
 def raw(server: str, request: bytes) -> bytes:
-    """The beginning of the answer to bytes that no HTTP library would send."""
+    """The beginning of the response to bytes that no HTTP library would send."""
     url = urlsplit(server)
     with socket.create_connection((url.hostname, url.port), timeout=10) as connection:
         connection.sendall(request)
@@ -149,13 +149,13 @@ def assert_nothing_is_answered(server: str, request_: Request) -> None:
     ]  # fmt: skip
     answer = raw(server, "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + BODY)
     if answer[9:10] == b"2":
-        # What is open may be read, under its own name or an encoding of it; nothing else.
+        # Open paths may be read, under their name or an encoding of it; nothing else.
         decoded = unquote(re.split("[?#]", path)[0])
         assert decoded in OPEN or decoded.startswith("/static_content/"), (answer[:15], decoded)
 
 
 def test_the_property_would_notice_an_answer(server: str) -> None:
-    """With the token the same bytes are answered 200: the requests above are not refused for their form."""
+    """With the token, the same bytes are answered 200: the requests above were not refused for their form."""
     head = b"POST /v1/predict HTTP/1.1\r\nHost: service\r\nContent-Type: application/json\r\n"
     rest = b"Content-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
     token = f"Authorization: Bearer {PREDICT_TOKEN}\r\n".encode()

