@@ -65,7 +65,8 @@ logger = logging.getLogger("bentoml.propensity")
 class Keys:
     """The public keys of an issuer (JWKS), from a file or a URL: cached, and reloaded from time to time.
 
-    While they can't be reloaded, the previous ones stay in use; a metric and the log say so.
+    While they can't be reloaded, the previous ones stay in use; a metric and the log say so. PyJWT's client
+    reads no files, blocks the event loop, and refuses all tokens while it can't reload.
     """
 
     def __init__(self, source: str) -> None:

@@ -37,11 +37,7 @@ class Challenger:
         self._by_challenger = predicted.labels(challenger=predictor.model, by="challenger")
 
     def predict(self, requests: Sequence[AnsweredRequest]) -> list[Propensities]:
-        """Predict the valid rows of some requests in one call.
-
-        Returns:
-            The challenger's propensities for each request; NaN where it failed.
-        """
+        """Predict the valid rows of some requests in one call; propensities by request, NaN if it fails."""
         challenged = self.predictor.predict(np.concatenate([request.features for request in requests]))
         served = np.concatenate([request.propensities for request in requests])
         rows = [len(request.features) for request in requests]

@@ -52,12 +52,7 @@ class DriftMetrics:
                 ratios.labels(model=model, field=field, bin=name).set(ratio)
 
     def count(self, features: Features, propensities: Propensities) -> None:
-        """Count applications and the propensities predicted for them.
-
-        Args:
-            features: shape (n, columns).
-            propensities: of rows that the model predicted; shape (at most n,).
-        """
+        """Count applications, shape (n, columns), and propensities, one for each row that was predicted."""
         for field, counts in count_all(self._reference, features, propensities).items():
             for rows, count in zip(self._rows[field], counts.tolist(), strict=True):
                 if count:
@@ -94,7 +89,7 @@ class DriftMetrics:
                     if MISSING in counts:
                         missing.add_metric([self._model, field], counts[MISSING] / total)
             elif family.name == _PAIRS:
-                for challenger, (by_model, by_challenger) in _pairs(family).items():
+                for challenger, by_model, by_challenger in _pairs(family):
                     if sum(by_model):
                         challenger_indices.add_metric([challenger], psi(by_model, by_challenger))
         yield from (indices, missing, challenger_indices)
@@ -108,18 +103,16 @@ class DriftMetrics:
         return counts
 
 
-def _pairs(family: Metric) -> dict[str, tuple[list[float], list[float]]]:
-    """Predictions in each bucket, of the model and of the challenger, by challenger."""
+def _pairs(family: Metric) -> Iterator[tuple[str, list[float], list[float]]]:
+    """Each challenger, with the predictions in each bucket of the model and of the challenger."""
     up_to: dict[tuple[str, str], dict[float, float]] = {}
     for sample in family.samples:
         if sample.name == f"{_PAIRS}_bucket":
             series = up_to.setdefault((sample.labels["challenger"], sample.labels["by"]), {})
             series[float(sample.labels["le"])] = sample.value
-    pairs = {}
     for challenger in {challenger for challenger, _ in up_to}:
-        of_model, of_challenger = (
+        by_model, by_challenger = (
             np.diff([value for _, value in sorted(up_to[challenger, by].items())], prepend=0.0).tolist()
             for by in ("model", "challenger")
         )
-        pairs[challenger] = of_model, of_challenger
-    return pairs
+        yield challenger, by_model, by_challenger

@@ -70,13 +70,7 @@ class Dispatcher:
         return len(self._waiting)
 
     async def predict(self, features: Features) -> Propensities:
-        """Predict the rows of one request.
-
-        Args:
-            features: shape (n, columns).
-
-        Returns:
-            Propensities, shape (n,).
+        """Predict one request: features of shape (n, columns) to propensities of shape (n,).
 
         Raises:
             TimeoutError: the request was not predicted within `max_seconds`.
