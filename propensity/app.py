@@ -292,7 +292,7 @@ class PredictionApp(ServiceAppFactory):
 
 
 _KINDS = {
-    404: (Kind.NOT_FOUND, "nothing is at this path; /docs.json lists the paths"),
+    404: (Kind.NOT_FOUND, "there is nothing at this path; /docs.json lists what there is"),
     405: (Kind.METHOD_NOT_ALLOWED, "this path takes another method; the header Allow names it"),
     503: (Kind.NOT_READY, "not ready"),
 }

@@ -112,7 +112,7 @@ class Keys:
         if not self._of(name):
             await self._read()
         if not self._keys:
-            raise ProblemError.of(Kind.KEYS_UNAVAILABLE, "the issuer's keys can't be read; try again", RETRY)
+            raise ProblemError.of(Kind.KEYS_UNAVAILABLE, "the issuer's keys can not be had; try again", RETRY)
         keys = self._of(name)
         if not keys:
             raise DisbeliefError("no key of the issuer has the name (kid) that it gives")

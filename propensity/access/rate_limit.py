@@ -110,6 +110,6 @@ class RateLimit:
         seconds = min(max(1, math.ceil(window.reset_time - time.time())), self._rate.get_expiry())
         raise ProblemError.of(
             Kind.RATE_LIMITED,
-            f"you may send {self._rate}; try again in {seconds} s, or send batches",
+            f"{self._rate} is what you may send; try again in {seconds} s, or send batches",
             {"Retry-After": str(seconds)},
         )

@@ -51,7 +51,7 @@ class Kind(Enum):
     )
     UNREADABLE_BODY = (
         400,
-        "The body cannot be read",
+        "The body can not be read",
         "It is not what its Content-Type says, names a field twice, or is incomplete. Compare it with the"
         " examples in /docs.json.",
     )
@@ -147,7 +147,7 @@ class Kind(Enum):
     )
     KEYS_UNAVAILABLE = (
         503,
-        "JWTs cannot be verified",
+        "JWTs can not be verified",
         "The keys of the issuer are not available at the moment. Wait as long as Retry-After says, and try"
         " again.",
     )
@@ -248,7 +248,7 @@ def unprocessable(error: ValidationError, *, row: int | None = None) -> Problem:
         # Listing them all would let a small body cause a huge response.
         return Problem.of(
             Kind.INVALID_APPLICATION,
-            f"{where} is not valid: it has {error.error_count():,} errors",
+            f"{where} is not valid: {error.error_count():,} things are wrong with it",
         )
     # Without the input: a client's values belong neither in a response nor in a log.
     errors = [_field_error(detail, row) for detail in error.errors(include_url=False, include_input=False)]

@@ -173,7 +173,7 @@ class MediaTypes:
             raise ProblemError.of(Kind.UNSUPPORTED_FORMAT, f"send {self._choice}")
         wanted = _acceptable(",".join(accepted), given, self._formats)
         if wanted is None:
-            detail = f"ask in the Accept header for one of {', '.join(self._formats)}"
+            detail = f"ask in the header Accept for one of {', '.join(self._formats)}"
             raise ProblemError.of(Kind.NOT_ACCEPTABLE, detail)
         return given, wanted
 

@@ -66,7 +66,7 @@ def _fault(schema: pa.Schema, name: str) -> str | None:
     if not places:
         return None if name in NULLABLE else "is required and missing"
     if len(places) > 1:
-        return "occurs more than once"
+        return "is there more than once"
     kind = schema.field(places[0]).type
     values = kind.value_type if pa.types.is_dictionary(kind) else kind
     if pa.types.is_null(values):

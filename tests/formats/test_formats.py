@@ -247,7 +247,7 @@ def test_columns_that_are_wrong_are_named(client: TestClient, table: pa.Table, e
 def test_a_column_that_is_there_twice_is_refused(client: TestClient) -> None:
     table = example_table().append_column("age", pa.array([31]))
     (error,) = refusal(post(client, stream(table), ARROW), 422).errors or []
-    assert (error.field, error.detail) == ("age", "occurs more than once")
+    assert (error.field, error.detail) == ("age", "is there more than once")
 
 
 def test_row_limits(client: TestClient) -> None:
@@ -441,7 +441,7 @@ def test_accept_says_what_is_answered(client: TestClient, accept: str, expected:
 @pytest.mark.parametrize("accept", ["text/html", f"{JSON};q=0", "image/*"])
 def test_what_can_not_be_answered_is_said(client: TestClient, accept: str) -> None:
     found = refusal(post(client, body([EXAMPLE], JSON), JSON, Accept=accept), 406)
-    assert found.detail == f"ask in the Accept header for one of {JSON}, {NDJSON}, {ARROW}"
+    assert found.detail == f"ask in the header Accept for one of {JSON}, {NDJSON}, {ARROW}"
 
 
 def test_a_single_prediction_is_json_only(client: TestClient) -> None:
