@@ -41,7 +41,7 @@ serve: import $(LOCAL_TOKEN)
 # Two at a time, those of a file one after the other: they share what their fixtures start.
 PYTEST := $(PY) -m pytest --numprocesses 2 --dist loadfile --durations 10
 
-test: $(PICKLE) $(CHECKOV) $(TRIVY)
+test: $(PICKLE)
 	@$(PYTEST) -m "not thorough and not fuzz"
 
 # With the notebook's second run, the way by BentoML's own commands, Spark, Prometheus and the decks.

@@ -19,6 +19,8 @@ from architecture_slides.capacity import plan, varied
 from architecture_slides.rules import RULES, SOURCES, faults
 from architecture_slides.typesetting.content import ContentError
 
+pytestmark = pytest.mark.thorough
+
 DATA: dict[str, Any] = yaml.safe_load(LIMPIAPP.read_text(encoding="utf-8"))
 
 

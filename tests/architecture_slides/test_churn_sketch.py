@@ -21,8 +21,11 @@ from architecture_slides.churn_sketch import (
     Event,
 )
 
-# BentoML's, in its own code.
-pytestmark = pytest.mark.filterwarnings("ignore:Accessing the 'model_fields' attribute:DeprecationWarning")
+pytestmark = [
+    pytest.mark.thorough,
+    # BentoML's, in its own code.
+    pytest.mark.filterwarnings("ignore:Accessing the 'model_fields' attribute:DeprecationWarning"),
+]
 
 
 @pytest.fixture

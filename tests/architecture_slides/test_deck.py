@@ -21,6 +21,8 @@ from architecture_slides.typesetting.deck import (
 from architecture_slides.typesetting.pdf import pdf
 from architecture_slides.typesetting.presentation import presentation
 
+pytestmark = pytest.mark.thorough
+
 
 def deck(box: Box) -> Deck:
     return Deck("a deck", "en", (Slide("a title", (Drawing("a box", (box,)),)),))

@@ -22,6 +22,8 @@ from architecture_slides.limpiapp import LimpiApp
 from architecture_slides.typesetting.content import ContentError, Language, Text, Words, number
 from architecture_slides.typesetting.deck import Box, Deck, Drawing, Slide, Table
 
+pytestmark = pytest.mark.thorough
+
 NAMES = ["limpiapp", "limpiapp.en", "implementation", "implementation.en"]
 
 
@@ -50,7 +52,6 @@ def written_in(shapes: Any) -> Iterator[str]:
             yield shape.text_frame.text
 
 
-@pytest.mark.thorough
 def test_the_command_builds_what_is_committed_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], made: dict[str, Deck]
 ) -> None:

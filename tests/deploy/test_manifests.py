@@ -743,6 +743,7 @@ def checkov(folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.thorough
 def test_checkov_finds_nothing(folder: Path) -> None:
     found = checkov(folder)["summary"]
     assert (found["failed"], found["skipped"], found["parsing_errors"]) == (0, 0, 0)
@@ -761,6 +762,7 @@ def unsafe(manifests: list[Manifest], tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.thorough
 def test_checkov_finds_what_is_unsafe(manifests: list[Manifest], tmp_path: Path) -> None:
     failed = {each["check_id"] for each in checkov(unsafe(manifests, tmp_path))["results"]["failed_checks"]}
     assert {
@@ -794,11 +796,13 @@ def trivy(folder: Path) -> set[str]:
     return {fault["ID"] for each in found for fault in each.get("Misconfigurations", [])}
 
 
+@pytest.mark.thorough
 @needs_trivy
 def test_trivy_finds_nothing(folder: Path) -> None:
     assert trivy(folder) == set()
 
 
+@pytest.mark.thorough
 @needs_trivy
 def test_trivy_finds_what_is_unsafe_and_what_checkov_does_not(
     manifests: list[Manifest], tmp_path: Path

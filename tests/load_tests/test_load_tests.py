@@ -127,6 +127,7 @@ def test_the_fits_follow_what_was_measured() -> None:
         assert sorted(map(abs, costs.residuals(form)))[len(costs.residuals(form)) // 2] < 0.35
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("user", ["SingleUser", "BatchUser", "MixedUser"])
 def test_each_kind_of_locust_user_predicts_without_failures(server: str, user: str) -> None:
     done = run(
@@ -139,6 +140,7 @@ def test_each_kind_of_locust_user_predicts_without_failures(server: str, user: s
         assert entry["num_failures"] == 0
 
 
+@pytest.mark.thorough
 def test_locust_users_say_when_a_token_is_missing_or_wrong(server: str) -> None:
     options = ["--host", server, "--headless", "--users", "1", "--run-time", "1s", "SingleUser"]
     missing = run("locust", "-f", "load_tests/locustfile.py", *options, TOKEN="")

@@ -200,6 +200,7 @@ def test_a_poisonous_row_in_a_merged_batch_costs_its_caller_alone(
     assert poisoned.calls < len(ages)
 
 
+@pytest.mark.thorough
 def test_a_clock_that_jumps_costs_no_request(bento: Path, tmp_path: Path) -> None:
     libraries = list(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
     if not libraries:
@@ -231,6 +232,7 @@ def test_a_clock_that_jumps_costs_no_request(bento: Path, tmp_path: Path) -> Non
         assert 0 < served.metric(duration, METRICS_AUTHORIZED) < 600
 
 
+@pytest.mark.thorough
 def test_a_full_disk_under_the_log_costs_no_request(bento: Path, tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full, serving(bento, tmp_path, stdout=full) as served:
 
