@@ -245,6 +245,7 @@ kill $! && wait $! || true
     }
 
 
+@pytest.mark.thorough
 def test_make_imports_in_a_folder_whose_path_has_spaces_and_accents(source: Path) -> None:
     done = subprocess.run(
         ["make", "--old-file=.venv/.installed", "import"],

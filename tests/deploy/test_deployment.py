@@ -102,6 +102,7 @@ def made(block: str, clone: Path) -> list[Manifest]:
     return found
 
 
+@pytest.mark.thorough
 def test_who_follows_the_page_has_all_that_the_pods_need(clone: Path) -> None:
     """The first time and each time: tokens, key, Secrets, release, check."""
     tokens, releasing = HERE[:2]

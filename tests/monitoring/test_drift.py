@@ -96,6 +96,7 @@ def exposed(url: str, metric: str) -> dict[str, float]:
     return {field: float(value) for field, value in found}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shift", [False, True], ids=["the same world", "a poorer one"])
 def test_a_replay_moves_the_index_of_what_has_moved_and_of_nothing_else(
     bento: Path, tmp_path: Path, shift: bool

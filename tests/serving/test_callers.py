@@ -73,6 +73,7 @@ def prefixed(server: str) -> Iterator[str]:
         yield url + PREFIX
 
 
+@pytest.mark.thorough
 def test_the_page_authorizes_and_predicts_without_the_internet(
     server: str, prefixed: str, visit: Visit
 ) -> None:
