@@ -85,7 +85,7 @@ class Flow(Part):
 
     @property
     def worst(self) -> float:
-        """Of a polled flow, its worst case: lag of the source, whole intervals of waiting, and work, added.
+        """The worst case of a polled flow: the sum of source lag, whole polling intervals, and work.
 
         Of a stream, the budgets added: if each stage holds its own at `quantile`, then the whole holds its
         SLA at p99, by the union bound, however the stages depend on each other. Percentiles themselves do

@@ -52,7 +52,7 @@ class Plan:
 
     @property
     def usd_month(self) -> float:
-        """After a year of keeping everything."""
+        """Cost of a month in USD, after a year of keeping everything."""
         return self.volume_usd_month + self.fixed_usd_month
 
 

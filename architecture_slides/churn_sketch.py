@@ -129,7 +129,7 @@ def received(of: Consumer) -> Iterator[Event]:
 
 
 class ChurnPath:
-    """From events to decisions."""
+    """The path from events to decisions."""
 
     def __init__(
         self, broker: Broker, scorer: httpx2.Client | TestClient, history: dict[str, dict[str, Any]]
@@ -177,7 +177,7 @@ class ChurnPath:
 
     @staticmethod
     def _decision(event: Event, row: Features, score: dict[str, Any] | None) -> Event:
-        """With features and score: joined with the outcome, they train the first model."""
+        """The decision with features and score: joined with the outcome, these train the first model."""
         helps = score is not None and score["propensity"] >= THRESHOLD
         return {
             "key": f"{event['service']}/{event['at'] // WINDOW_SECONDS}",

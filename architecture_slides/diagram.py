@@ -104,7 +104,7 @@ def _arrow(one: Box, other: Box, shift: float) -> Arrow:
 
 
 def _around(one: Box, other: Box, level: float, side: int) -> Arrow:
-    """From and to the edges on one side, by a level beyond them; the ends leave room for others."""
+    """A line that leaves and enters on one side, at a level beyond it; its ends leave room for others."""
     leaves, enters = (box.y if side < 0 else box.y + box.h for box in (one, other))
     start, end = one.x + one.w * 0.4, other.x + other.w * 0.6
     return Arrow(((start, leaves), (start, level), (end, level), (end, enters)))

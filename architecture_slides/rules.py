@@ -52,7 +52,7 @@ def nothing_dangles(a: Architecture) -> Iterator[str]:
 
 
 def every_requirement_is_answered(a: Architecture) -> Iterator[str]:
-    """By an element, and by a flow that uses that element."""
+    """Each requirement is answered by an element, and by a flow that uses that element."""
     for requirement in a.requirements:
         answering = {element.id for element in a.elements if requirement.id in element.answers}
         used = {stage.element for flow in a.flows if requirement.id in flow.answers for stage in flow.stages}
@@ -84,7 +84,7 @@ def every_element_can_be_had(a: Architecture) -> Iterator[str]:
 
 
 def every_element_is_shown_and_used(a: Architecture) -> Iterator[str]:
-    """In a diagram, and in a flow."""
+    """Each element is in a diagram, and in a flow."""
     drawn = {node for diagram in a.diagrams for node in diagram.places}
     used = {stage.element for flow in a.flows for stage in flow.stages}
     for element in a.elements:
@@ -147,7 +147,7 @@ def every_wait_is_that_of_a_connection(a: Architecture) -> Iterator[str]:
 
 
 def both_models_are_complete(a: Architecture) -> Iterator[str]:
-    """From an event to an action by way of serving, and from an event to serving by way of the registry."""
+    """Each model leads from an event through serving to an action, and through the registry to serving."""
     answered = {model.answers for model in a.models}
     for requirement in ("R6a", "R6b"):
         if requirement not in answered:

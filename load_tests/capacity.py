@@ -128,7 +128,7 @@ def plan(rps: float, p99_ms: float, rows: int = 1, core_hour: float = CORE_HOUR)
 
 
 def _bytes_a_row() -> float:
-    """Of an application and of its prediction, as JSON."""
+    """Bytes of an application and of its prediction, as JSON."""
     rows = json.loads((LOAD_TESTS / "data/applications.json").read_text(encoding="utf-8"))
     answer = Prediction(
         propensity=0.1339591267082814, decision="approve", threshold=0.26, model="propensity:0123456789ab"

@@ -39,7 +39,7 @@ DEPTHS = [2, 3, 4]
 ROWS = [1, 10, 100, 1_000, 10_000]
 ROUNDS = 5
 SECONDS = 0.03
-"""In which a call is repeated, at least once, in a round."""
+"""Seconds for which a round repeats a call, at least once."""
 
 
 def median_seconds(calls: dict[Any, Callable[[], object]]) -> dict[Any, float]:

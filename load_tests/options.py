@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def summary(measured: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, float]]:
-    """By variant and connections: the median over the rounds of its rate beside that of plain predictions."""
+    """The rate of each variant relative to plain predictions, by connections: the median over the rounds."""
     found: dict[str, dict[str, float]] = {}
     for variant, cells in measured.items():
         for connections in CONNECTIONS:

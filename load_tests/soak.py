@@ -40,16 +40,16 @@ WORKERS = 2
 SEED = 2026
 SAMPLE_SECONDS = 5
 FAULT_SECONDS = (8, 16)
-"""Between two faults."""
+"""Seconds between two faults."""
 
 KILL_SECONDS = 20
-"""After a worker was killed, in which its callers may fail."""
+"""Seconds after a worker was killed in which its callers may fail."""
 
 NEW_CONNECTION = 0.05
-"""Of the requests that end their connection: so both workers have callers, also after one was killed."""
+"""The share of requests that close their connection, so that both workers get callers after a kill."""
 
 MAX_DRIFT = 0.1
-"""By which memory may grow, from the second minute to the last."""
+"""The share by which memory may grow, from the second minute to the last."""
 
 MAX_MORE_HANDLES = 10
 
@@ -194,12 +194,12 @@ async def kill_a_worker(soak: Soak, _: aiohttp.ClientSession, __: random.Random)
 
 
 async def remove_the_tokens(soak: Soak, _: aiohttp.ClientSession, __: random.Random) -> None:
-    """For two seconds: the last good ones stay."""
+    """Make it unreadable for two seconds; the last good ones stay in use."""
     await _without_tokens(soak, soak.tokens.unlink)
 
 
 async def corrupt_the_tokens(soak: Soak, _: aiohttp.ClientSession, __: random.Random) -> None:
-    """For two seconds: the last good ones stay."""
+    """Make it unreadable for two seconds; the last good ones stay in use."""
     await _without_tokens(soak, lambda: soak.tokens.write_bytes(b"\xff nonsense"))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from architecture_slides.typesetting.deck import LINE, PALE, Box, DeckError, Drawing, Line
 
 COLOURS = ("#12466b", "#c2571a", "#3f7d4e", "#8a5a9e", "#7a7a7a")
-"""Of lines, one after the other; each stands out from white by 3 to 1 at least."""
+"""Colours of lines, in order; each has a contrast of at least 3 to 1 with white."""
 
 MARGIN, HEAD, FOOT, LEGEND = 60, 28, 34, 18
 

@@ -18,7 +18,7 @@ from architecture_slides.typesetting.content import Language, Note, Page, Words
 
 WIDTH, HEIGHT = 960, 540
 LEFT, TOP, RIGHT, BOTTOM = 36, 92, 924, 500
-"""Of what stands on a page below its title."""
+"""The area of a page below its title."""
 
 INK, PAPER, DARK, PALE, LINE = "#1b2733", "#ffffff", "#12466b", "#e6eef5", "#5b6b7a"
 GREEN, AMBER = "#dff0e3", "#fdeccb"

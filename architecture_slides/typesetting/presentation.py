@@ -156,7 +156,7 @@ def _colour(written: str) -> RGBColor:
 
 
 def _plain(shape: Any) -> None:
-    """Without the theme's shadow and colours."""
+    """Remove the theme's shadow and colours."""
     style = shape._element.find(qn("p:style"))
     shape._element.remove(style)
 

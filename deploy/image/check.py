@@ -42,7 +42,7 @@ RECORD = HERE / "image.json"
 READY_SECONDS = 60
 DEBIAN = "http://deb.debian.org/debian"
 RELEASE = "bookworm"
-"""Of the Debian that the base is made of, and that a base made here is made of."""
+"""The release of Debian in the base image, and in a base that is made here."""
 
 
 def _run(*command: str, quiet: bool = True) -> str:

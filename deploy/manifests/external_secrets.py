@@ -40,7 +40,7 @@ class Value(Part):
 
 
 class ExternalSecretSpec(Part):
-    """Of a Secret that is made of a vault's values."""
+    """The spec of a Secret that is made from a vault's values."""
 
     refreshInterval: Annotated[str, Field(pattern=r"^\d+(s|m|h)$")]  # noqa: N815
     secretStoreRef: StoreRef  # noqa: N815

@@ -14,13 +14,13 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Part(BaseModel):
-    """Of an object; a field that it does not name is a fault."""
+    """A part of an object; a field that it does not name is a fault."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Metadata(Part):
-    """Of any object."""
+    """The metadata of any object."""
 
     name: Name
     namespace: Name | None = None
@@ -49,7 +49,7 @@ class Namespaces(Part):
 
 
 class AllowedRoutes(Part):
-    """Which routes are let in."""
+    """The routes that a listener accepts."""
 
     namespaces: Namespaces
 
@@ -66,7 +66,7 @@ class Listener(Part):
 
 
 class GatewaySpec(Part):
-    """Of a gateway."""
+    """The spec of a gateway."""
 
     gatewayClassName: Name  # noqa: N815
     listeners: Annotated[list[Listener], Field(min_length=1)]
@@ -138,7 +138,7 @@ class Rule(Part):
 
 
 class RouteSpec(Part):
-    """Of a route."""
+    """The spec of a route."""
 
     parentRefs: Annotated[list[ParentRef], Field(min_length=1)]  # noqa: N815
     hostnames: Annotated[list[Name], Field(min_length=1)]

@@ -9,7 +9,7 @@ from deploy.manifests.pod_security import Manifest, title
 from propensity.contract.limits import BODY_SECONDS
 
 ENDING_SECONDS = 15
-"""Beyond the drain: the longest request (10 s), and ending itself."""
+"""Seconds that a worker needs after the drain: for the longest request (10 s), and to end itself."""
 
 GIVEN: dict[str, set[str]] = {
     "propensity": {"tokens"},
@@ -240,7 +240,7 @@ class _References:
         yield from _rule_faults(route["spec"]["rules"])
 
     def _timeouts(self, timeouts: Mapping[str, str]) -> Iterator[str]:
-        """Of the gateway: beyond the service's own, whose problems say more than a 504."""
+        """Check that the gateway waits longer than the service, whose problems say more than a 504."""
         request, backend = (int(timeouts[each].removesuffix("s")) for each in ("request", "backendRequest"))
         for settings in self._settings.values():
             if "PROPENSITY_MAX_LATENCY_MS" in settings:

@@ -106,7 +106,7 @@ def measure(
 
 
 def versions(contender: Contender) -> dict[str, str]:
-    """Of the libraries that matter in a contender's environment."""
+    """Versions of the libraries that matter in a contender's environment."""
     (site,) = install(contender).parent.glob("lib/python*/site-packages")
     found = {each.name: each.version for each in metadata.distributions(path=[str(site)])}
     return {name: found[name] for name in REPORTED if name in found}

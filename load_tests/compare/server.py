@@ -67,7 +67,7 @@ class Server:
         return float(sum(time.user + time.system for time in times))
 
     def workers(self) -> list[psutil.Process]:
-        """Of this bundle: the processes that predict, the oldest first."""
+        """The processes of this bundle that predict, oldest first."""
         return bundle_workers(self.process)
 
     def _processes(self) -> list[psutil.Process]:

@@ -10,7 +10,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 VERSIONS = HERE / "versions.json"
-"""Of each file of measurements: the commit, with `-dirty` where more than that was measured, and the day."""
+"""The day and the commit of each file, with `-dirty` if uncommitted changes were measured."""
 
 
 def keep(name: str, measured: Any) -> None:
@@ -31,12 +31,12 @@ def read(name: str) -> Any:
 
 
 def versions() -> dict[str, dict[str, str]]:
-    """Which version each file is of, by its name."""
+    """The version that each file measured, by name."""
     found: dict[str, dict[str, str]] = json.loads(VERSIONS.read_text(encoding="utf-8"))
     return found
 
 
 def version(name: str) -> str:
-    """Which version a file is of, for a page that quotes it."""
+    """The version that a file measured, for a page that quotes it."""
     of = versions()[name]
     return f"commit {of['commit']} of {of['day']}"

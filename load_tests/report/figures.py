@@ -81,7 +81,7 @@ class Comparison:
         )
 
     def start_seconds(self, name: str) -> float:
-        """From the command to the first answer."""
+        """Seconds from the command to the first answer."""
         return _median(each[name]["start_seconds"] for each in self.rounds)
 
     def rss_mb(self, name: str, when: str, which: str) -> float:
@@ -193,7 +193,7 @@ class Complexity:
         return call + rows * (row + unit * self.size(form, cell["trees"], cell["depth"]))
 
     def residuals(self, form: str) -> list[float]:
-        """By how much the fit is off, relative to what was measured."""
+        """The error of the fit, relative to what was measured."""
         return [
             self.predicted(form, each) / each["seconds"] - 1 for each in self.cells if each["form"] == form
         ]
