@@ -14,7 +14,7 @@ from propensity.model.predictor import Predictor
 from propensity.monitoring.answered_request import AnsweredRequest
 from propensity.monitoring.prediction_metrics import BOUNDS, observe
 
-OUTCOMES = {
+AGREEMENTS = {
     (False, False): "both-approve",
     (True, True): "both-decline",
     (False, True): "challenger-declines",
@@ -30,8 +30,8 @@ class Challenger:
         self.predictor = predictor
         rows, predicted = _metrics()
         self._rows = {
-            outcome: rows.labels(challenger=predictor.model, outcome=outcome)
-            for outcome in (*OUTCOMES.values(), "failed")
+            agreement: rows.labels(challenger=predictor.model, outcome=agreement)
+            for agreement in (*AGREEMENTS.values(), "failed")
         }
         self._by_model = predicted.labels(challenger=predictor.model, by="model")
         self._by_challenger = predicted.labels(challenger=predictor.model, by="challenger")
@@ -46,10 +46,10 @@ class Challenger:
         self._rows["failed"].inc(int(np.isnan(challenged).sum()))
         model_declines = served[both] >= thresholds[both]
         challenger_declines = challenged[both] >= self.predictor.threshold
-        for (by_model, by_challenger), outcome in OUTCOMES.items():
+        for (by_model, by_challenger), agreement in AGREEMENTS.items():
             count = int(((model_declines == by_model) & (challenger_declines == by_challenger)).sum())
             if count:
-                self._rows[outcome].inc(count)
+                self._rows[agreement].inc(count)
         observe(self._by_model, served[both])
         observe(self._by_challenger, challenged[both])
         return np.split(challenged, np.cumsum(rows)[:-1])

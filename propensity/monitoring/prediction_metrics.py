@@ -82,9 +82,9 @@ class PredictionMetrics:
             documentation="Applications, by their decision or their problem",
             labelnames=["model", "outcome"],
         )
-        outcomes = [APPROVE, DECLINE, *(kind.anchor for kind in _ROW_PROBLEMS)]
+        answers = [APPROVE, DECLINE, *(kind.anchor for kind in _ROW_PROBLEMS)]
         # All start at zero: a rate over a series that began with its first row would miss that one.
-        self._rows = {outcome: rows.labels(model=model, outcome=outcome) for outcome in outcomes}
+        self._rows = {answer: rows.labels(model=model, outcome=answer) for answer in answers}
         self._predicted = client.Histogram(
             namespace="propensity",
             name="predicted",
