@@ -44,7 +44,7 @@ PYTEST := $(PY) -m pytest --numprocesses 2 --dist loadfile --durations 10
 test: $(PICKLE)
 	@$(PYTEST) -m "not thorough and not fuzz"
 
-# With the notebook's second run, the way by BentoML's own commands, Spark, Prometheus and the decks.
+# CONTRIBUTING.md says what it adds.
 test-all: $(PICKLE) $(CHECKOV) $(TRIVY)
 	@$(PYTEST) -m "not fuzz"
 

@@ -164,8 +164,10 @@ def _checked(rows: Sequence[Any], names: int) -> Features | None:
 
 ENCODER = msgspec.json.Encoder()
 
-_SMALL = 1e-4
-"""Numbers below it keep Python's spelling, 1e-05, where msgspec would write 0.00001."""
+
+def _number(value: float) -> float | msgspec.Raw:
+    """Return a number so that it is written as Python spells it: 1e-05, where msgspec would write 0.00001."""
+    return value if value >= 1e-4 else msgspec.Raw(repr(value).encode())  # noqa: PLR2004
 
 
 class _Prediction(msgspec.Struct, omit_defaults=True, gc=False):
@@ -173,17 +175,17 @@ class _Prediction(msgspec.Struct, omit_defaults=True, gc=False):
 
     propensity: float | msgspec.Raw
     decision: Decision
-    threshold: float
+    threshold: float | msgspec.Raw
     model: str
     explanation: msgspec.Raw | None = None
 
 
 def documents(answers: Answers) -> list[Any]:
     """Return the predictions and problems of all rows, in order, for `ENCODER` to write."""
-    threshold, model = answers.threshold, answers.model
+    threshold, model = _number(answers.threshold), answers.model
     predictions: list[Any] = [
         _Prediction(
-            propensity if propensity >= _SMALL else msgspec.Raw(repr(propensity).encode()),
+            _number(propensity),
             "decline" if declined else "approve",
             threshold,
             model,

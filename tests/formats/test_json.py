@@ -126,16 +126,17 @@ def test_what_it_reads_is_an_object_a_line(parts: list[bytes]) -> None:
         assert [line.strip() for line in body.strip().split(b"\n")] == [ROW] * len(features)
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=5))
-@example([5e-324, 1e-7, 1e-5, 9.999e-5, 1e-4, 0.0, 1.0])
-def test_numbers_are_written_as_python_writes_them(propensities: list[float]) -> None:
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=5), st.floats(0, 1, exclude_min=True, exclude_max=True))
+@example([5e-324, 1e-7, 1e-5, 9.999e-5, 1e-4, 0.0, 1.0], 0.5)
+@example([0.2], 5e-5)
+def test_numbers_are_written_as_python_writes_them(propensities: list[float], threshold: float) -> None:
     batch = Batch(np.empty((len(propensities), len(COLUMNS))), {})
-    body = BatchJson().write(Answers.of(batch, np.array(propensities), 0.5, "propensity:model"))
+    body = BatchJson().write(Answers.of(batch, np.array(propensities), threshold, "propensity:model"))
     rows = [
         {
             "propensity": propensity,
-            "decision": "decline" if propensity >= 0.5 else "approve",
-            "threshold": 0.5,
+            "decision": "decline" if propensity >= threshold else "approve",
+            "threshold": threshold,
             "model": "propensity:model",
         }
         for propensity in propensities
