@@ -1,4 +1,5 @@
-"""The contract: what an application is, how it is answered, and what a problem says.
+"""The contract: what a row is, how it is answered, and what a problem says.
 
-It knows nothing of HTTP, files or models. Every package may import it; it imports nothing of the product.
+It is data, read from the manifest of the model that is served. It knows no HTTP, and imports nothing of the
+other packages; all of them may import it.
 """

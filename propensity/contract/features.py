@@ -1,64 +1,101 @@
-"""Features: applications as the matrix that the model takes, one row per application."""
+"""Features: rows as the matrix that the model takes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from propensity.contract.application import CATEGORIES, FEATURES, Application, bounds
-
-NUMBERS = tuple(name for name in FEATURES if name not in CATEGORIES)
-COLUMNS = (*NUMBERS, *CATEGORIES)
+from propensity.contract.field import Field
 
 Features = npt.NDArray[np.float64]
-"""Shape (n, len(COLUMNS)): numbers as they are, categories as places in `CATEGORIES`, NaN where missing."""
+"""Shape (n, columns), in the order of `Columns.names`: numbers as they are, false and true as 0 and 1,
+categories as places in their list, NaN where missing."""
 
 Propensities = npt.NDArray[np.float64]
-"""Probability of default of each application, shape (n,)."""
+"""Probability of the positive class for each row, shape (n,)."""
+
+Values = tuple[Any, ...]
+"""A valid row: its values in the order of `Columns.names`, None where missing."""
 
 OMITTED = float("-inf")
 """Stands for a field that was left out, where `of_tuples` must tell it from one that is null."""
 
-LOWEST, HIGHEST = np.array([bounds(name) for name in NUMBERS], dtype=np.float64).T
-"""Bounds of the numbers, shape (len(NUMBERS),) each."""
 
-_PLACES: list[dict[object, float]] = [
-    {None: np.nan, OMITTED: OMITTED} | {name: float(place) for place, name in enumerate(names)}
-    for names in CATEGORIES.values()
-]
-"""For each categorical field, the number that encodes each category."""
+class Columns:
+    """The columns of the features: whole numbers and booleans first, then other numbers, then categories.
 
-_in_order = itemgetter(*COLUMNS)
+    Attributes:
+        names: of the fields, in the order of the columns.
+        fields: the fields, in the same order.
+        numbers: how many columns hold numbers; categories follow them.
+        categories: the categories of each categorical field, by name.
+        nullable: names of the fields that may be missing.
+        lowest: least value of each number, shape (numbers,).
+        highest: largest value of each number, shape (numbers,).
+    """
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self.fields = tuple(sorted(fields, key=lambda field: _ORDER[field.kind]))
+        self.names = tuple(field.name for field in self.fields)
+        self.numbers = sum(field.categories is None for field in self.fields)
+        self._whole = sum(field.kind in {"integer", "boolean"} for field in self.fields)
+        self.categories = {
+            field.name: field.categories for field in self.fields if field.categories is not None
+        }
+        self.nullable = frozenset(field.name for field in self.fields if field.nullable)
+        self.lowest = np.array([field.lowest for field in self.fields[: self.numbers]], np.float64)
+        self.highest = np.array([field.highest for field in self.fields[: self.numbers]], np.float64)
+        self._places = _places_of([*self.categories.values()])
+
+    def of_tuples(self, rows: Sequence[Values]) -> Features:
+        """Return the features of valid rows, shape (n, columns)."""
+        features = np.empty((len(rows), len(self.names)))
+        if rows:
+            numbers, places = self.numbers, self._places
+            features[:] = [row[:numbers] + places(row[numbers:]) for row in rows]  # None becomes NaN
+        return features
+
+    def breaks_bounds(self, features: Features) -> npt.NDArray[np.bool_]:
+        """Return which rows hold a number that is out of bounds, or not whole where it must be, shape (n,).
+
+        NaN is neither.
+        """
+        numbers, whole = features[:, : self.numbers], features[:, : self._whole]
+        broken: npt.NDArray[np.bool_] = ((numbers < self.lowest) | (numbers > self.highest)).any(axis=1)
+        broken |= (np.floor(whole) < whole).any(axis=1)
+        return broken
+
+    def tuple_of(self, features: npt.NDArray[np.float64]) -> Values:
+        """Return a row of features, shape (columns,), as the values that it stands for."""
+        return tuple(map(_value, self.fields, features.tolist()))
 
 
-@lru_cache(maxsize=4_096)
-def _places(categories: tuple[Any, ...]) -> tuple[float, ...]:
-    return tuple(places[category] for places, category in zip(_PLACES, categories, strict=True))
+_ORDER = {"integer": 0, "boolean": 0, "number": 1, "category": 2}
 
 
-def of_tuples(rows: Sequence[tuple[Any, ...]]) -> Features:
-    """Return the features of applications, each given as its fields in the order of `COLUMNS`."""
-    encoded = np.empty((len(rows), len(COLUMNS)))
-    if rows:
-        numbers = len(NUMBERS)
-        encoded[:] = [row[:numbers] + _places(row[numbers:]) for row in rows]  # None becomes NaN
-    return encoded
+def _places_of(categories: Sequence[tuple[str, ...]]) -> Callable[[Values], tuple[float, ...]]:
+    """Return the function that encodes a row's categories as numbers."""
+    encoded: list[dict[object, float]] = [
+        {None: np.nan, OMITTED: OMITTED} | {name: float(place) for place, name in enumerate(names)}
+        for names in categories
+    ]
+
+    @lru_cache(maxsize=4_096)
+    def places(values: Values) -> tuple[float, ...]:
+        return tuple(of[value] for of, value in zip(encoded, values, strict=True))
+
+    return places
 
 
-def encode(applications: Sequence[Application]) -> Features:
-    """Return the features of applications."""
-    return of_tuples([_in_order(application.__dict__) for application in applications])
-
-
-def breaks_bounds(features: Features) -> npt.NDArray[np.bool_]:
-    """Return which rows hold a number that is out of bounds or not whole, shape (n,); NaN is neither."""
-    numbers = features[:, : len(NUMBERS)]
-    broken: npt.NDArray[np.bool_] = (
-        (numbers < LOWEST) | (numbers > HIGHEST) | (np.floor(numbers) < numbers)
-    ).any(axis=1)
-    return broken
+def _value(field: Field, number: float) -> float | int | bool | str | None:
+    if number != number:  # noqa: PLR0124 - NaN
+        return None
+    if field.categories is not None:
+        return field.categories[int(number)]
+    if field.kind == "boolean":
+        return bool(number)
+    return int(number) if field.kind == "integer" else number

@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
-from pydantic import BaseModel, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, Field
 
 from propensity.contract.limits import FIELD_ERROR_BYTES, POINTER_BYTES, PROBLEM_BYTES, RETRY_AFTER_SECONDS
 
@@ -17,10 +16,7 @@ RETRY = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 """Headers of a temporary problem."""
 
 MAX_ERRORS = 50
-"""Errors that one problem lists at most; an application has 13 fields."""
-
-MAX_NAME = 100
-"""Characters of a field's name that a problem repeats; clients can send names of any length."""
+"""Errors that one problem lists at most."""
 
 OTHER = "other"
 """Label in metrics for every unknown field or path, since invented names must not fill the memory."""
@@ -91,11 +87,11 @@ class Kind(Enum):
         "Not a format of this operation",
         "Send one of the formats that `detail` lists, uncompressed, with its Content-Type.",
     )
-    INVALID_APPLICATION = (
+    INVALID_ROW = (
         422,
-        "Not a valid application",
+        "Not a valid row",
         "`errors` names each invalid field and what would be valid. Correct it; the same body will be refused"
-        " again. In a batch the problem takes the place of the application; the others are predicted.",
+        " again. In a batch the problem takes the place of the row; the others are predicted.",
     )
     LARGE_HEAD = (
         431,
@@ -126,14 +122,14 @@ class Kind(Enum):
     )
     MODEL_FAILED = (
         500,
-        "The model failed on this application",
-        "The application is valid, but the model could not predict it. The error has been logged; other"
-        " applications are not affected.",
+        "The model failed on this row",
+        "The row is valid, but the model could not predict it. The error has been logged; other rows are not"
+        " affected.",
     )
     NOT_EXPLAINED = (
         501,
         "This model is not explained",
-        "It is served as a pipeline, which has no exact contributions. Send the request without `explain`.",
+        "It is served in a form that has no exact contributions. Send the request without `explain`.",
     )
     NOT_READY = (
         503,
@@ -168,7 +164,7 @@ class FieldError(BaseModel):
 
     pointer: str = Field(description="JSON pointer (RFC 6901) into the request body.")
     field: str | None = Field(default=None, description="The invalid field.")
-    row: int | None = Field(default=None, description="The invalid application, counted from 0.")
+    row: int | None = Field(default=None, description="The invalid row, counted from 0.")
     detail: str = Field(description="What is wrong, or what would be valid.")
 
 
@@ -234,52 +230,3 @@ class ProblemError(Exception):
     def of(cls, kind: Kind, detail: str, headers: Mapping[str, str] | None = None) -> ProblemError:
         """Return an error whose problem lists no fields."""
         return cls(Problem.of(kind, detail), headers)
-
-
-def unprocessable(error: ValidationError, *, row: int | None = None) -> Problem:
-    """Return the problem that describes a validation error.
-
-    Args:
-        error: with locations that start at the body, or at the row.
-        row: place of the application in its batch, from 0; None if it is the body.
-    """
-    where = "the body" if row is None else f"application {row}"
-    if error.error_count() > MAX_ERRORS:
-        # Listing them all would let a small body cause a huge response.
-        return Problem.of(
-            Kind.INVALID_APPLICATION,
-            f"{where} is not valid: {error.error_count():,} things are wrong with it",
-        )
-    # Without the input: a client's values belong neither in a response nor in a log.
-    errors = [_field_error(detail, row) for detail in error.errors(include_url=False, include_input=False)]
-    names = dict.fromkeys(field_error.field for field_error in errors if field_error.field)
-    fields = ", ".join(names) or errors[0].detail
-    return Problem.of(Kind.INVALID_APPLICATION, f"{where} is not valid: {fields}; see errors", errors)
-
-
-def _field_error(error: ErrorDetails, row: int | None) -> FieldError:
-    location = [str(part)[:MAX_NAME] for part in error["loc"]]
-    path = location if row is None else ["applications", str(row), *location]
-    return FieldError(
-        pointer="".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path),
-        field=location[0] if location else None,
-        row=row,
-        detail=_DETAILS.get(error["type"], "{msg}").format(msg=error["msg"], **error.get("ctx", {})),
-    )
-
-
-_DETAILS = {
-    "extra_forbidden": "is not a field of this API; check its spelling, or leave it out",
-    "finite_number": "must be a finite number; send null for a missing value where the field allows it",
-    "float_type": "must be a finite number",
-    "greater_than_equal": "must be at least {ge:.15g}",
-    "less_than_equal": "must be at most {le:.15g}",
-    "list_type": "must be an array",
-    "literal_error": "must be one of {expected}",
-    "missing": "is required and missing",
-    "model_attributes_type": "must be an object",
-    "model_type": "must be an object",
-    "too_long": "must hold at most {max_length:,} applications; split the batch",
-    "too_short": "must hold at least {min_length} application",
-}
-"""Our messages for pydantic's error types; other types keep pydantic's."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from propensity.contract.contract import Contract
 
 
 class Part(BaseModel):
@@ -22,19 +24,16 @@ class PickleFile(Part):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
-class Feature(Part):
-    """A column that the pipeline takes."""
+class Target(Part):
+    """What the pipeline predicts: the probability of one of its two classes."""
 
-    name: str
-    dtype: Literal["number", "category"]
-    nullable: bool
-    categories: list[str] | None = None
-    minimum: float | None = Field(default=None, description="In the training set.")
-    maximum: float | None = Field(default=None, description="In the training set.")
+    name: str = Field(min_length=1, description="Column of the outcome in the data.")
+    positive: str = Field(description="The class whose probability is the propensity, as text.")
+    negative: str = Field(description="The other class, as text.")
 
 
 class Threshold(Part):
-    """The threshold: at or above `value` the decision is `decline`."""
+    """The threshold: at or above `value` the decision is the positive one."""
 
     value: float = Field(gt=0, lt=1)
 
@@ -46,15 +45,22 @@ class Metrics(Part):
     gini: float = Field(ge=-1, le=1)
     ks: float = Field(ge=0, le=1)
     brier: float = Field(ge=0, le=1)
-    declined: float | None = Field(default=None, ge=0, le=1, description="Share that is declined.")
+    selected: float | None = Field(
+        default=None, ge=0, le=1, description="Share whose propensity reaches the threshold."
+    )
 
 
 class Holdout(Part):
-    """The hold-out set: applications that took no part in any choice, as API payloads with their outcomes."""
+    """The hold-out set: rows that took no part in any choice, as callers send them, with their outcomes.
+
+    The file is a JSON list of objects with two members: a row, called as the contract calls it, and under the
+    name of the target whether the row belongs to the positive class.
+    """
 
     file: str = Field(description="Path, relative to the manifest.")
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     rows: int = Field(gt=0)
+    positives: int = Field(gt=0, description="Rows of the positive class.")
 
 
 class Manifest(Part):
@@ -64,37 +70,54 @@ class Manifest(Part):
     pickle: PickleFile
     libraries: dict[str, str] = Field(description="Versions of Python and libraries that pickled it.")
     algorithm: str
-    features: list[Feature]
+    takes: Literal["frame", "array"] = Field(
+        default="frame", description="Whether the pipeline takes named columns, or an array of them."
+    )
+    target: Target
+    contract: Contract
     threshold: Threshold
     metrics: Metrics
     holdout: Holdout
-    data: dict[str, object] = Field(description="Source, licence and size of the data.")
-    seed: int
-    trained_at: datetime
-    training_seconds: float = Field(ge=0)
+    data: dict[str, object] = Field(default_factory=dict, description="Source, licence and size of the data.")
+    seed: int | None = None
+    trained_at: datetime | None = Field(default=None, description="When, if whoever wrote the manifest knew.")
+    training_seconds: float | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.target.name == self.contract.row:
+            raise ValueError("target.name and contract.row are the same word, in a hold-out set they can't be")
+        if self.target.positive == self.target.negative:
+            raise ValueError("target.positive and target.negative are the same class")
+        return self
 
 
 class Parity(Part):
     """The comparison of a compiled form with its pipeline."""
 
-    rows: int = Field(gt=0, description="Applications that both predicted.")
+    rows: int = Field(gt=0, description="Rows that both predicted.")
     max_difference: float = Field(ge=0, description="Largest difference of two propensities.")
     decisions_changed: int = Field(ge=0)
 
 
-class CompiledModel(Part):
-    """A model in compiled form: tables, proven equal to the pipeline."""
+class PassedOver(Part):
+    """A form that the model is not served in."""
 
-    form: Literal["compiled"] = "compiled"
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    parity: Parity
+    form: str
+    reason: str
 
 
-class PipelineModel(Part):
-    """A model in pipeline form."""
+class Served(Part):
+    """The form in which a model is served."""
 
-    form: Literal["pipeline"] = "pipeline"
-    reason: str = Field(description="Why it is not compiled.")
+    form: Literal["tables", "additive", "forest", "pipeline"] = Field(
+        description="Tables of trees, a sum of functions of one field each, a compiled forest, or the pipeline."
+    )
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="Digest of the stored form.")
+    parity: Parity | None = Field(default=None, description="How it was proven; not for the pipeline itself.")
+    passed_over: list[PassedOver] = Field(
+        default_factory=list, description="The faster forms, and why it is none of them."
+    )
 
 
 class Distribution(Part):
@@ -110,7 +133,7 @@ class ServedManifest(Manifest):
     """The manifest of a model in the store, with the form that is served and the reference for drift."""
 
     reference: dict[str, Distribution] = Field(description="Of each field, and of the propensity.")
-    served: Annotated[CompiledModel | PipelineModel, Field(discriminator="form")]
+    served: Served
 
 
 class ModelCard(ServedManifest):
@@ -139,5 +162,5 @@ def read_manifest(path: Path) -> Manifest:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise ManifestError(
-            f"{path}: {where}: {first['msg']}; correct the notebook that wrote it, and run it again"
+            f"{path}: {where}: {first['msg']}; correct it there, or run again whatever wrote it"
         ) from error

@@ -1,45 +1,81 @@
 """The pipeline form of a model: the notebook's pipeline, as it was unpickled.
 
-The compiled form is compared with it. It is served itself if it can't be compiled.
+The compiled forms are compared with it. It is served itself if none of them equals it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from propensity.contract.application import CATEGORIES, FEATURES
-from propensity.contract.features import COLUMNS, Features, Propensities
+from propensity.contract.contract import Contract
+from propensity.contract.features import Features, Propensities
+from propensity.contract.field import Field
+
+Input = Literal["frame", "array"]
+"""What a pipeline takes: a pandas DataFrame with named columns, or a numpy array."""
 
 
-def frame(features: Features) -> pd.DataFrame:
-    """Return features as the pipeline takes them: a column for each, NaN or None where a value is missing."""
-    columns = dict(zip(COLUMNS, features.T, strict=True))
-    return pd.DataFrame(
-        {name: _named(name, columns[name]) if name in CATEGORIES else columns[name] for name in FEATURES}
-    )
+def frame(features: Features, contract: Contract) -> pd.DataFrame:
+    """Return features as a pipeline takes them: a column for each field, with the types it was trained with.
+
+    The type of a column depends neither on its values nor on how many rows there are, so that a row is the
+    same alone as in company.
+    """
+    columns = dict(zip(contract.columns.names, features.T, strict=True))
+    return pd.DataFrame({field.name: _column(field, columns[field.name]) for field in contract.fields})
 
 
-def _named(name: str, places: npt.NDArray[np.float64]) -> npt.NDArray[np.object_]:
-    names = np.array([*CATEGORIES[name], None], dtype=object)
-    return names[np.where(np.isnan(places), len(CATEGORIES[name]), places).astype(np.intp)]
+def _column(field: Field, values: npt.NDArray[np.float64]) -> Any:
+    missing = np.isnan(values)
+    if field.categories is not None:
+        known = pd.Series(field.categories, dtype="str").astype(field.category_dtype)
+        if field.dtype is not None and field.dtype.startswith("category"):
+            places = np.where(missing, -1, values).astype(np.intp)
+            return pd.Categorical.from_codes(places, dtype=pd.CategoricalDtype(known))
+        texts = np.array([*known, field.missing_value], dtype=object)
+        return pd.Series(texts[np.where(missing, len(known), values).astype(np.intp)], dtype=field.dtype or "str")
+    dtype = pd.api.types.pandas_dtype(field.dtype or ("bool" if field.kind == "boolean" else "float64"))
+    if dtype == object:
+        cells = (values == 1 if field.kind == "boolean" else values).astype(object)
+        cells[missing] = field.missing_value
+        return pd.Series(cells, dtype=object)
+    if isinstance(dtype, np.dtype) and dtype.kind in "biu" and missing.any():
+        return values  # The type has no missing value: pandas holds such a column as floats, too.
+    return pd.Series(values).astype(dtype)
 
 
 class PipelineForm:
-    """The form that predicts with the pipeline itself."""
+    """The form that predicts with the pipeline itself.
+
+    Args:
+        pipeline: a fitted binary classifier with `predict_proba` and `classes_`.
+        contract: the contract of its rows.
+        takes: whether it takes a frame or an array.
+        positive: the class whose probability is the propensity, as text.
+    """
 
     instant_rows = 0
 
-    def __init__(self, pipeline: Any) -> None:
-        self._pipeline = pipeline
+    def __init__(self, pipeline: Any, contract: Contract, takes: Input, positive: str) -> None:
+        self.pipeline = pipeline
+        self.contract = contract
+        self.takes = takes
+        self._place = [str(each) for each in pipeline.classes_].index(positive)
         # The service scales by worker processes; BLAS or OpenMP threads would compete with them for cores.
         self._one_thread = threadpool_limits(limits=1)
 
     def propensities(self, features: Features) -> Propensities:
-        """Return the propensity of each application, shape (n,)."""
-        propensities: Propensities = self._pipeline.predict_proba(frame(features))[:, 1]
+        """Return the propensity of each row, shape (n,)."""
+        probabilities = self.pipeline.predict_proba(self.input(features))
+        propensities: Propensities = np.asarray(probabilities, dtype=np.float64)[:, self._place]
         return propensities
+
+    def input(self, features: Features) -> Any:
+        """Return what the pipeline takes for these features: a frame or an array, of n rows."""
+        rows = frame(features, self.contract)
+        return rows if self.takes == "frame" else rows.to_numpy()
