@@ -1,4 +1,4 @@
-"""The prediction API: the propensity to default of consumer-credit applications.
+"""The prediction API: serves whatever model was imported last, by the contract that came with it.
 
     make serve          # sets everything up and serves on port 3000
     bentoml serve       # in an environment that has the model and PROPENSITY_TOKENS_FILE
@@ -22,10 +22,8 @@ if found is not None and Path(found.__path__[0]).resolve().parent != Path(__file
 
 from propensity.access.configuration import allowance, authorities
 from propensity.app import PredictionService
-from propensity.contract.application import Application, Applications
 from propensity.contract.features import Features, Propensities
 from propensity.contract.limits import MAX_TABLE_ROWS
-from propensity.contract.prediction import Prediction, Predictions
 from propensity.model import store
 from propensity.monitoring.prediction_log import PredictionLog
 from propensity.serving import supervision
@@ -36,7 +34,7 @@ supervision.prepare()
 
 @bentoml.service(name="propensity", service_class=PredictionService, workers=WORKERS, tracing=tracing())
 class Propensity:
-    """Predicts the propensity to default of consumer-credit applications."""
+    """Predicts propensities: the probability that a row belongs to the positive class."""
 
     model = store.SERVED
     challenger = store.CHALLENGER
@@ -47,9 +45,7 @@ class Propensity:
         supervision.supervise()
         authorities()
         allowance()
-        PredictionLog.from_environment()
-        for model in filter(None, (store.SERVED, store.CHALLENGER)):
-            store.check(model.resolve())
+        PredictionLog.from_environment(store.check_served())
 
     def __init__(self) -> None:
         self.predictor = store.load_predictor(self.model)
@@ -57,24 +53,20 @@ class Propensity:
 
     @bentoml.api(
         route="/v1/predict",
-        input_spec=Application,
-        output_spec=Prediction,
         batchable=True,
         max_batch_size=MAX_MERGED_ROWS,
         max_latency_ms=MAX_LATENCY_MS,
     )
-    def predict(self, applications: Features) -> Propensities:
-        """Predict one application: the body is the application itself."""
-        return self.predictor.predict(applications)
+    def predict(self, rows: Features) -> Propensities:
+        """Predict one row: the body is the row itself."""
+        return self.predictor.predict(rows)
 
     @bentoml.api(
         route="/v1/predict_batch",
-        input_spec=Applications,
-        output_spec=Predictions,
         batchable=True,
         max_batch_size=MAX_TABLE_ROWS,
         max_latency_ms=MAX_LATENCY_MS,
     )
-    def predict_batch(self, applications: Features) -> Propensities:
-        """Predict a batch: one prediction or problem for each application, in order."""
-        return self.predictor.predict(applications)
+    def predict_batch(self, rows: Features) -> Propensities:
+        """Predict a batch: one prediction or problem for each row, in order."""
+        return self.predictor.predict(rows)

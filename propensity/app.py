@@ -16,6 +16,7 @@ from typing import Any
 import bentoml
 from _bentoml_impl.server.app import ContextMiddleware, ServiceAppFactory
 from _bentoml_sdk import Service
+from _bentoml_sdk.io_models import ensure_io_descriptor
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.context import server_context
 from bentoml._internal.server.http.access import AccessLogMiddleware
@@ -32,11 +33,11 @@ from uvicorn.config import HTTP_PROTOCOLS
 
 from propensity.access.authorization import Authorization
 from propensity.access.configuration import allowance, authorities
-from propensity.contract.application import EXAMPLE, Application
-from propensity.contract.features import encode
+from propensity.contract.contract import Contract
 from propensity.contract.limits import THREADS
+from propensity.contract.prediction import schemas
 from propensity.contract.problem import PAGE, Kind, Problem
-from propensity.formats.media_types import BATCH, SINGLE
+from propensity.formats.media_types import formats_of
 from propensity.http.access_log import AccessLog
 from propensity.http.drain import Drain, Draining
 from propensity.http.host import HostCheck
@@ -65,8 +66,6 @@ _PROBLEM_SCHEMA = {
     "type": "object",
     "description": "A problem document (RFC 9457); /docs.json has its members.",
 }
-
-FORMATS = {"predict": SINGLE, "predict_batch": BATCH}
 
 
 class ForeignCodeError(BentoMLException):
@@ -103,16 +102,27 @@ class PredictionService(Service[Any]):
         # BentoML sorts the models by attribute name: a challenger comes before the model.
         self.models[-1].pin(recorded[-1].tag)
 
+    @property
+    def contract(self) -> Contract:
+        """The contract of the model that is served."""
+        return store.manifest_of(self.models[-1].resolve()).contract
+
     def schema(self) -> dict[str, Any]:
         """The schema that BentoML's client reads: `GET /schema.json`.
 
         The client passes on only those members of a row that the schema states. Rows of any shape are allowed
         here, or misspelt fields would get lost on the way in, and problems on the way out.
         """
+        contract = self.contract
+        rows = {"predict": contract.schema_of_row.model, "predict_batch": contract.schema_of_row.batch}
+        for (name, row), answer in zip(rows.items(), schemas(contract), strict=True):
+            self.apis[name].input_spec = ensure_io_descriptor(row)
+            self.apis[name].output_spec = ensure_io_descriptor(answer)
         schema: dict[str, Any] = super().schema()
         for route in schema["routes"]:
-            if applications := route["input"]["properties"].get("applications"):
-                applications["items"] = {"anyOf": [applications["items"]]}
+            batch = route["input"]["properties"] if route["name"] == "predict_batch" else {}
+            for listed in batch.values():
+                listed["items"] = {"anyOf": [listed["items"]]}
             if predictions := route["output"]["properties"].get("predictions"):
                 predictions["items"] = {"anyOf": [predictions["items"], _PROBLEM_SCHEMA]}
         return schema
@@ -120,13 +130,13 @@ class PredictionService(Service[Any]):
     @property
     def openapi_spec(self) -> dict[str, Any]:
         """The OpenAPI document, also put into the Bento. BentoML's lacks tokens and problems."""
-        return openapi.document()
+        return openapi.document(self.contract)
 
 
 class PredictionApp(ServiceAppFactory):
     """Makes the ASGI application of one worker."""
 
-    def __init__(self, service: Service[Any], is_main: bool) -> None:
+    def __init__(self, service: PredictionService, is_main: bool) -> None:
         super().__init__(service, is_main=is_main)
         # Our limits replace BentoML's time-out and concurrency limit, whose errors are no problem documents.
         self.timeout = None
@@ -136,10 +146,13 @@ class PredictionApp(ServiceAppFactory):
         self.drain = Drain()
         self._threads = ThreadPoolExecutor(THREADS)
         in_flight = InFlight()
+        contract = service.contract
         self._endpoints = {
-            name: PredictionEndpoint(FORMATS[name], in_flight, self._threads) for name in service.apis
+            name: PredictionEndpoint(formats, in_flight, self._threads)
+            for name, formats in formats_of(contract).items()
         }
-        self._document = service.openapi_spec
+        self._document = openapi.document(contract)
+        self._index = pages.index(contract.title)
 
     def __call__(self) -> Starlette:
         """Make the application, which answers a problem where no operation answers."""
@@ -212,11 +225,11 @@ class PredictionApp(ServiceAppFactory):
         self._model_card = {"tag": str(model.tag), **manifest.model_dump(mode="json", exclude_none=True)}
         dispatchers = {name: self._dispatcher(name) for name in self._endpoints}
         self._metrics = PredictionMetrics(str(model.tag), manifest, dispatchers, self._threads)
-        self._follow_up = FollowUp.from_environment(self._service_instance.challenging)
+        self._follow_up = FollowUp.from_environment(manifest.contract, self._service_instance.challenging)
         recorders: list[Recorder] = [self._metrics]
         if self._follow_up is not None:
             recorders.append(self._follow_up)
-        example = encode([Application.model_validate(EXAMPLE)])
+        example = manifest.contract.encode([manifest.contract.example])
         for name, dispatcher in dispatchers.items():
             self._endpoints[name].start(
                 self._service_instance.predictor, dispatcher, recorders, self._metrics.refuse
@@ -284,7 +297,7 @@ class PredictionApp(ServiceAppFactory):
 
     async def index_page(self, _: Request) -> Response:
         """`GET /`: the OpenAPI document, to read. BentoML's own page loads a tracker from the internet."""
-        return HTMLResponse(pages.INDEX, headers=pages.HEADERS)
+        return HTMLResponse(self._index, headers=pages.HEADERS)
 
     async def problems_page(self, _: Request) -> Response:
         """`GET /problems`: the kinds of problems, each at the place that its `type` names."""

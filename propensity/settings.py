@@ -93,20 +93,23 @@ def tracing() -> dict[str, object]:
     }
 
 
-def model_tag(name: str, default: str) -> str:
-    """Return a setting that is the tag of an imported model.
+def model_tag(name: str) -> str:
+    """Return a setting that is the tag of an imported model; empty if it is not set.
 
     Raises:
         SettingError: it is set to anything else.
     """
-    value = os.environ.get(name) or default
-    if value != default and not re.fullmatch("propensity:[0-9a-f]{12}", value):
-        raise SettingError(f"{name} is {value!r}; it must be a model tag, as import_model.py prints it")
+    value = os.environ.get(name, "")
+    if value and not re.fullmatch("[a-z][a-z0-9_-]*:(latest|[0-9a-f]{12})", value):
+        raise SettingError(
+            f"{name} is {value!r}; it must be a model tag, as import_model.py prints it, or NAME:latest"
+        )
     return value
 
 
 NAMES = frozenset(
     {
+        "PROPENSITY_ALLOW",
         "PROPENSITY_CHALLENGER",
         "PROPENSITY_DRAIN_SECONDS",
         "PROPENSITY_JWT_ALGORITHMS",
@@ -143,6 +146,7 @@ NAMES = frozenset(
 """Every setting whose name begins with `PROPENSITY_`."""
 
 PATHS = (
+    "PROPENSITY_ALLOW",
     "PROPENSITY_TOKENS_FILE",
     "PROPENSITY_MODEL_KEY",
     "PROPENSITY_SIGNING_KEY",
@@ -165,10 +169,10 @@ _OF_A_SERVICE = re.compile(
 _OTLP, _OTLP_TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 _SHARE = "OTEL_TRACES_SAMPLER_ARG"
 
-MODEL = model_tag("PROPENSITY_MODEL", "propensity:latest")
-"""Tag of the model that is served."""
+MODEL = model_tag("PROPENSITY_MODEL")
+"""Tag of the model that is served; empty for the only one in the store."""
 
-CHALLENGER_MODEL = model_tag("PROPENSITY_CHALLENGER", "")
+CHALLENGER_MODEL = model_tag("PROPENSITY_CHALLENGER")
 """Tag of the model that is compared with it; empty for none."""
 
 LOG_LEVEL = one_of("PROPENSITY_LOG_LEVEL", "info", "debug", "info", "warning", "error")

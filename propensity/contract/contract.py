@@ -70,12 +70,22 @@ class Contract(BaseModel):
         return Columns(self.fields)
 
     @cached_property
+    def words(self) -> RowWords:
+        """What a row is called."""
+        return RowWords(self.row, self.rows)
+
+    @property
+    def a_row(self) -> str:
+        """What a row is called, with its article."""
+        return self.words.a_one
+
+    @cached_property
     def schema_of_row(self) -> RowSchema:
         """The validation of rows."""
         return RowSchema(
             self.fields,
             self.columns,
-            RowWords(self.row, self.rows),
+            self.words,
             self.description or f"One {self.row}: {', '.join(field.name for field in self.fields)}.",
             self.example,
         )

@@ -45,6 +45,11 @@ class RowWords:
     one: str
     many: str
 
+    @property
+    def a_one(self) -> str:
+        """The word with its article: a row, an application."""
+        return f"{'an' if self.one[0] in 'aeiou' else 'a'} {self.one}"
+
     def where(self, number: int | None) -> str:
         """Return what a message calls a row: its place in the batch, or the body if it is that."""
         return "the body" if number is None else f"{self.one} {number}"
@@ -74,7 +79,7 @@ class RowSchema:
         self._values = _in_order([*inner.values()])
         members: dict[str, Any] = {inner[field.name]: _member(field) for field in fields}
         self.model = create_model(
-            words.one.title().replace("_", ""),
+            _class_name(words.one),
             __config__=ConfigDict(extra="forbid", json_schema_extra={"example": example}),
             __doc__=description,
             **members,
@@ -86,7 +91,7 @@ class RowSchema:
         many = self._words.many
         rows = Member(alias=many, title=_title(many), min_length=1, max_length=MAX_ROWS)
         return create_model(
-            many.title().replace("_", ""),
+            _class_name(many),
             __config__=ConfigDict(extra="forbid", json_schema_extra={"example": {many: [example]}}),
             __doc__=f"A batch of {many}.",
             rows=(list[row], rows),
@@ -100,9 +105,8 @@ class RowSchema:
             number: its place in the batch, from 0; None for a row that is not in a batch.
         """
         if isinstance(row, dict) and len(row) > self._limits.fields:
-            where, one = self._words.where(number), self._words.one
-            article = "an" if one[0] in "aeiou" else "a"
-            detail = f"{where} has {len(row):,} fields; {article} {one} has {self._fields}"
+            where = self._words.where(number)
+            detail = f"{where} has {len(row):,} fields; {self._words.a_one} has {self._fields}"
             return Problem.of(Kind.INVALID_ROW, detail)
         try:
             return self.values(self.model.model_validate(row))
@@ -246,6 +250,21 @@ def _one_of(categories: tuple[str, ...]) -> Callable[[str], str]:
 
 def _enumerated(categories: tuple[str, ...]) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "enum": [*categories]})
+
+
+def _class_name(word: str) -> str:
+    """Return the name of a schema, which must not be that of another schema of the API."""
+    name = word.title().replace("_", "")
+    return f"{name}Row" if name in _TAKEN else name
+
+
+_TAKEN = frozenset(
+    {
+        "Contract", "Decisions", "Distribution", "Explanation", "Field", "FieldError", "Holdout", "Metrics",
+        "ModelCard", "Parity", "PassedOver", "PickleFile", "Prediction", "Predictions", "Problem", "Reason",
+        "Served", "Target", "Threshold",
+    }
+)  # fmt: skip
 
 
 def _title(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Applications in CSV files."""
+"""Rows in CSV files."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from itertools import islice
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from propensity.contract.application import CATEGORIES, FEATURES, Row, read_row
+from propensity.contract.field import Field
 from propensity.contract.limits import MAX_ROWS
 from propensity.contract.problem import Kind, Problem, ProblemError
+from propensity.contract.row import Row
 from propensity.files.source import FileError, Piece, check_columns
 from propensity.files.text import BLANK, TextSource
-
-_NUMBERS = frozenset(FEATURES) - CATEGORIES.keys()
-"""Fields that are numbers; any other column is text."""
 
 
 class CsvSource(TextSource):
@@ -40,8 +38,8 @@ class CsvSource(TextSource):
             separator = next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0]), None)
             if separator is not None:
                 raise FileError(f"{self.path}: separates cells by {separator!r}; write it with commas")
-            schema = pa.schema([(name, pa.float64() if name in _NUMBERS else pa.string()) for name in names])
-            return check_columns(schema, self.id_column, self.path)
+            schema = pa.schema([(name, _type(self.contract.by_name.get(name))) for name in names])
+            return check_columns(schema, self.contract, self.id_column, self.path)
         return None if self.id_column is None else pa.string()
 
     def chunks(self) -> Iterator[tuple[list[str], list[tuple[int, str]]]]:
@@ -86,8 +84,10 @@ class CsvSource(TextSource):
             # ValueError: a row has more or fewer cells than the header, or a cell is not a number.
             with suppress(ValueError, csv.Error):
                 columns = zip(names, zip(*csv.reader(line for _, line in lines), strict=True), strict=True)
-                records = pa.record_batch({name: _column(name, cells) for name, cells in columns})
-                return Piece.of(records, self.id_column)
+                records = pa.record_batch(
+                    {name: _column(self.contract.by_name.get(name), cells) for name, cells in columns}
+                )
+                return Piece.of(records, self.contract, self.id_column)
         return self.piece_of([self._row(names, number, line) for number, line in lines])
 
     def _row(self, names: Sequence[str], number: int, line: str) -> tuple[Row, str | None]:
@@ -101,11 +101,15 @@ class CsvSource(TextSource):
             row_id = cells[place] or None
         if len(cells) != len(names):
             detail = f"line {number:,} has {len(cells)} cells, the header {len(names)}"
-            return Problem.of(Kind.INVALID_APPLICATION, detail), row_id
+            return Problem.of(Kind.INVALID_ROW, detail), row_id
         if "\0" in line:
-            return Problem.of(Kind.INVALID_APPLICATION, f"line {number:,} holds a NUL"), row_id
-        fields = zip(names, cells, strict=True)
-        return read_row({name: _value(name, cell) for name, cell in fields if name != self.id_column}), row_id
+            return Problem.of(Kind.INVALID_ROW, f"line {number:,} holds a NUL"), row_id
+        row = {
+            name: _value(self.contract.by_name.get(name), cell)
+            for name, cell in zip(names, cells, strict=True)
+            if name != self.id_column
+        }
+        return self.contract.read_row(row), row_id
 
 
 _CELL = r'(?:"(?:[^"]|"")*+"|[^",\r\n]*+)'
@@ -125,14 +129,14 @@ def _cells(line: str, number: int) -> list[str]:
     """
     if _has_stray_quotes(line):
         raise ProblemError.of(
-            Kind.INVALID_APPLICATION,
+            Kind.INVALID_ROW,
             f"line {number:,} has a stray quote: a quoted cell must end on its line, before a comma, with"
             " quotes inside it doubled",
         )
     try:
         (cells,) = csv.reader([line])
     except csv.Error as error:
-        raise ProblemError.of(Kind.INVALID_APPLICATION, f"line {number:,} is not CSV: {error}") from None
+        raise ProblemError.of(Kind.INVALID_ROW, f"line {number:,} is not CSV: {error}") from None
     return cells
 
 
@@ -140,17 +144,37 @@ _NUMBER = r"[ \t]*-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?[ \t]*"
 """A number as JSON has it, with blanks around it."""
 
 
-def _column(name: str, cells: Sequence[str]) -> pa.Array:
-    """Return a column; ValueError if a cell of a number is not one."""
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+"""How a boolean is spelt, in lower case."""
+
+
+def _type(field: Field | None) -> pa.DataType:
+    """Return the type of a field's column; any other column is text."""
+    if field is None or field.categories is not None:
+        return pa.string()
+    return pa.bool_() if field.kind == "boolean" else pa.float64()
+
+
+def _column(field: Field | None, cells: Sequence[str]) -> pa.Array:
+    """Return a column; ValueError if a cell is not of the field's kind."""
+    kind = _type(field)
+    if kind == pa.bool_():
+        booleans = [_BOOLEANS.get(cell.lower()) for cell in cells]
+        if any(value is None and cell for value, cell in zip(booleans, cells, strict=True)):
+            raise ValueError(field)
+        return pa.array(booleans, kind)
     texts = pa.array([cell or None for cell in cells], pa.string())
-    if name not in _NUMBERS:
+    if kind == pa.string():
         return texts
     if pc.any(pc.invert(pc.match_substring_regex(texts, f"^({_NUMBER})$"))).as_py():
-        raise ValueError(name)
+        raise ValueError(field)
     return pc.ascii_trim(texts, " \t").cast(pa.float64())
 
 
-def _value(name: str, cell: str) -> str | float | None:
+def _value(field: Field | None, cell: str) -> str | float | bool | None:
     if not cell:
         return None
-    return float(cell) if name in _NUMBERS and re.fullmatch(_NUMBER, cell) else cell
+    kind = _type(field)
+    if kind == pa.bool_():
+        return _BOOLEANS.get(cell.lower(), cell)
+    return float(cell) if kind == pa.float64() and re.fullmatch(_NUMBER, cell) else cell

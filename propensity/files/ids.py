@@ -1,4 +1,4 @@
-"""Ids: the types that can name an application, and how CSV and JSON spell them."""
+"""Ids: the types that can name a row, and how CSV and JSON spell them."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from propensity.contract.application import FEATURES
+from propensity.contract.contract import Contract
 from propensity.files.csv import CsvSource
 from propensity.files.ndjson import NdJsonSource
 from propensity.files.parquet import ParquetSource
@@ -21,8 +21,10 @@ from propensity.files.text import COMPRESSIONS, TextSource
 class Files(Source):
     """Several files, one after the other."""
 
-    def __init__(self, name: Path, sources: Sequence[Source], id_column: str | None) -> None:
-        super().__init__(name, id_column)
+    def __init__(
+        self, name: Path, sources: Sequence[Source], contract: Contract, id_column: str | None
+    ) -> None:
+        super().__init__(name, contract, id_column)
         self._sources = sources
 
     @property
@@ -70,22 +72,24 @@ SOURCES: dict[str, type[Source]] = {
 """Sources by file suffix, in lower case."""
 
 
-def source_of(paths: Sequence[Path], id_column: str | None) -> Source:
+def source_of(paths: Sequence[Path], contract: Contract, id_column: str | None) -> Source:
     """Return the source that reads these files, folders and patterns, in order.
 
     Args:
         paths: files, folders and patterns; a folder stands for all files below it, in the order of their
             names.
+        contract: the contract of the rows.
         id_column: name of the column of ids, if any.
 
     Raises:
         FileError: no file matches, or one of them has an unknown format.
     """
-    sources = [_source(file, id_column) for path in paths for file in _files(path, id_column)]
-    return sources[0] if len(sources) == 1 else Files(paths[0], sources, id_column)
+    files = [file for path in paths for file in _files(path, contract, id_column)]
+    sources = [_source(file, contract, id_column) for file in files]
+    return sources[0] if len(sources) == 1 else Files(paths[0], sources, contract, id_column)
 
 
-def _source(file: Path, id_column: str | None) -> Source:
+def _source(file: Path, contract: Contract, id_column: str | None) -> Source:
     name = file.with_suffix("") if file.suffix.lower() in COMPRESSIONS else file
     kind = SOURCES.get(name.suffix.lower())
     if kind is None or (name != file and not issubclass(kind, TextSource)):
@@ -95,10 +99,10 @@ def _source(file: Path, id_column: str | None) -> Source:
         raise FileError(
             f"{file}: its name must end in {kinds}, which states its format; text may also be in .gz or .zst"
         )
-    return kind(file, id_column)
+    return kind(file, contract, id_column)
 
 
-def _files(path: Path, id_column: str | None) -> list[Path]:
+def _files(path: Path, contract: Contract, id_column: str | None) -> list[Path]:
     """Return the files that a path stands for."""
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file())
@@ -107,7 +111,7 @@ def _files(path: Path, id_column: str | None) -> list[Path]:
         for file in files:
             for folder in file.relative_to(path).parts[:-1]:
                 name = folder.partition("=")[0] if "=" in folder else None
-                if name in FEATURES or (name is not None and name == id_column):
+                if name in contract.by_name or (name is not None and name == id_column):
                     raise FileError(
                         f"{file.parent}: {name} is in the name of the folder, where it is not read; write it"
                         " into the files (without partitionBy)"

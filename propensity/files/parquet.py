@@ -1,4 +1,4 @@
-"""Applications in Parquet files."""
+"""Rows in Parquet files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from propensity.contract.application import CATEGORIES
+from propensity.contract.contract import Contract
 from propensity.contract.limits import MAX_TABLE_ROWS
 from propensity.files.source import Piece, Source, check_columns, reading
 
@@ -28,12 +28,14 @@ class ParquetSource(Source):
     def check(self) -> pa.DataType | None:
         """Check the schema."""
         with reading(self.path):
-            return check_columns(pq.ParquetFile(self.path).schema_arrow, self.id_column, self.path)
+            return check_columns(
+                pq.ParquetFile(self.path).schema_arrow, self.contract, self.id_column, self.path
+            )
 
     def chunks(self) -> Iterator[pa.RecordBatch]:
         """Yield record batches, one row group after the other: a reader of several keeps them all."""
         with reading(self.path):
-            texts = _dictionaries(pq.ParquetFile(self.path).metadata)
+            texts = _dictionaries(pq.ParquetFile(self.path).metadata, self.contract)
             file = pq.ParquetFile(self.path, read_dictionary=texts)
             for group in range(file.num_row_groups):
                 for batch in file.iter_batches(MAX_TABLE_ROWS, row_groups=[group], use_threads=False):
@@ -42,17 +44,17 @@ class ParquetSource(Source):
 
     def piece(self, chunk: pa.RecordBatch) -> Piece:
         """Return the piece of a record batch."""
-        return Piece.of(chunk, self.id_column)
+        return Piece.of(chunk, self.contract, self.id_column)
 
 
-def _dictionaries(metadata: pq.FileMetaData) -> list[str]:
+def _dictionaries(metadata: pq.FileMetaData, contract: Contract) -> list[str]:
     """Return the categories to read as dictionaries; pyarrow can't where values are delta-encoded."""
     readable: dict[str, bool] = {}
     for group in range(metadata.num_row_groups):
         for place in range(metadata.num_columns):
             column = metadata.row_group(group).column(place)
             name = column.path_in_schema
-            if name in CATEGORIES:
+            if name in contract.columns.categories:
                 is_plain = not any(encoding.startswith("DELTA_") for encoding in column.encodings)
                 readable[name] = is_plain and readable.get(name, True)
     return [name for name, can in readable.items() if can]

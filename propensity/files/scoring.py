@@ -1,6 +1,6 @@
 """Scores files of any size with the model of the store, without a server.
 
-    python -m propensity score applications.parquet predictions.parquet --id application_id
+    python -m propensity score rows.parquet predictions.parquet --id row_id
 
 The names of the files choose their formats: Parquet, CSV or NDJSON. The contract is that of the API: a row
 that is not valid gets no prediction, and its problem goes, with its number, into
@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 from bentoml.exceptions import BentoMLException
 
+from propensity.contract.contract import Contract
 from propensity.contract.problem import ProblemError
 from propensity.files import ids
 from propensity.files.inputs import SOURCES, source_of
@@ -45,7 +46,13 @@ def predict(piece: Piece, predictor: Predictor) -> pa.Table:
     """Return a row for each row of a piece: its id if any, and its prediction, or its problem as JSON."""
     batch = piece.batch
     table = tables.write(
-        Answers.of(batch, predictor.predict(batch.features), predictor.threshold, predictor.model)
+        Answers.of(
+            batch,
+            predictor.predict(batch.features),
+            predictor.threshold,
+            predictor.model,
+            predictor.contract,
+        )
     )
     return table if piece.ids is None else table.add_column(0, "id", piece.ids)
 
@@ -54,7 +61,7 @@ def score_file(source: Source, target: Target, output: Path, predictor: Predicto
     """Score a file.
 
     Args:
-        source: the applications.
+        source: the rows.
         target: the format of the output.
         output: file to write; the problems go beside it.
         predictor: the model.
@@ -69,7 +76,7 @@ def score_file(source: Source, target: Target, output: Path, predictor: Predicto
     _check_absent(output)
     source.check()
     if source.total == 0:
-        raise FileError(f"{source.path}: holds no applications")
+        raise FileError(f"{source.path}: holds no {source.contract.rows}")
     with Work(source, output, predictor.model) as work:
         # Another process may have held the lock until now, and finished.
         _check_absent(output)
@@ -81,13 +88,13 @@ def score_file(source: Source, target: Target, output: Path, predictor: Predicto
             advance(rows)
             for piece in source.pieces(number):
                 predictions = predict(piece, predictor)
-                problems = list(_problem_lines(predictions, rows, piece.file))
+                problems = list(_problem_lines(predictions, rows, piece.file, source.contract))
                 work.keep(number, predictions.drop_columns("problem"), target, problems)
                 rows += predictions.num_rows
                 advance(predictions.num_rows)
                 number += 1
         if not number:
-            raise FileError(f"{source.path}: holds no applications")
+            raise FileError(f"{source.path}: holds no {source.contract.rows}")
         problem_count = _join(work, number, target, output, source.count())
         work.remove()
     return rows, problem_count
@@ -134,14 +141,18 @@ def _check_absent(path: Path) -> None:
         raise FileError(f"{path}: exists; move it away, or name another output")
 
 
-def _problem_lines(predictions: pa.Table, before: int, file: Path | None) -> Iterator[str]:
+def _problem_lines(
+    predictions: pa.Table, before: int, file: Path | None, contract: Contract
+) -> Iterator[str]:
     """Yield a line of NDJSON for each row that has a problem.
 
     Args:
         predictions: those of one piece.
         before: number of rows before the piece.
         file: the file of the piece, where there are several.
+        contract: the contract of the rows.
     """
+    place_in_words = re.compile(rf"^({contract.row} [\d,]+|the body) ")
     places = np.flatnonzero(predictions["problem"].is_valid()).tolist()
     if not places:
         return
@@ -154,14 +165,11 @@ def _problem_lines(predictions: pa.Table, before: int, file: Path | None) -> Ite
             row["id"] = row_ids[place].as_py()
         problem = json.loads(predictions["problem"][place].as_py())
         # The problem states the row's place in the piece, or in a request; neither means anything here.
-        problem["detail"] = _PLACE.sub("the row ", problem["detail"])
+        problem["detail"] = place_in_words.sub("the row ", problem["detail"])
         for error in problem.get("errors", ()):
             error.pop("row", None)
             error.pop("pointer")
         yield f"{json.dumps(row | problem)}\n"
-
-
-_PLACE = re.compile(r"^(application [\d,]+|the body) ")
 
 
 def main() -> None:
@@ -169,7 +177,7 @@ def main() -> None:
     kinds = ", ".join(SOURCES)
     parser = argparse.ArgumentParser(
         prog="python -m propensity score",
-        description="Scores files of applications.",
+        description="Scores files of rows.",
         epilog=f"Exit status: 0, all rows are predicted; {SOME_PROBLEMS}, some have problems, which are in"
         " OUTPUT.problems.ndjson; 1, the files can't be scored; 130 or 143, it was stopped.",
     )
@@ -177,15 +185,15 @@ def main() -> None:
         "input",
         type=Path,
         nargs="+",
-        help=f"applications ({kinds}; text also in .gz or .zst): files, folders of them, or quoted patterns",
+        help=f"rows ({kinds}; text also in .gz or .zst): files, folders of them, or quoted patterns",
     )
-    parser.add_argument("output", type=Path, help=f"predictions, one for each application ({kinds})")
-    parser.add_argument("--id", help="column of the input that names the applications; written as `id`")
+    parser.add_argument("output", type=Path, help=f"predictions, one for each row ({kinds})")
+    parser.add_argument("--id", help="column of the input that names the rows; written as `id`")
     parser.add_argument("--model", default=str(store.SERVED.tag), help=f"tag ({store.SERVED.tag})")
     given = parser.parse_args()
     with _stoppable():
         rows, problems = _score(given)
-    print(f"score: {rows:,} applications, {rows - problems:,} predictions in {given.output}")
+    print(f"score: {rows:,} rows, {rows - problems:,} predictions in {given.output}")
     if problems:
         print(f"score: {problems:,} problems in {_problems_of(given.output)}")
         sys.exit(SOME_PROBLEMS)
@@ -217,8 +225,9 @@ def _score(given: argparse.Namespace) -> tuple[int, int]:
     """Score the files of the command line; return the number of rows and of problems."""
     try:
         target = _target(given.output, given.input)
-        source = source_of(given.input, given.id)
-        predictor = store.load_predictor(store.ImportedModel(given.model).resolve())
+        model = store.ImportedModel(given.model).resolve()
+        source = source_of(given.input, store.manifest_of(model).contract, given.id)
+        predictor = store.load_predictor(model)
         return score_file(source, target, given.output, predictor)
     except (FileError, OutputError, BentoMLException) as error:
         sys.exit(f"score: {error}")

@@ -1,4 +1,4 @@
-"""Sources: applications in files of any size, read a piece at a time by the contract of the API."""
+"""Sources: rows in files of any size, read a piece at a time by the contract of the API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from propensity.contract.application import FEATURES
+from propensity.contract.contract import Contract
 from propensity.contract.problem import ProblemError
 from propensity.files import ids
 from propensity.formats import tables
@@ -29,7 +29,7 @@ class Piece:
 
     Attributes:
         batch: the rows.
-        ids: shape (rows,); None if the applications have none.
+        ids: shape (rows,); None if the rows have none.
         file: the file of the rows, where there are several.
     """
 
@@ -38,29 +38,32 @@ class Piece:
     file: Path | None = None
 
     @classmethod
-    def of(cls, records: pa.RecordBatch, id_column: str | None) -> Piece:
+    def of(cls, records: pa.RecordBatch, contract: Contract, id_column: str | None) -> Piece:
         """Return the piece of these Arrow records.
 
         Args:
             records: a column for each field, and one of ids if `id_column` names it.
+            contract: the contract of the rows.
             id_column: name of the column of ids, if any.
         """
         ids = None
         if id_column is not None:
             ids, records = records[id_column], records.drop_columns([id_column])
-        return cls(tables.read(pa.Table.from_batches([records])), ids)
+        return cls(tables.read(pa.Table.from_batches([records]), contract), ids)
 
 
 class Source(ABC):
-    """A file of applications.
+    """A file of rows.
 
     Attributes:
         path: the file.
+        contract: the contract of the rows.
         id_column: name of the column of ids, if any.
     """
 
-    def __init__(self, path: Path, id_column: str | None) -> None:
+    def __init__(self, path: Path, contract: Contract, id_column: str | None) -> None:
         self.path = path
+        self.contract = contract
         self.id_column = id_column
 
     @property
@@ -132,11 +135,14 @@ def reading(path: Path) -> Iterator[None]:
         raise FileError(f"{path}: {str(error).splitlines()[0]}") from error
 
 
-def check_columns(schema: pa.Schema, id_column: str | None, where: object) -> pa.DataType | None:
-    """Check that columns are the fields of an application, and perhaps an id.
+def check_columns(
+    schema: pa.Schema, contract: Contract, id_column: str | None, where: object
+) -> pa.DataType | None:
+    """Check that columns are the fields of a contract, and perhaps an id.
 
     Args:
         schema: schema of the columns.
+        contract: the contract.
         id_column: name of the column of ids, if any.
         where: file that the message names.
 
@@ -155,27 +161,27 @@ def check_columns(schema: pa.Schema, id_column: str | None, where: object) -> pa
         kind = schema.field(places[0]).type
         if not ids.can_name(kind):
             raise FileError(
-                f"{where}: {id_column} is {kind}, which can't name an application; cast it to text"
+                f"{where}: {id_column} is {kind}, which can't name {contract.a_row}; cast it to text"
             )
         schema = schema.remove(places[0])
     try:
-        tables.check_schema(schema)
+        tables.check_schema(schema, contract)
     except ProblemError as error:
         detail = error.problem.detail
         if error.problem.errors:
             faults = "; ".join(f"{fault.field!r} {fault.detail}" for fault in error.problem.errors)
             detail = f"{detail.partition(':')[0]}: {faults}"
-        raise FileError(f"{where}: {detail}{_advice(schema.names, id_column)}") from None
+        raise FileError(f"{where}: {detail}{_advice(schema.names, contract, id_column)}") from None
     return kind
 
 
-def _advice(names: Sequence[str], id_column: str | None) -> str:
+def _advice(names: Sequence[str], contract: Contract, id_column: str | None) -> str:
     """Return what to do about a column that is not a field but looks like an index or an id."""
     for name in names:
         if not name or name.startswith(("Unnamed:", "__index_level_")):
             along = "" if id_column else f", or take it along as the id (--id {name or repr(name)})"
             return f". pandas writes its index as {name!r}: leave it out (index=False){along}"
     for name in names:
-        if id_column is None and name not in FEATURES and name.lower().endswith("id"):
-            return f". If {name!r} names the applications, take it along: --id {name}"
+        if id_column is None and name not in contract.by_name and name.lower().endswith("id"):
+            return f". If {name!r} names the {contract.rows}, take it along: --id {name}"
     return ""

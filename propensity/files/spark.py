@@ -25,20 +25,18 @@ if TYPE_CHECKING:
 _COLUMNS = "propensity double, decision string, threshold double, model string, problem string"
 
 
-def score(
-    applications: DataFrame, model: str = str(store.SERVED.tag), id_column: str | None = None
-) -> DataFrame:
-    """Return the predictions of a DataFrame of applications.
+def score(rows: DataFrame, model: str = str(store.SERVED.tag), id_column: str | None = None) -> DataFrame:
+    """Return the predictions of a DataFrame of rows.
 
     Args:
-        applications: a column for each field, and perhaps one that names the application.
+        rows: a column for each field, and perhaps one that names the row.
         model: tag in the store of the driver.
         id_column: name of the column of ids, returned as `id`. Spark keeps no order, so without ids nothing
-            tells which application a prediction belongs to.
+            tells which row a prediction belongs to.
 
     Returns:
-        A row for each application: `id`, the columns of a prediction, and `problem`: a problem document as
-        JSON if the application is not valid.
+        A row for each row: `id`, the columns of a prediction, and `problem`: a problem document as
+        JSON if the row is not valid.
 
     Raises:
         FileError: a column is not a field, or is missing; raised in the driver, before the job starts.
@@ -47,13 +45,15 @@ def score(
     # Only Spark needs PySpark.
     from pyspark.sql.pandas.types import to_arrow_schema  # noqa: PLC0415
 
-    check_columns(to_arrow_schema(applications.schema, timezone="UTC"), id_column, "the DataFrame")
     stored = store.ImportedModel(model).resolve()
-    content, manifest = store.check(stored), store.manifest_of(stored).model_dump_json()
+    content, manifest = store.check(stored), store.manifest_of(stored)
+    schema = to_arrow_schema(rows.schema, timezone="UTC")
+    check_columns(schema, manifest.contract, id_column, "the DataFrame")
     columns = _COLUMNS
     if id_column is not None:
-        columns = f"id {applications.schema[id_column].dataType.simpleString()}, {columns}"
-    return applications.mapInArrow(_scoring(content, manifest, str(stored.tag), id_column), columns)
+        columns = f"id {rows.schema[id_column].dataType.simpleString()}, {columns}"
+    scoring = _scoring(content, manifest.model_dump_json(), str(stored.tag), id_column)
+    return rows.mapInArrow(scoring, columns)
 
 
 def _scoring(
@@ -64,7 +64,7 @@ def _scoring(
     def scored(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         predictor = _predictor(content, manifest, tag)
         for batch in batches:
-            predictions = predict(Piece.of(batch, id_column), predictor)
+            predictions = predict(Piece.of(batch, predictor.contract, id_column), predictor)
             yield from without_dictionaries(predictions).to_batches()
 
     return scored

@@ -9,13 +9,13 @@ from typing import AnyStr, BinaryIO, TextIO
 
 import pyarrow as pa
 
-from propensity.contract.application import Row
+from propensity.contract.row import Row
 from propensity.files.source import FileError, Piece, Source, reading
 from propensity.formats.batch import Batch
 from propensity.formats.json import BOM
 
 MAX_LINE = 1024 * 1024
-"""Longest line in bytes (NDJSON) or characters (CSV); no application is longer."""
+"""Longest line in bytes (NDJSON) or characters (CSV); no row is longer."""
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 """Compressions of text files by file suffix."""
@@ -24,7 +24,7 @@ BLANK = " \t\r\n"
 
 
 class TextSource(Source):
-    """Applications in a text file.
+    """Rows in a text file.
 
     Attributes:
         newline: how lines end, as `open` takes it.
@@ -66,7 +66,7 @@ class TextSource(Source):
             rows: each with its id, which is ignored if the source has no column of ids.
         """
         ids = None if self.id_column is None else pa.array([row_id for _, row_id in rows], pa.string())
-        return Piece(Batch.of([row for row, _ in rows]), ids)
+        return Piece(Batch.of([row for row, _ in rows], self.contract.columns), ids)
 
     def count(self) -> int:
         """Return the number of lines that are not blank."""

@@ -8,7 +8,8 @@ import struct
 import numpy as np
 import pyarrow as pa
 
-from propensity.contract.limits import MAX_TABLE_BYTES, MAX_TABLE_ROWS
+from propensity.contract.contract import Contract
+from propensity.contract.limits import MAX_TABLE_ROWS
 from propensity.contract.problem import Kind, ProblemError
 from propensity.formats.tables import check_schema, refusing
 
@@ -19,8 +20,12 @@ _OTHER_FORMATS = {b"ARROW1": "an Arrow file (Feather)", b"FEA1": "a Feather file
 """Formats that are mistaken for streams, by their first bytes."""
 
 
-def from_stream(body: bytes) -> pa.Table:
+def from_stream(body: bytes, contract: Contract) -> pa.Table:
     """Return the table of an Arrow stream.
+
+    Args:
+        body: the stream.
+        contract: the contract of its rows.
 
     Raises:
         ProblemError: 400, the body is not a stream; 413, its texts are too long; 415, it is compressed; 422,
@@ -37,17 +42,17 @@ def from_stream(body: bytes) -> pa.Table:
         for number, message in enumerate(pa.ipc.MessageReader.open_stream(body)):
             if number > MAX_MESSAGES:
                 raise ProblemError.of(
-                    Kind.INVALID_APPLICATION, f"the stream must hold at most {MAX_MESSAGES:,} record batches"
+                    Kind.INVALID_ROW, f"the stream must hold at most {MAX_MESSAGES:,} record batches"
                 )
             if _is_compressed(message):
                 raise ProblemError.of(
                     Kind.UNSUPPORTED_FORMAT, "send the Arrow stream without compressing its buffers"
                 )
         with pa.ipc.open_stream(body) as reader:
-            check_schema(reader.schema)
+            check_schema(reader.schema, contract)
             table = reader.read_all()
-        _check_rows(table.num_rows)
-        _check_views(table)
+        _check_rows(table.num_rows, contract)
+        _check_views(table, contract.limits.table_bytes)
         # pyarrow trusts the offsets and lengths in a stream unless told to check them.
         table.validate(full=True)
     return table
@@ -78,17 +83,17 @@ def _is_compressed(message: pa.Message) -> bool:
     return True
 
 
-def _check_rows(rows: int) -> None:
+def _check_rows(rows: int, contract: Contract) -> None:
     if rows == 0:
-        raise ProblemError.of(Kind.INVALID_APPLICATION, "the table must hold at least 1 application")
+        raise ProblemError.of(Kind.INVALID_ROW, f"the table must hold at least 1 {contract.row}")
     if rows > MAX_TABLE_ROWS:
         raise ProblemError.of(
-            Kind.INVALID_APPLICATION,
-            f"the table must hold at most {MAX_TABLE_ROWS:,} applications; split the batch",
+            Kind.INVALID_ROW,
+            f"the table must hold at most {MAX_TABLE_ROWS:,} {contract.rows}; split the batch",
         )
 
 
-def _check_views(table: pa.Table) -> None:
+def _check_views(table: pa.Table, max_bytes: int) -> None:
     """Check that the texts of string views are not longer together than a body may be.
 
     Views may all refer to the same long text, and comparing each of them could take hours. A view takes 16
@@ -100,10 +105,10 @@ def _check_views(table: pa.Table) -> None:
             if not pa.types.is_string_view(values.type) or not len(values):
                 continue
             lengths = np.frombuffer(values.buffers()[1], "<u4")[4 * values.offset :: 4]
-            if lengths[: len(values)].sum(dtype=np.uint64) > MAX_TABLE_BYTES:
+            if lengths[: len(values)].sum(dtype=np.uint64) > max_bytes:
                 raise ProblemError.of(
                     Kind.LARGE_BODY,
-                    f"the texts of the table are longer than {MAX_TABLE_BYTES:,} bytes; split the batch",
+                    f"the texts of the table are longer than {max_bytes:,} bytes; split the batch",
                 )
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from propensity.contract.application import Application, Row
-from propensity.contract.features import Features, Propensities, encode
+from propensity.contract.contract import Contract
+from propensity.contract.features import Columns, Features, Propensities, Values
 from propensity.contract.prediction import Explanation
 from propensity.contract.problem import Kind, Problem
+from propensity.contract.row import Row
 
 Hold = Callable[[int], None]
 """Is called with the bytes that a request is about to allocate; raises a problem if they are too many."""
@@ -39,22 +40,23 @@ class Batch:
         return len(self.features) + len(self.problems)
 
     @classmethod
-    def of(cls, rows: Iterable[Row], hold: Hold = unbounded) -> Batch:
+    def of(cls, rows: Iterable[Row], columns: Columns, hold: Hold = unbounded) -> Batch:
         """Return the batch of these rows.
 
         Args:
             rows: consumed one by one.
+            columns: the columns of their features.
             hold: charged for each problem among them before the next row is consumed.
         """
-        applications: list[Application] = []
+        valid: list[Values] = []
         problems: dict[int, Problem] = {}
         for place, row in enumerate(rows):
             if isinstance(row, Problem):
                 hold(row.bytes)
                 problems[place] = row
             else:
-                applications.append(row)
-        return cls(encode(applications), problems)
+                valid.append(row)
+        return cls(columns.of_tuples(valid), problems)
 
     @property
     def places(self) -> npt.NDArray[np.intp]:
@@ -64,27 +66,26 @@ class Batch:
         return np.flatnonzero(valid)
 
 
-_FAILED = Problem.of(Kind.MODEL_FAILED, "the model failed on this application; it has been logged")
-
-
 @dataclass(frozen=True)
 class Answers:
     """The answers to the rows of a request.
 
     Attributes:
         propensities: of all rows, in order, shape (rows,); NaN for a row with a problem.
-        declined: which rows the threshold declines, shape (rows,).
+        positive: which rows reach the threshold, shape (rows,).
         problems: by place.
-        threshold: propensity from which on the decision is to decline.
+        threshold: propensity from which on the decision is the positive one.
         model: model tag.
+        decisions: what the negative and the positive decision are called.
         explanations: of the valid rows, by place; empty if none were requested.
     """
 
     propensities: Propensities
-    declined: npt.NDArray[np.bool_]
+    positive: npt.NDArray[np.bool_]
     problems: Mapping[int, Problem]
     threshold: float
     model: str
+    decisions: tuple[str, str]
     explanations: Mapping[int, Explanation] = field(default_factory=dict)
 
     @classmethod
@@ -94,6 +95,7 @@ class Answers:
         predicted: Propensities,
         threshold: float,
         model: str,
+        contract: Contract,
         explained: Sequence[Explanation] = (),
     ) -> Answers:
         """Return the answers to a batch.
@@ -101,8 +103,9 @@ class Answers:
         Args:
             batch: the rows of the request.
             predicted: propensities of its valid rows; NaN where the model failed.
-            threshold: propensity from which on the decision is to decline.
+            threshold: propensity from which on the decision is the positive one.
             model: model tag.
+            contract: the contract of the model.
             explained: the explanations of all valid rows, or none.
         """
         problems = dict(batch.problems)
@@ -111,6 +114,15 @@ class Answers:
             propensities = np.full(batch.rows, np.nan)
             propensities[batch.places] = predicted
         for place in np.flatnonzero(np.isnan(propensities)).tolist():
-            problems.setdefault(place, _FAILED)
+            failed = f"the model failed on this {contract.row}; it has been logged"
+            problems.setdefault(place, Problem.of(Kind.MODEL_FAILED, failed))
         explanations = dict(zip(batch.places.tolist(), explained, strict=True)) if explained else {}
-        return cls(propensities, propensities >= threshold, problems, threshold, model, explanations)
+        return cls(
+            propensities,
+            propensities >= threshold,
+            problems,
+            threshold,
+            model,
+            contract.decision_names,
+            explanations,
+        )

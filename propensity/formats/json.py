@@ -1,4 +1,4 @@
-"""JSON: reads applications, strictly or fast, and writes predictions.
+"""JSON: reads rows, strictly or fast, and writes predictions.
 
 The strict reader refuses repeated names in an object, deep nesting and too many values; the contract then
 validates its rows and says what is wrong. The fast reader (msgspec, compiled from the contract) takes a
@@ -13,13 +13,14 @@ from typing import Any, Literal
 import jiter
 import msgspec
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from propensity.contract.application import CATEGORIES, NULLABLE, Application, Row, read_row
-from propensity.contract.features import COLUMNS, OMITTED, Features, breaks_bounds, of_tuples
-from propensity.contract.limits import MAX_ROWS, MAX_VALUES
-from propensity.contract.prediction import Decision
-from propensity.contract.problem import Kind, Problem, ProblemError, unprocessable
+from propensity.contract.contract import Contract
+from propensity.contract.features import OMITTED, Features, Values
+from propensity.contract.field import Field
+from propensity.contract.limits import MAX_ROWS
+from propensity.contract.problem import Kind, Problem, ProblemError
+from propensity.contract.row import Row
 from propensity.formats.batch import Answers
 
 BOM = b"\xef\xbb\xbf"
@@ -36,103 +37,127 @@ def values(text: bytes) -> int:
     return 1 + sum(map(text.count, (b",", b"{", b"[")))
 
 
-def parse(text: bytes, what: str = "the body") -> object:
-    """Decode a JSON text. NaN and infinities pass: the contract refuses them by field.
+class RowReader:
+    """Reads the rows of one contract from JSON texts."""
 
-    Args:
-        text: JSON in UTF-8.
-        what: what the message calls the text.
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        self._schema = contract.schema_of_row
+        self._columns = contract.columns
+        # gc=False: they hold no references that could form a cycle.
+        options: dict[str, Any] = {"kw_only": True, "forbid_unknown_fields": True, "gc": False}
+        members = [_member(f"f{place}", field) for place, field in enumerate(self._columns.fields)]
+        names = {f"f{place}": field.name for place, field in enumerate(self._columns.fields)}
+        row: Any = msgspec.defstruct("Row", members, rename=names, **options)
+        rows = [("rows", list[row])]
+        batch: Any = msgspec.defstruct("Batch", rows, rename={"rows": contract.rows}, **options)
+        self._batch_decoder = msgspec.json.Decoder(batch)
+        self._line_decoder = msgspec.json.Decoder(row)
+        # A name that is repeated shows in the number of colons, as long as no name or text holds any.
+        self._is_fast = not any(
+            ":" in text for field in contract.fields for text in (field.name, *(field.categories or ()))
+        )
 
-    Raises:
-        ProblemError: 400, the text is not JSON, is nested too deeply, or repeats a name in an object; 422,
-            it holds more values than any batch.
-    """
-    if values(text) > MAX_VALUES:
-        detail = f"{what} holds more values than {MAX_ROWS:,} applications have; split the batch"
-        raise ProblemError.of(Kind.INVALID_APPLICATION, detail)
-    try:
-        return jiter.from_json(text, catch_duplicate_keys=True)
-    except ValueError as error:
-        reason = str(error)
-        if reason.startswith("Detected duplicate key"):
-            # Without the name itself, which may be of any length.
-            reason = f"a name stands twice in an object, at line{reason.rpartition(' at line')[2]}"
-        elif text.startswith(_UTF_16):
-            reason = "it is UTF-16; send UTF-8"
-        raise ProblemError.of(Kind.UNREADABLE_BODY, f"{what} is not JSON: {reason}") from None
+    def parse(self, text: bytes, what: str = "the body") -> object:
+        """Decode a JSON text. NaN and infinities pass: the contract refuses them by field.
 
+        Args:
+            text: JSON in UTF-8.
+            what: what the message calls the text.
 
-def read_application(body: bytes) -> Application:
-    """Return the application that a request body consists of.
+        Raises:
+            ProblemError: 400, the text is not JSON, is nested too deeply, or repeats a name in an object; 422,
+                it holds more values than any batch.
+        """
+        if values(text) > self.contract.limits.values:
+            detail = f"{what} holds more values than {MAX_ROWS:,} {self.contract.rows} have; split the batch"
+            raise ProblemError.of(Kind.INVALID_ROW, detail)
+        try:
+            return jiter.from_json(text, catch_duplicate_keys=True)
+        except ValueError as error:
+            reason = str(error)
+            if reason.startswith("Detected duplicate key"):
+                # Without the name itself, which may be of any length.
+                reason = f"a name stands twice in an object, at line{reason.rpartition(' at line')[2]}"
+            elif text.startswith(_UTF_16):
+                reason = "it is UTF-16; send UTF-8"
+            raise ProblemError.of(Kind.UNREADABLE_BODY, f"{what} is not JSON: {reason}") from None
 
-    Raises:
-        ProblemError: 400, the body is not JSON; 422, it is not a valid application.
-    """
-    try:
-        application = Application.model_validate_json(body)
-        # Names and categories hold no colons, so as many colons as fields mean that no name is repeated.
-        if body.count(b":") == len(application.model_fields_set):
-            return application
-    except ValidationError:
-        pass  # The strict reader says what is wrong.
-    row = read_row(parse(body))
-    if isinstance(row, Problem):
-        raise ProblemError(row)
-    return row
+    def read_row(self, body: bytes) -> Values:
+        """Return the row that a request body consists of.
 
+        Raises:
+            ProblemError: 400, the body is not JSON; 422, it is not a valid row.
+        """
+        if self._is_fast:
+            try:
+                row = self._schema.model.model_validate_json(body)
+                # As many colons as fields mean that no name is repeated.
+                if body.count(b":") == len(row.model_fields_set):
+                    return self._schema.values(row)
+            except ValidationError:
+                pass  # The strict reader says what is wrong.
+        read = self._schema.read(self.parse(body))
+        if isinstance(read, Problem):
+            raise ProblemError(read)
+        return read
 
-def read_batch(body: bytes) -> Iterator[Row]:
-    """Return the rows of `{"applications": [...]}`, in order, validated as they are consumed.
+    def read_batch(self, body: bytes) -> Iterator[Row]:
+        """Return the rows of an object with a list of them, in order, validated as they are consumed.
 
-    Raises:
-        ProblemError: 400, the body is not JSON; 422, it is not a batch, is empty, or has too many rows.
-    """
-    try:
-        envelope = _Envelope.model_validate(parse(body))
-    except ValidationError as error:
-        raise ProblemError(unprocessable(error)) from None
-    return (read_row(row, number) for number, row in enumerate(envelope.applications))
+        Raises:
+            ProblemError: 400, the body is not JSON; 422, it is not a batch, is empty, or has too many rows.
+        """
+        try:
+            envelope: Any = self._schema.envelope.model_validate(self.parse(body))
+        except ValidationError as error:
+            raise ProblemError(self._schema.unprocessable(error)) from None
+        return (self._schema.read(row, number) for number, row in enumerate(envelope.rows))
 
+    def read_batch_fast(self, body: bytes) -> Features | None:
+        """Return the features of an object with a list of rows; None if the contract must look at it."""
+        if not self._is_fast:
+            return None
+        try:
+            return self._checked(self._batch_decoder.decode(body).rows, body.count(b":") - 1)
+        except _NOT_ACCEPTED:
+            return None
 
-class _Envelope(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    def read_lines_fast(self, body: bytes) -> Features | None:
+        """Return the features of NDJSON; None if the contract must look at it."""
+        if not self._is_fast:
+            return None
+        try:
+            rows = self._line_decoder.decode_lines(body)
+        except _NOT_ACCEPTED:
+            return None
+        return self._checked(rows, body.count(b":")) if _has_one_a_line(body, len(rows)) else None
 
-    applications: list[Any] = Field(min_length=1, max_length=MAX_ROWS)
+    def _checked(self, rows: Sequence[Any], names: int) -> Features | None:
+        """Return the features of rows; None if the contract must look at them.
 
+        Args:
+            rows: decoded by msgspec.
+            names: how many names their objects hold, counted by colons: names and categories hold none.
+        """
+        if not 0 < len(rows) <= MAX_ROWS:
+            return None
+        features = self._columns.of_tuples([msgspec.structs.astuple(row) for row in rows])
+        omitted = features == OMITTED
+        if names != features.size - np.count_nonzero(omitted):
+            return None  # A name is repeated; msgspec takes the last.
+        features[omitted] = np.nan
+        return None if self._columns.breaks_bounds(features).any() else features
 
-def _field(name: str) -> tuple[Any, ...]:
-    kind: Any = Literal[CATEGORIES[name]] if name in CATEGORIES else float
-    return (name, kind | None, OMITTED) if name in NULLABLE else (name, kind)
-
-
-# gc=False: they hold no references that could form a cycle.
-_FastRow: Any = msgspec.defstruct(
-    "Row", [_field(name) for name in COLUMNS], kw_only=True, forbid_unknown_fields=True, gc=False
-)
-_FastBatch: Any = msgspec.defstruct(
-    "Batch", [("applications", list[_FastRow])], kw_only=True, forbid_unknown_fields=True, gc=False
-)
-_batch_decoder = msgspec.json.Decoder(_FastBatch)
-_line_decoder = msgspec.json.Decoder(_FastRow)
 
 _NOT_ACCEPTED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def read_batch_fast(body: bytes) -> Features | None:
-    """Return the features of `{"applications": [...]}`; None if the contract must look at it."""
-    try:
-        return _checked(_batch_decoder.decode(body).applications, body.count(b":") - 1)
-    except _NOT_ACCEPTED:
-        return None
-
-
-def read_lines_fast(body: bytes) -> Features | None:
-    """Return the features of NDJSON; None if the contract must look at it."""
-    try:
-        rows = _line_decoder.decode_lines(body)
-    except _NOT_ACCEPTED:
-        return None
-    return _checked(rows, body.count(b":")) if _has_one_a_line(body, len(rows)) else None
+def _member(inner: str, field: Field) -> tuple[Any, ...]:
+    kind: Any = bool if field.kind == "boolean" else float
+    if field.categories is not None:
+        kind = Literal[field.categories]
+    return (inner, kind | None, OMITTED) if field.nullable else (inner, kind)
 
 
 def _has_one_a_line(body: bytes, rows: int) -> bool:
@@ -143,23 +168,6 @@ def _has_one_a_line(body: bytes, rows: int) -> bool:
     """
     lines = body.strip()
     return lines.count(b"\n") == rows - 1 == lines.count(b"}\n") + lines.count(b"}\r\n")
-
-
-def _checked(rows: Sequence[Any], names: int) -> Features | None:
-    """Return the features of rows; None if the contract must look at them.
-
-    Args:
-        rows: decoded by msgspec.
-        names: how many names their objects hold, counted by colons: names and categories hold none.
-    """
-    if not 0 < len(rows) <= MAX_ROWS:
-        return None
-    features = of_tuples([msgspec.structs.astuple(row) for row in rows])
-    omitted = features == OMITTED
-    if names != features.size - np.count_nonzero(omitted):
-        return None  # A name is repeated; msgspec takes the last.
-    features[omitted] = np.nan
-    return None if breaks_bounds(features).any() else features
 
 
 ENCODER = msgspec.json.Encoder()
@@ -174,7 +182,7 @@ class _Prediction(msgspec.Struct, omit_defaults=True, gc=False):
     """A prediction of the contract, which msgspec writes in a fraction of pydantic's time."""
 
     propensity: float | msgspec.Raw
-    decision: Decision
+    decision: str
     threshold: float | msgspec.Raw
     model: str
     explanation: msgspec.Raw | None = None
@@ -183,14 +191,17 @@ class _Prediction(msgspec.Struct, omit_defaults=True, gc=False):
 def documents(answers: Answers) -> list[Any]:
     """Return the predictions and problems of all rows, in order, for `ENCODER` to write."""
     threshold, model = _number(answers.threshold), answers.model
+    negative, positive = answers.decisions
     predictions: list[Any] = [
         _Prediction(
             _number(propensity),
-            "decline" if declined else "approve",
+            positive if is_positive else negative,
             threshold,
             model,
         )
-        for propensity, declined in zip(answers.propensities.tolist(), answers.declined.tolist(), strict=True)
+        for propensity, is_positive in zip(
+            answers.propensities.tolist(), answers.positive.tolist(), strict=True
+        )
     ]
     for place, explanation in answers.explanations.items():
         predictions[place].explanation = msgspec.Raw(explanation.model_dump_json().encode())

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 
+from propensity.contract.contract import Contract
 from propensity.contract.limits import (
     LARGE_BODY_BYTES,
     LARGE_ROWS,
-    MAX_APPLICATION_BYTES,
-    MAX_BODY_BYTES,
-    MAX_TABLE_BYTES,
-    MAX_VALUES,
     PREDICTION_BYTES,
     PREDICTION_COLUMN_BYTES,
     VALUE_BYTES,
@@ -20,6 +18,7 @@ from propensity.contract.limits import (
 from propensity.contract.problem import Kind, ProblemError
 from propensity.formats import json, ndjson
 from propensity.formats.batch import Answers, Batch, Hold, unbounded
+from propensity.formats.json import RowReader
 
 
 class Format(ABC):
@@ -27,9 +26,18 @@ class Format(ABC):
 
     media_type: str
     name: str
-    max_bytes: int = MAX_BODY_BYTES
     prediction_bytes: int = PREDICTION_BYTES
     """Bytes that a row of the response takes in memory, roughly."""
+
+    def __init__(self, reader: RowReader) -> None:
+        self._reader = reader
+        self._contract = reader.contract
+        self._columns = reader.contract.columns
+
+    @cached_property
+    def max_bytes(self) -> int:
+        """Bytes that a request body may have."""
+        return self._contract.limits.body_bytes
 
     def is_large(self, body: bytes) -> bool:
         """Whether a request body should be handled in a thread."""
@@ -47,6 +55,10 @@ class Format(ABC):
             ProblemError: 400, the body is not of this format; 422, it breaks the contract as a whole.
         """
 
+    def _decoded_bytes(self, text: bytes) -> int:
+        """Return the bytes that the values of a JSON text take in memory, roughly."""
+        return VALUE_BYTES * min(json.values(text), self._contract.limits.values)
+
     @abstractmethod
     def write(self, answers: Answers) -> bytes:
         """Return the response body.
@@ -57,15 +69,20 @@ class Format(ABC):
 
 
 class SingleJson(Format):
-    """One application, answered with one prediction."""
+    """One row, answered with one prediction."""
 
     media_type = "application/json"
     name = "JSON"
-    max_bytes = MAX_APPLICATION_BYTES
 
-    def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
-        """Return the application."""
-        return Batch.of([json.read_application(body.removeprefix(json.BOM))], hold)
+    @cached_property
+    def max_bytes(self) -> int:
+        """Bytes that a request body may have."""
+        return self._contract.limits.row_bytes
+
+    def read(self, body: bytes, hold: Hold = unbounded) -> Batch:  # noqa: ARG002
+        """Return the row."""
+        values = self._reader.read_row(body.removeprefix(json.BOM))
+        return Batch(self._columns.of_tuples([values]), {})
 
     def write(self, answers: Answers) -> bytes:
         """Return the prediction."""
@@ -75,17 +92,19 @@ class SingleJson(Format):
 
 
 class BatchJson(Format):
-    """`{"applications": [...]}`, answered with `{"predictions": [...], "problems": n}`."""
+    """An object with a list of rows, answered with `{"predictions": [...], "problems": n}`."""
 
     media_type = "application/json"
     name = "JSON"
 
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
-        """Return the applications."""
-        hold(_decoded_bytes(body))
+        """Return the rows of the list."""
+        hold(self._decoded_bytes(body))
         body = body.removeprefix(json.BOM)
-        features = json.read_batch_fast(body)
-        return Batch.of(json.read_batch(body), hold) if features is None else Batch(features, {})
+        features = self._reader.read_batch_fast(body)
+        if features is not None:
+            return Batch(features, {})
+        return Batch.of(self._reader.read_batch(body), self._columns, hold)
 
     def write(self, answers: Answers) -> bytes:
         """Return the predictions and problems, and the number of problems."""
@@ -94,17 +113,19 @@ class BatchJson(Format):
 
 
 class NdJson(Format):
-    """One application per line, answered with one prediction or problem per line."""
+    """One row per line, answered with one prediction or problem per line."""
 
     media_type = "application/x-ndjson"
     name = "NDJSON"
 
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
-        """Return the applications; empty lines are skipped."""
-        hold(_decoded_bytes(body))
+        """Return the rows; empty lines are skipped."""
+        hold(self._decoded_bytes(body))
         body = body.removeprefix(json.BOM)
-        features = json.read_lines_fast(body)
-        return Batch.of(ndjson.read_lines(body), hold) if features is None else Batch(features, {})
+        features = self._reader.read_lines_fast(body)
+        if features is not None:
+            return Batch(features, {})
+        return Batch.of(ndjson.read_lines(body, self._reader), self._columns, hold)
 
     def write(self, answers: Answers) -> bytes:
         """Return the predictions and problems."""
@@ -112,12 +133,16 @@ class NdJson(Format):
 
 
 class ArrowStream(Format):
-    """An Arrow IPC stream, with a column for each field of an application or member of a prediction."""
+    """An Arrow IPC stream, with a column for each field of a row or member of a prediction."""
 
     media_type = "application/vnd.apache.arrow.stream"
     name = "Arrow stream"
-    max_bytes = MAX_TABLE_BYTES
     prediction_bytes = PREDICTION_COLUMN_BYTES
+
+    @cached_property
+    def max_bytes(self) -> int:
+        """Bytes that a request body may have."""
+        return self._contract.limits.table_bytes
 
     def is_large(self, body: bytes) -> bool:  # noqa: ARG002
         """Always true: the size does not tell how many rows there are."""
@@ -128,7 +153,7 @@ class ArrowStream(Format):
         # pyarrow is loaded with the first table: workers that get none save its memory.
         from propensity.formats import arrow, tables  # noqa: PLC0415
 
-        return tables.read(arrow.from_stream(body), hold)
+        return tables.read(arrow.from_stream(body, self._contract), self._contract, hold)
 
     def write(self, answers: Answers) -> bytes:
         """Return the predictions and problems as a stream."""
@@ -137,9 +162,13 @@ class ArrowStream(Format):
         return arrow.to_stream(tables.write(answers))
 
 
-SINGLE = (SingleJson(),)
-BATCH = (BatchJson(), NdJson(), ArrowStream())
-"""The formats of each operation."""
+def formats_of(contract: Contract) -> dict[str, tuple[Format, ...]]:
+    """Return the formats of each operation, by its name."""
+    reader = RowReader(contract)
+    return {
+        "predict": (SingleJson(reader),),
+        "predict_batch": (BatchJson(reader), NdJson(reader), ArrowStream(reader)),
+    }
 
 
 class MediaTypes:
@@ -204,8 +233,3 @@ def _acceptable(accepted: str, given: Format, formats: Mapping[str, Format]) -> 
 
 
 _QUALITY = re.compile(r"[01](\.\d{0,3})?")
-
-
-def _decoded_bytes(text: bytes) -> int:
-    """Return the bytes that the values of a JSON text take in memory, roughly."""
-    return VALUE_BYTES * min(json.values(text), MAX_VALUES)

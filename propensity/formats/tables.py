@@ -1,4 +1,4 @@
-"""Tables: applications and predictions as Arrow columns.
+"""Tables: rows and predictions as Arrow columns.
 
 Vectorised checks only pick out the rows that may be invalid; the contract then says what is wrong with each,
 in the same words as for JSON.
@@ -7,7 +7,7 @@ in the same words as for JSON.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -17,14 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel
 
-from propensity.contract.application import CATEGORIES, FEATURES, NULLABLE, read_row
-from propensity.contract.features import COLUMNS, breaks_bounds
-from propensity.contract.limits import TABLE_ROW_BYTES
+from propensity.contract.contract import Contract
+from propensity.contract.field import Field
 from propensity.contract.problem import MAX_ERRORS, FieldError, Kind, Problem, ProblemError
 from propensity.formats.batch import Answers, Batch, Hold, unbounded
-
-_NULLABLE = np.array([[name in NULLABLE] for name in COLUMNS])
-_VALUES = {name: pa.array(categories) for name, categories in CATEGORIES.items()}
 
 
 @contextmanager
@@ -37,76 +33,93 @@ def refusing(what: str) -> Iterator[None]:
         raise ProblemError.of(Kind.UNREADABLE_BODY, f"the body is not {what}: {reason}") from None
 
 
-def check_schema(schema: pa.Schema) -> None:
-    """Check that the columns of a table are the fields of an application.
+def check_schema(schema: pa.Schema, contract: Contract) -> None:
+    """Check that the columns of a table are the fields of the contract.
 
     Raises:
         ProblemError: 422, a column is unknown, missing, repeated, or of another type.
     """
     errors = [
-        FieldError(pointer=f"/{name}", field=name, detail=detail)
-        for name in dict.fromkeys([*FEATURES, *schema.names])
-        if (detail := _fault(schema, name)) is not None
+        FieldError(pointer=f"/{_escaped(name)}", field=name, detail=detail)
+        for name in dict.fromkeys([*contract.by_name, *schema.names])
+        if (detail := _fault(schema, name, contract.by_name.get(name))) is not None
     ]
     if len(errors) > MAX_ERRORS:
-        raise ProblemError.of(
-            Kind.INVALID_APPLICATION, f"the table is not valid: {len(errors):,} columns are wrong"
-        )
+        raise ProblemError.of(Kind.INVALID_ROW, f"the table is not valid: {len(errors):,} columns are wrong")
     if errors:
         names = ", ".join(error.field for error in errors if error.field)
         detail = f"the columns of the table are not valid: {names}; see errors"
-        raise ProblemError(Problem.of(Kind.INVALID_APPLICATION, detail, errors))
+        raise ProblemError(Problem.of(Kind.INVALID_ROW, detail, errors))
 
 
-def _fault(schema: pa.Schema, name: str) -> str | None:
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _fault(schema: pa.Schema, name: str, field: Field | None) -> str | None:
     """Return what is wrong with the column of this name."""
     places = schema.get_all_field_indices(name)
-    if name not in FEATURES:
+    if field is None:
         return "is not a field of this API; check its spelling, or leave it out"
     if not places:
-        return None if name in NULLABLE else "is required and missing"
+        return None if field.nullable else "is required and missing"
     if len(places) > 1:
         return "is there more than once"
     kind = schema.field(places[0]).type
     values = kind.value_type if pa.types.is_dictionary(kind) else kind
     if pa.types.is_null(values):
         return None
-    if name not in CATEGORIES:
-        is_number = any(check(values) for check in _NUMBERS)
-        return None if is_number else f"must be a column of integers, floats or decimals, not {kind}"
-    is_text = any(check(values) for check in _TEXTS)
-    return None if is_text else f"must be a column of strings or a dictionary of strings, not {kind}"
+    checks, wanted = _TYPES[field.kind]
+    return None if any(check(values) for check in checks) else f"must be a column of {wanted}, not {kind}"
 
 
-_NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_NUMBERS = (
+    (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal),
+    "integers, floats or decimals",
+)
+_TYPES = {
+    "integer": _NUMBERS,
+    "number": _NUMBERS,
+    "boolean": ((pa.types.is_boolean,), "booleans"),
+    "category": (
+        (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+        "strings or a dictionary of strings",
+    ),
+}
+"""For each kind of field, the checks of which a type must pass one, and what a message calls them."""
 
 
-def read(table: pa.Table, hold: Hold = unbounded) -> Batch:
-    """Return the rows of a table of applications.
+def read(table: pa.Table, contract: Contract, hold: Hold = unbounded) -> Batch:
+    """Return the rows of a table.
 
     Args:
         table: passed by `check_schema`.
+        contract: the contract of its rows.
         hold: charged for its rows, and for each problem among them, before they take memory.
     """
-    hold(TABLE_ROW_BYTES * table.num_rows)
-    features = np.empty((len(COLUMNS), table.num_rows))
+    hold(contract.limits.table_row_bytes * table.num_rows)
+    fields = contract.columns.fields
+    features = np.empty((len(fields), table.num_rows))
     missing = np.zeros(features.shape, dtype=bool)
     columns = dict(zip(table.column_names, table.columns, strict=True))
-    for place, name in enumerate(COLUMNS):
-        if name not in columns:
+    for place, field in enumerate(fields):
+        if field.name not in columns:
             features[place], missing[place] = np.nan, True
             continue
-        chunks = columns[name]
+        chunks = columns[field.name]
         with refusing("a table that can be read"):
             values = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
-        features[place] = _places(values, name) if name in CATEGORIES else _numbers(values)
+        features[place] = _numbers(values) if field.categories is None else _places(values, field.categories)
         missing[place] = _missing(values)
-    doubtful = breaks_bounds(features.T) | (np.isnan(features) & ~(missing & _NULLABLE)).any(axis=0)
+    nullable = np.array([[field.nullable] for field in fields])
+    doubtful = contract.columns.breaks_bounds(features.T)
+    doubtful |= (np.isnan(features) & ~(missing & nullable)).any(axis=0)
     problems: dict[int, Problem] = {}
     valid = np.ones(table.num_rows, dtype=bool)
     for number in np.flatnonzero(doubtful).tolist():
-        row = read_row(_row(features[:, number].tolist(), missing[:, number].tolist()), number)
+        row = contract.read_row(
+            _row(fields, features[:, number].tolist(), missing[:, number].tolist()), number
+        )
         if isinstance(row, Problem):
             hold(row.bytes)
             problems[number] = row
@@ -114,18 +127,24 @@ def read(table: pa.Table, hold: Hold = unbounded) -> Batch:
     return Batch(features.T[valid] if problems else features.T, problems)
 
 
-def _row(values: list[float], missing: list[bool]) -> dict[str, float | str | None]:
+def _row(
+    fields: Sequence[Field], values: list[float], missing: list[bool]
+) -> dict[str, float | str | bool | None]:
     """Return a row as it would be in JSON."""
-    row: dict[str, float | str | None] = {}
-    for name, value, is_missing in zip(COLUMNS, values, missing, strict=True):
+    row: dict[str, float | str | bool | None] = {}
+    for field, value, is_missing in zip(fields, values, missing, strict=True):
         if is_missing:
-            row[name] = None
-        elif name in CATEGORIES:
+            row[field.name] = None
+        elif field.categories is not None:
             # Unknown categories can be long, and no problem repeats them.
-            row[name] = "unknown" if np.isnan(value) else CATEGORIES[name][int(value)]
+            row[field.name] = UNKNOWN if np.isnan(value) else field.categories[int(value)]
         else:
-            row[name] = value
+            row[field.name] = bool(value) if field.kind == "boolean" else value
     return row
+
+
+UNKNOWN = "\0"
+"""Stands for a category that the contract does not know; no category holds a control character."""
 
 
 def _numbers(values: pa.Array) -> npt.NDArray[np.float64]:
@@ -149,15 +168,16 @@ def _missing(values: pa.Array) -> npt.NDArray[np.bool_] | Literal[False]:
     return mask
 
 
-def _places(values: pa.Array, name: str) -> npt.NDArray[np.float64]:
+def _places(values: pa.Array, categories: tuple[str, ...]) -> npt.NDArray[np.float64]:
     """Return the places of categories; NaN for missing and for unknown ones."""
     if pa.types.is_null(values.type):
         return np.full(len(values), np.nan)
+    known_values = pa.array(categories, pa.string())
     if pa.types.is_dictionary(values.type):
-        known = pc.index_in(values.dictionary.cast(pa.string()), _VALUES[name])
+        known = pc.index_in(values.dictionary.cast(pa.string()), known_values)
         places = known.take(values.indices)
     else:
-        places = pc.index_in(values.cast(pa.string()), _VALUES[name])
+        places = pc.index_in(values.cast(pa.string()), known_values)
     return _numbers(places)
 
 
@@ -185,7 +205,7 @@ def write(answers: Answers) -> pa.Table:
     return pa.table(
         {
             "propensity": pa.array(answers.propensities, mask=failed),
-            "decision": categorical(answers.declined.astype(np.int8), ["approve", "decline"]),
+            "decision": categorical(answers.positive.astype(np.int8), [*answers.decisions]),
             "threshold": pa.array(np.full(rows, answers.threshold), mask=failed),
             "model": categorical(np.zeros(rows, np.int8), [answers.model]),
             **columns,

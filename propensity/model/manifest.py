@@ -86,7 +86,9 @@ class Manifest(Part):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.target.name == self.contract.row:
-            raise ValueError("target.name and contract.row are the same word, in a hold-out set they can't be")
+            raise ValueError(
+                "target.name and contract.row are the same word, in a hold-out set they can't be"
+            )
         if self.target.positive == self.target.negative:
             raise ValueError("target.positive and target.negative are the same class")
         return self

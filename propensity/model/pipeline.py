@@ -38,7 +38,9 @@ def _column(field: Field, values: npt.NDArray[np.float64]) -> Any:
             places = np.where(missing, -1, values).astype(np.intp)
             return pd.Categorical.from_codes(places, dtype=pd.CategoricalDtype(known))
         texts = np.array([*known, field.missing_value], dtype=object)
-        return pd.Series(texts[np.where(missing, len(known), values).astype(np.intp)], dtype=field.dtype or "str")
+        return pd.Series(
+            texts[np.where(missing, len(known), values).astype(np.intp)], dtype=field.dtype or "str"
+        )
     dtype = pd.api.types.pandas_dtype(field.dtype or ("bool" if field.kind == "boolean" else "float64"))
     if dtype == object:
         cells = (values == 1 if field.kind == "boolean" else values).astype(object)

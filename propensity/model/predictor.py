@@ -7,22 +7,22 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from propensity.contract.contract import Contract
 from propensity.contract.features import Features, Propensities
 from propensity.contract.prediction import Explanation
-from propensity.model.compiled import Contributions
-from propensity.model.reasons import explain
+from propensity.model.reasons import Contributions, explain
 
 logger = logging.getLogger("bentoml.propensity")
 
 
 class Form(Protocol):
-    """The form that a model is served in: compiled, or the pipeline itself."""
+    """The form that a model is served in: a compiled one, or the pipeline itself."""
 
     instant_rows: int
-    """Applications that it predicts in less time than handing them to a thread takes."""
+    """Rows that it predicts in less time than handing them to a thread takes."""
 
     def propensities(self, features: Features, /) -> Propensities:
-        """Return the propensity of each application, shape (n,)."""
+        """Return the propensity of each row, shape (n,)."""
 
 
 @runtime_checkable
@@ -40,19 +40,21 @@ class Predictor:
 
     Args:
         form: the form that the model is served in.
-        threshold: propensity from which on the decision is to decline.
+        contract: the contract of its rows.
+        threshold: propensity from which on the decision is the positive one.
         model: model tag.
     """
 
-    def __init__(self, form: Form, threshold: float, model: str) -> None:
+    def __init__(self, form: Form, contract: Contract, threshold: float, model: str) -> None:
         self._form = form
+        self.contract = contract
         self.threshold = threshold
         self.model = model
         self.instant_rows = form.instant_rows
         self.is_additive = isinstance(form, Additive)
 
     def predict(self, features: Features) -> Propensities:
-        """Return the propensity of each application, shape (n,); NaN where the model failed.
+        """Return the propensity of each row, shape (n,); NaN where the model failed.
 
         Rows may come from several requests. If the model fails on them, they are halved until only the row
         that it fails on is left: all others are predicted.
@@ -63,17 +65,17 @@ class Predictor:
             return self._form.propensities(features)
         except Exception:
             if len(features) == 1:
-                logger.exception("the model failed on an application")
+                logger.exception("the model failed on a row")
                 return np.array([np.nan])
         half = len(features) // 2
         return np.concatenate([self.predict(features[:half]), self.predict(features[half:])])
 
     def explain(self, features: Features) -> list[Explanation]:
-        """Return the explanation of each application.
+        """Return the explanation of each row.
 
         Raises:
             TypeError: the model is not additive.
         """
         if not isinstance(self._form, Additive):
             raise TypeError(f"{self.model} has no explanations")
-        return explain(features, self._form.base, self._form.contributions(features))
+        return explain(features, self._form.base, self._form.contributions(features), self.contract)

@@ -4,86 +4,67 @@ from __future__ import annotations
 
 import math
 
-from propensity.contract.application import CATEGORIES
-from propensity.contract.features import COLUMNS, Features
+import numpy as np
+import numpy.typing as npt
+
+from propensity.contract.contract import Contract
+from propensity.contract.features import Features
+from propensity.contract.field import Field, Words
 from propensity.contract.limits import MAX_REASONS
 from propensity.contract.prediction import Explanation, Reason
-from propensity.model.compiled import Contributions
 
-_NAMES = {
-    "seniority": ("Years in the present job", "Años en el empleo actual"),
-    "time": ("Months to pay the credit back", "Meses para pagar el crédito"),
-    "age": ("Age", "Edad"),
-    "expenses": ("Living expenses per month", "Gastos mensuales"),
-    "income": ("Income per month", "Ingresos mensuales"),
-    "assets": ("Value of assets", "Valor del patrimonio"),
-    "debt": ("Debt outstanding", "Deuda pendiente"),
-    "amount": ("Amount applied for", "Monto solicitado"),
-    "price": ("Price of the good to be bought", "Precio del bien que se compra"),
-    "home": ("Housing", "Vivienda"),
-    "marital": ("Marital status", "Estado civil"),
-    "records": ("Record of past default", "Registro de impagos anteriores"),
-    "job": ("Kind of job", "Tipo de empleo"),
-}
-"""Each field in English and Spanish."""
+Contributions = npt.NDArray[np.float64]
+"""Log-odds that each column adds to each row, shape (n, columns)."""
 
-_VALUES = {
-    "home": {
-        "owner": ("own home", "propia"),
-        "rent": ("rented", "arrendada"),
-        "parents": ("with parents", "con los padres"),
-        "priv": ("private arrangement", "acuerdo privado"),
-        "other": ("other", "otra"),
-        "ignore": ("not known", "se desconoce"),
-    },
-    "marital": {
-        "single": ("single", "soltera o soltero"),
-        "married": ("married", "casada o casado"),
-        "widow": ("widowed", "viuda o viudo"),
-        "separated": ("separated", "separada o separado"),
-        "divorced": ("divorced", "divorciada o divorciado"),
-    },
-    "records": {"no": ("no", "no"), "yes": ("yes", "sí")},
-    "job": {
-        "fixed": ("permanent", "fijo"),
-        "partime": ("part-time", "a tiempo parcial"),
-        "freelance": ("freelance", "independiente"),
-        "others": ("other", "otro"),
-    },
-}
-_MISSING = ("not stated", "sin declarar")
+_MISSING: Words = {"en": "not stated", "es": "sin declarar"}
+_BOOLEANS: dict[bool, Words] = {True: {"en": "yes", "es": "sí"}, False: {"en": "no", "es": "no"}}
 
 
-def explain(features: Features, base: float, contributions: Contributions) -> list[Explanation]:
-    """Return the explanation of each application.
+def explain(
+    features: Features, base: float, contributions: Contributions, contract: Contract
+) -> list[Explanation]:
+    """Return the explanation of each row.
 
     Args:
-        features: of the applications, shape (n, columns).
-        base: log-odds of an application of which nothing is known.
+        features: of the rows, shape (n, columns).
+        base: log-odds where nothing is known.
         contributions: log-odds that each column adds, shape (n, columns).
+        contract: has the words.
     """
     return [
-        _explanation(values, base, added)
+        _explanation(values, base, added, contract)
         for values, added in zip(features.tolist(), contributions.tolist(), strict=True)
     ]
 
 
-def _explanation(values: list[float], base: float, added: list[float]) -> Explanation:
+def _explanation(values: list[float], base: float, added: list[float], contract: Contract) -> Explanation:
     upwards = sorted((place for place, by in enumerate(added) if by > 0), key=lambda place: -added[place])
     reasons = []
     for place in upwards[:MAX_REASONS]:
-        name, value = COLUMNS[place], values[place]
-        english, spanish = (
-            f"{of}: {what}" for of, what in zip(_NAMES[name], _in_words(name, value), strict=True)
-        )
-        reasons.append(Reason(field=name, contribution=added[place], en=english, es=spanish))
-    return Explanation(base=base, contributions=dict(zip(COLUMNS, added, strict=True)), reasons=reasons)
+        field = contract.columns.fields[place]
+        words = {language: _in_words(field, values[place], language) for language in contract.languages}
+        reasons.append(Reason(field=field.name, contribution=added[place], **words))
+    return Explanation(
+        base=base, contributions=dict(zip(contract.columns.names, added, strict=True)), reasons=reasons
+    )
 
 
-def _in_words(name: str, value: float) -> tuple[str, str]:
+def _in_words(field: Field, value: float, language: str) -> str:
+    return f"{field.words.get(language, field.name)}: {_value_in_words(field, value, language)}"
+
+
+def _value_in_words(field: Field, value: float, language: str) -> str:
+    """Return a value in a language; what has no words there is spelt as callers send it."""
     if math.isnan(value):
-        return _MISSING
-    if name in CATEGORIES:
-        return _VALUES[name][CATEGORIES[name][int(value)]]
-    english = f"{value + 0.0:,.0f}"  # -0.0 is 0
-    return english, english.replace(",", ".")
+        return _MISSING.get(language, "null")
+    if field.categories is not None:
+        category = field.categories[int(value)]
+        return field.category_words.get(category, {}).get(language, category)
+    if field.kind == "boolean":
+        return _BOOLEANS[bool(value)].get(language, str(bool(value)).lower())
+    value += 0.0  # -0.0 is 0
+    english = f"{value:,.0f}" if field.kind == "integer" else f"{value:,.12g}"
+    return english if language == "en" else english.translate(_SEPARATORS)
+
+
+_SEPARATORS = str.maketrans(",.", ".,")

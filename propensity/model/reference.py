@@ -8,19 +8,15 @@ bins: customarily, below 0.1 they are called the same, above 0.25 different.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from propensity.contract.application import CATEGORIES, NULLABLE
-from propensity.contract.features import COLUMNS, Features, Propensities
+from propensity.contract.contract import Contract
+from propensity.contract.features import Features, Propensities
+from propensity.contract.field import Field
 from propensity.model.manifest import Distribution
-
-PROPENSITY = "propensity"
-"""Name of the propensity among the fields."""
-
-MISSING = "missing"
 
 NOTICED, MOVED = 0.1, 0.25
 """The PSI from which on drift is worth a look, and that from which on the population is another."""
@@ -29,42 +25,71 @@ FLOOR = 1e-4
 """Least share of a bin, since an empty bin would make the index infinite."""
 
 Counts = npt.NDArray[np.int64]
-"""Applications in each bin of one field, shape (bins,)."""
+"""Rows in each bin of one field, shape (bins,)."""
 
 
-def reference(features: Features, propensities: Propensities) -> dict[str, Distribution]:
+def reference(features: Features, propensities: Propensities, contract: Contract) -> dict[str, Distribution]:
     """Return the distribution of each field and of the propensity, numbers in deciles."""
     distributions = {}
-    for field, values in _columns(features, propensities):
+    for name, field, values in _columns(features, propensities, contract):
         bounds = None
-        if field not in CATEGORIES:
+        if field is None or field.kind in {"integer", "number"}:
             known = values[~np.isnan(values)]
-            bounds = np.unique(np.quantile(known, np.arange(1, 10) / 10, method="lower")).tolist()
+            bounds = np.unique(np.quantile(known, _TENTHS, method="lower")).tolist() if len(known) else []
         counts = count(field, Distribution(bounds=bounds, ratios=[]), values)
-        distributions[field] = Distribution(bounds=bounds, ratios=(counts / counts.sum()).tolist())
+        distributions[name] = Distribution(bounds=bounds, ratios=(counts / counts.sum()).tolist())
     return distributions
 
 
+_TENTHS = np.arange(1, 10) / 10
+
+
 def count_all(
-    of: Mapping[str, Distribution], features: Features, propensities: Propensities
+    of: Mapping[str, Distribution], features: Features, propensities: Propensities, contract: Contract
 ) -> dict[str, Counts]:
     """Return the counts of each field and of the propensity, in the bins of the reference `of`."""
-    return {field: count(field, of[field], values) for field, values in _columns(features, propensities)}
+    return {
+        name: count(field, of[name], values)
+        for name, field, values in _columns(features, propensities, contract)
+    }
 
 
-def count(field: str, of: Distribution, values: npt.NDArray[np.float64]) -> Counts:
-    """Return how many values fall into each bin of a field, shape (bins,); NaN is missing."""
+def count(field: Field | None, of: Distribution, values: npt.NDArray[np.float64]) -> Counts:
+    """Return how many values fall into each bin of a field, shape (bins,); NaN is missing.
+
+    Args:
+        field: the field; None for the propensity.
+        of: its reference.
+        values: as in the features, shape (n,).
+    """
+    names = bins(field, of)
     places = values if of.bounds is None else np.searchsorted(of.bounds, values)
-    if field in NULLABLE:
-        places = np.where(np.isnan(values), len(bins(field, of)) - 1, places)
-    return np.bincount(places.astype(np.intp), minlength=len(bins(field, of)))
+    if field is not None and field.nullable:
+        places = np.where(np.isnan(values), len(names) - 1, places)
+    return np.bincount(places.astype(np.intp), minlength=len(names))
 
 
-def bins(field: str, of: Distribution) -> list[str]:
+def bins(field: Field | None, of: Distribution) -> list[str]:
     """Return the name of each bin: a category, the highest number in it, or `missing`."""
-    numbers = (*(f"{bound:.12g}" for bound in of.bounds or ()), "+Inf")
-    names = CATEGORIES[field] if of.bounds is None else numbers
-    return [*names, MISSING] if field in NULLABLE else [*names]
+    if of.bounds is not None:
+        names = [*(f"{bound:.12g}" for bound in of.bounds), "+Inf"]
+    elif field is not None and field.categories is not None:
+        names = [*field.categories]
+    else:
+        names = ["false", "true"]
+    return [*names, free_name("missing", names)] if field is not None and field.nullable else names
+
+
+def of_propensity(contract: Contract) -> str:
+    """Return the name of the propensity among the fields."""
+    return free_name("propensity", contract.by_name)
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """Return a name, with underscores after it until it is none of those that are taken."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def psi(expected: npt.ArrayLike, actual: npt.ArrayLike) -> float:
@@ -78,6 +103,9 @@ def psi(expected: npt.ArrayLike, actual: npt.ArrayLike) -> float:
     return float(np.sum((a - e) * np.log(a / e)))
 
 
-def _columns(features: Features, propensities: Propensities) -> Iterator[tuple[str, npt.NDArray[np.float64]]]:
-    yield from zip(COLUMNS, features.T, strict=True)
-    yield PROPENSITY, propensities
+def _columns(
+    features: Features, propensities: Propensities, contract: Contract
+) -> Iterator[tuple[str, Field | None, npt.NDArray[np.float64]]]:
+    for field, values in zip(contract.columns.fields, features.T, strict=True):
+        yield field.name, field, values
+    yield of_propensity(contract), None, propensities

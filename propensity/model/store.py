@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,14 @@ from bentoml.exceptions import BentoMLException, NotFound
 from bentoml.models import BentoModel
 from pydantic import ValidationError
 
-from propensity.model import gate, signature
+from propensity.contract.contract import Contract
+from propensity.model import forms, gate, signature
 from propensity.model.gate import DigestError, GateError
-from propensity.model.manifest import CompiledModel, Manifest, ServedManifest
-from propensity.model.predictor import Form, Predictor
+from propensity.model.forms import Form
+from propensity.model.manifest import Manifest, ServedManifest
+from propensity.model.predictor import Predictor
 from propensity.model.signature import SignatureError
 from propensity.settings import CHALLENGER_MODEL, MODEL
-
-NAME = "propensity"
 
 
 class StoreError(BentoMLException):
@@ -46,8 +47,8 @@ class ImportedModel(BentoModel):
         return model
 
     def pin(self, tag: bentoml.Tag) -> None:
-        """Stay with this model if the latest is served, even when a newer one is imported."""
-        if f"{NAME}:latest" == MODEL:
+        """Stay with this model, even when a newer one is imported, unless a setting names a version."""
+        if self.tag.version == "latest":
             object.__setattr__(self, "tag", tag)  # BentoML froze it
 
     def _require(self) -> None:
@@ -59,13 +60,42 @@ class ImportedModel(BentoModel):
                 f"model {self.tag}: model.yaml can't be read: {reason}; delete its folder and import it again"
             ) from error
         if stored is None:
+            names = imported_names()
+            if len(names) > 1 and not MODEL:
+                raise StoreError(
+                    f"the BentoML model store has {', '.join(names)}; say which to serve:"
+                    f" PROPENSITY_MODEL={names[0]}:latest"
+                )
+            what = "" if self.tag.name == _ANY else f" {self.tag}"
+            has = f"; it has {', '.join(names)}" if names else ""
             raise StoreError(
-                f"no model {self.tag} in the BentoML model store; import one with"
-                " `python import_model.py artifacts/propensity.pkl`, or run `make serve`, which does it all"
+                f"no model{what} in the BentoML model store{has}; import one with `python import_model.py PATH`,"
+                " or run `make serve`, which does it all"
             )
 
 
-SERVED = ImportedModel(MODEL)
+_ANY = "any"
+"""Name of a tag that stands for none in particular; no model may have it."""
+
+
+def imported_names() -> list[str]:
+    """Return the names of the imported models in the store."""
+    return sorted({model.tag.name for model in bentoml.models.list() if _IMPORTED in model.info.labels})
+
+
+_IMPORTED = "served-form"
+"""Label of the models that `import_model.py` imported."""
+
+
+def _served() -> ImportedModel:
+    """Return the model to serve: that of the setting, or the latest of the only one in the store."""
+    if MODEL:
+        return ImportedModel(MODEL)
+    names = imported_names()
+    return ImportedModel(f"{names[0] if len(names) == 1 else _ANY}:latest")
+
+
+SERVED = _served()
 CHALLENGER = ImportedModel(CHALLENGER_MODEL) if CHALLENGER_MODEL else None
 
 
@@ -85,7 +115,7 @@ def find(manifest: Manifest) -> bentoml.Model | None:
         return None  # It was imported by an older version.
     _check_same(model, kept, manifest)
     # Not SERVED.tag, in which BentoML replaces `latest` with the version it resolved.
-    latest = _get(f"{NAME}:latest")
+    latest = _get(f"{manifest.name}:latest")
     if latest is None or latest.tag != model.tag:
         return None
     return model if signature.is_signed(str(model.tag), kept, _signature(model)) else None
@@ -102,7 +132,7 @@ def _check_same(model: bentoml.Model, kept: ServedManifest, manifest: Manifest) 
     differing = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
     if differing:
         raise StoreError(
-            f"the store has this pickle and threshold as {model.tag}, with another manifest:"
+            f"the store has this pickle and contract as {model.tag}, with another manifest:"
             f" {', '.join(differing)} differ{'s' * (len(differing) == 1)}; nothing was stored. If this is"
             f" the right one, `bentoml models delete {model.tag}` and import again"
         )
@@ -112,7 +142,7 @@ def save(content: bytes, manifest: ServedManifest) -> bentoml.Model:
     """Save a model as the latest in the store, and sign it if a private key is set.
 
     Args:
-        content: the tables or the pickle that is served, as `manifest.served` says.
+        content: the compiled form or the pickle that is served, as `manifest.served` says.
         manifest: is kept as the model's metadata.
 
     Raises:
@@ -123,10 +153,9 @@ def save(content: bytes, manifest: ServedManifest) -> bentoml.Model:
     if _get(tag) is not None:
         # Only a new model becomes the latest.
         bentoml.models.delete(tag)
-    framework = "tables" if isinstance(manifest.served, CompiledModel) else "scikit-learn"
     with bentoml.models.create(
         tag,
-        labels={"algorithm": manifest.algorithm.replace(" ", "-"), "framework": framework},
+        labels={"algorithm": _LABEL.sub("-", manifest.algorithm), _IMPORTED: manifest.served.form},
         metadata=json.loads(manifest.model_dump_json(exclude_none=True)),
     ) as model:
         _file(model, manifest).write_bytes(content)
@@ -153,7 +182,7 @@ def check(model: bentoml.Model) -> bytes:
     """Check a stored model without loading it, since the store may have been changed after the import.
 
     Returns:
-        The tables or the pickle to load.
+        The compiled form or the pickle to load.
 
     Raises:
         StoreError: the model must not be loaded; the message names model and file.
@@ -161,9 +190,9 @@ def check(model: bentoml.Model) -> bytes:
     manifest = manifest_of(model)
     try:
         signature.verify(str(model.tag), manifest, _signature(model))
-        if isinstance(manifest.served, CompiledModel):
+        if manifest.served.form != "pipeline":
             return gate.checked_bytes(_file(model, manifest), manifest.served.sha256)
-        content = gate.checked_pickle(_file(model, manifest), manifest.pickle.sha256)
+        content = gate.checked_pickle(_file(model, manifest), manifest.served.sha256)
         gate.check_libraries(manifest.libraries)
     except DigestError as error:
         raise StoreError(
@@ -172,6 +201,42 @@ def check(model: bentoml.Model) -> bytes:
     except (GateError, SignatureError) as error:
         raise StoreError(f"model {model.tag}: {error}") from error
     return content
+
+
+def check_served() -> Contract:
+    """Check the model to serve and its challenger without loading them.
+
+    Returns:
+        The contract of both.
+
+    Raises:
+        StoreError: one of them must not be loaded, or their contracts differ.
+    """
+    model = SERVED.resolve()
+    check(model)
+    contract = manifest_of(model).contract
+    if CHALLENGER is not None:
+        challenger = CHALLENGER.resolve()
+        check(challenger)
+        theirs = manifest_of(challenger).contract
+        differing = [
+            name
+            for name in dict.fromkeys((*contract.by_name, *theirs.by_name))
+            if _accepted(contract, name) != _accepted(theirs, name)
+        ]
+        if differing or [*contract.by_name] != [*theirs.by_name]:
+            what = ", ".join(differing) or "the order of the fields"
+            raise StoreError(
+                f"model {model.tag} and its challenger {challenger.tag} have different contracts: {what}; a"
+                " challenger must take the same rows: import it with the same fields, bounds and categories"
+            )
+    return contract
+
+
+def _accepted(contract: Contract, name: str) -> object:
+    """Return what a contract accepts in a field."""
+    field = contract.by_name.get(name)
+    return field and (field.kind, field.nullable, field.lowest, field.highest, field.categories)
 
 
 def load_predictor(model: bentoml.Model) -> Predictor:
@@ -199,28 +264,36 @@ def predictor_of(content: bytes, manifest: ServedManifest, tag: str) -> Predicto
         GateError: the model is a pickle that must not be loaded.
     """
     form: Form
-    # Imported here, since each form needs libraries that the other does not.
-    if isinstance(manifest.served, CompiledModel):
-        from propensity.model.compiled import CompiledForm, Tables  # noqa: PLC0415
-
-        form = CompiledForm(Tables.from_bytes(content))
+    if manifest.served.form != "pipeline":
+        form = forms.load(manifest.served.form, content)
     else:
+        # Imported here: compiled forms do without pandas and scikit-learn.
         from propensity.model.pipeline import PipelineForm  # noqa: PLC0415
 
-        form = PipelineForm(gate.load_pipeline(content))
-    return Predictor(form, manifest.threshold.value, tag)
+        pipeline = gate.load_pipeline(content)
+        form = PipelineForm(pipeline, manifest.contract, manifest.takes, manifest.target.positive)
+    return Predictor(form, manifest.contract, manifest.threshold.value, tag)
 
 
 def _tag(manifest: Manifest) -> str:
-    # Pickle and threshold determine every decision: a model has one tag however often it is imported, and a
-    # tag never changes its meaning.
-    identity = f"{manifest.pickle.sha256} {manifest.threshold.value!r}"
-    return f"{NAME}:{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+    # These determine every answer: a model has one tag however often it is imported, and a tag never changes
+    # its meaning.
+    identity = {
+        "pickle": manifest.pickle.sha256,
+        "threshold": manifest.threshold.value,
+        "target": manifest.target.positive,
+        "contract": manifest.contract.model_dump(mode="json", exclude_none=True),
+    }
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return f"{manifest.name}:{digest[:12]}"
+
+
+_LABEL = re.compile(r"[^A-Za-z0-9._-]+")
+"""What the value of a label must not hold."""
 
 
 def _file(model: bentoml.Model, manifest: ServedManifest) -> Path:
-    compiled = isinstance(manifest.served, CompiledModel)
-    return Path(model.path_of("propensity.npz" if compiled else "propensity.pkl"))
+    return Path(model.path_of("model.pkl" if manifest.served.form == "pipeline" else "model.npz"))
 
 
 def _signature(model: bentoml.Model) -> bytes | None:

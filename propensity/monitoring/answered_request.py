@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from propensity.contract.application import FEATURES
+from propensity.contract.contract import Contract
 from propensity.contract.features import Features, Propensities
 from propensity.contract.problem import OTHER, Problem
 from propensity.formats.batch import Answers, Batch
@@ -43,13 +43,20 @@ class AnsweredRequest(NamedTuple):
 
     @classmethod
     def of(
-        cls, batch: Batch, answers: Answers, request_id: bytes, at: float, seconds: float
+        cls,
+        batch: Batch,
+        answers: Answers,
+        contract: Contract,
+        request_id: bytes,
+        at: float,
+        seconds: float,
     ) -> AnsweredRequest:
         """Keep what is recorded of a request.
 
         Args:
             batch: the rows of the request.
             answers: the answers to these rows.
+            contract: the contract of these rows.
             request_id: the id of the request.
             at: time of the prediction, in seconds since 1970.
             seconds: seconds from the arrival of the request to its prediction.
@@ -64,7 +71,7 @@ class AnsweredRequest(NamedTuple):
             propensities,
             valid,
             Counter(problem.anchor for problem in problems) if problems else {},
-            refused_fields(problems) if problems else {},
+            refused_fields(problems, contract) if problems else {},
             answers.threshold,
             answers.model,
             request_id,
@@ -78,7 +85,7 @@ class AnsweredRequest(NamedTuple):
         return np.arange(len(self.features), dtype=np.int32) if self.valid is None else self.valid
 
 
-def refused_fields(problems: Iterable[Problem]) -> Counter[str]:
+def refused_fields(problems: Iterable[Problem], contract: Contract) -> Counter[str]:
     """Count the rejected values by field; `OTHER` stands for fields that the contract does not know."""
     fields = (error.field for problem in problems for error in problem.errors or ())
-    return Counter(field if field in FEATURES else OTHER for field in fields)
+    return Counter(field if field in contract.by_name else OTHER for field in fields)

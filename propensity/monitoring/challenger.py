@@ -1,4 +1,4 @@
-"""The challenger: a second model that predicts the same applications, for comparison with the served one."""
+"""The challenger: a second model that predicts the same rows, for comparison with the served one."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from propensity.monitoring.answered_request import AnsweredRequest
 from propensity.monitoring.prediction_metrics import BOUNDS, observe
 
 AGREEMENTS = {
-    (False, False): "both-approve",
-    (True, True): "both-decline",
-    (False, True): "challenger-declines",
-    (True, False): "challenger-approves",
+    (False, False): "both-negative",
+    (True, True): "both-positive",
+    (False, True): "challenger-positive",
+    (True, False): "challenger-negative",
 }
-"""The label of an application by whether model and challenger decline it, each by its own threshold."""
+"""The label of a row by whether model and challenger decide positive, each by its own threshold."""
 
 
 class Challenger:
@@ -44,10 +44,10 @@ class Challenger:
         thresholds = np.repeat([request.threshold for request in requests], rows)
         both = ~(np.isnan(challenged) | np.isnan(served))
         self._rows["failed"].inc(int(np.isnan(challenged).sum()))
-        model_declines = served[both] >= thresholds[both]
-        challenger_declines = challenged[both] >= self.predictor.threshold
+        model_positive = served[both] >= thresholds[both]
+        challenger_positive = challenged[both] >= self.predictor.threshold
         for (by_model, by_challenger), agreement in AGREEMENTS.items():
-            count = int(((model_declines == by_model) & (challenger_declines == by_challenger)).sum())
+            count = int(((model_positive == by_model) & (challenger_positive == by_challenger)).sum())
             if count:
                 self._rows[agreement].inc(count)
         observe(self._by_model, served[both])
@@ -61,13 +61,13 @@ def _metrics() -> tuple[Any, Any]:
     rows = client.Counter(
         namespace="propensity",
         name="challenger_rows",
-        documentation="Applications by what the model and its challenger decide",
+        documentation="Rows by what the model and its challenger decide",
         labelnames=["challenger", "outcome"],
     )
     predicted = client.Histogram(
         namespace="propensity",
         name="challenger_predicted",
-        documentation="Propensities to the same applications, of the model and of its challenger",
+        documentation="Propensities of the same rows, by the model and by its challenger",
         labelnames=["challenger", "by"],
         buckets=BOUNDS,
     )

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from bentoml._internal.configuration.containers import BentoMLContainer
 
+from propensity.contract.contract import Contract
 from propensity.contract.features import Features, Propensities
 from propensity.model.manifest import Distribution
-from propensity.model.reference import MISSING, bins, count_all, psi
+from propensity.model.reference import bins, count_all, psi
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -19,22 +20,24 @@ _ROWS, _PAIRS = "propensity_field_rows", "propensity_challenger_predicted"
 
 
 class DriftMetrics:
-    """Counts the applications and propensities of one worker in the bins of the model's reference."""
+    """Counts the rows and propensities of one worker in the bins of the model's reference."""
 
-    def __init__(self, model: str, reference: Mapping[str, Distribution]) -> None:
+    def __init__(self, model: str, contract: Contract, reference: Mapping[str, Distribution]) -> None:
         """Create the metrics of a worker.
 
         Args:
             model: model tag.
+            contract: contract of that model.
             reference: reference distributions of that model, by field.
         """
         self._model = model
+        self._contract = contract
         self._reference = reference
         client = BentoMLContainer.metrics_client.get()
         rows = client.Counter(
             namespace="propensity",
             name="field_rows",
-            documentation="Applications by the bin that a field, or the propensity, falls into",
+            documentation="Rows by the bin that a field, or the propensity, falls into",
             labelnames=["model", "field", "bin"],
         )
         ratios = client.Gauge(
@@ -46,14 +49,17 @@ class DriftMetrics:
         )
         self._rows = {}
         for field, distribution in reference.items():
-            names = bins(field, distribution)
+            names = self._bins(field)
             self._rows[field] = [rows.labels(model=model, field=field, bin=name) for name in names]
             for name, ratio in zip(names, distribution.ratios, strict=True):
                 ratios.labels(model=model, field=field, bin=name).set(ratio)
 
+    def _bins(self, field: str) -> list[str]:
+        return bins(self._contract.by_name.get(field), self._reference[field])
+
     def count(self, features: Features, propensities: Propensities) -> None:
-        """Count applications, shape (n, columns), and propensities, one for each row that was predicted."""
-        for field, counts in count_all(self._reference, features, propensities).items():
+        """Count rows, shape (n, columns), and propensities, one for each row that was predicted."""
+        for field, counts in count_all(self._reference, features, propensities, self._contract).items():
             for rows, count in zip(self._rows[field], counts.tolist(), strict=True):
                 if count:
                     rows.inc(count)
@@ -86,8 +92,8 @@ class DriftMetrics:
                         continue
                     index = psi(self._reference[field].ratios, [*counts.values()])
                     indices.add_metric([self._model, field], index)
-                    if MISSING in counts:
-                        missing.add_metric([self._model, field], counts[MISSING] / total)
+                    if field in self._contract.columns.nullable:
+                        missing.add_metric([self._model, field], [*counts.values()][-1] / total)
             elif family.name == _PAIRS:
                 for challenger, by_model, by_challenger in _pairs(family):
                     if sum(by_model):
@@ -96,7 +102,7 @@ class DriftMetrics:
 
     def _counts(self, family: Metric) -> dict[str, dict[str, float]]:
         """Rows by field and bin, in the order of the reference."""
-        counts = {field: dict.fromkeys(bins(field, of), 0.0) for field, of in self._reference.items()}
+        counts = {field: dict.fromkeys(self._bins(field), 0.0) for field in self._reference}
         for sample in family.samples:
             if sample.name == f"{_ROWS}_total" and sample.labels["model"] == self._model:
                 counts[sample.labels["field"]][sample.labels["bin"]] += sample.value

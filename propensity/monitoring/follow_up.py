@@ -16,6 +16,7 @@ from typing import Any
 
 from bentoml._internal.configuration.containers import BentoMLContainer
 
+from propensity.contract.contract import Contract
 from propensity.contract.features import Propensities
 from propensity.contract.limits import MAX_FOLLOWED_ROWS
 from propensity.model.predictor import Predictor
@@ -49,16 +50,17 @@ class FollowUp:
         self._thread.start()
 
     @classmethod
-    def from_environment(cls, challenging: Predictor | None) -> FollowUp | None:
+    def from_environment(cls, contract: Contract, challenging: Predictor | None) -> FollowUp | None:
         """Start the follow-up, if a log or a challenger is configured.
 
         Args:
+            contract: the contract of the model that is served.
             challenging: the predictor of the challenger, if any.
 
         Raises:
             SettingError: a setting of the log can't be used.
         """
-        log = PredictionLog.from_environment()
+        log = PredictionLog.from_environment(contract)
         if log is None and challenging is None:
             return None
         return cls(log, None if challenging is None else Challenger(challenging))

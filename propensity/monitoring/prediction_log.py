@@ -1,4 +1,4 @@
-"""The prediction log: applications and their predictions in Parquet files, to account for them later.
+"""The prediction log: rows and their predictions in Parquet files, to account for them later.
 
 A file gets its name only once it is complete: a worker that is killed loses the predictions that it has not
 written yet, but never leaves a file that can't be read.
@@ -13,13 +13,14 @@ import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from propensity.contract.application import CATEGORIES, FEATURES
-from propensity.contract.features import COLUMNS, Propensities
-from propensity.contract.prediction import Decision
+from propensity.contract.contract import Contract
+from propensity.contract.features import Propensities
+from propensity.contract.field import Field
+from propensity.model.reference import free_name
 from propensity.monitoring.answered_request import AnsweredRequest
 from propensity.settings import SettingError, unreadable, whole_number
 
@@ -36,17 +37,25 @@ class PredictionLog:
     """The log of one worker, for use by one thread."""
 
     def __init__(
-        self, folder: Path, *, omitted: Sequence[str] = (), pseudonyms: Sequence[str] = (), key: bytes = b""
+        self,
+        folder: Path,
+        contract: Contract,
+        *,
+        omitted: Sequence[str] = (),
+        pseudonyms: Sequence[str] = (),
+        key: bytes = b"",
     ) -> None:
         """Create a log.
 
         Args:
             folder: where each day gets a folder of its own.
+            contract: the contract of the rows.
             omitted: fields to leave out.
             pseudonyms: fields, or `request_id`, to keep as a keyed hash instead of the value.
             key: key of these hashes.
         """
         self._folder = folder
+        self._contract = contract
         self._omitted = frozenset(omitted)
         self._pseudonyms = frozenset(pseudonyms)
         self._key = key
@@ -54,8 +63,11 @@ class PredictionLog:
         self.rows = 0
 
     @classmethod
-    def from_environment(cls) -> PredictionLog | None:
+    def from_environment(cls, contract: Contract) -> PredictionLog | None:
         """The configured log, if any.
+
+        Args:
+            contract: the contract of the rows.
 
         Raises:
             SettingError: a setting of the log can't be used.
@@ -64,7 +76,7 @@ class PredictionLog:
         if not folder:
             return None
         key_file = os.environ.get(_KEY)
-        pseudonyms = _fields(_PSEUDONYMS, (*FEATURES, REQUEST_ID))
+        pseudonyms = _fields(_PSEUDONYMS, (*contract.by_name, REQUEST_ID))
         key = b""
         if pseudonyms:
             if not key_file:
@@ -77,7 +89,8 @@ class PredictionLog:
                 raise SettingError(f"{_KEY}: {key_file} holds less than {MIN_KEY_BYTES} bytes")
         if not os.access(folder, os.W_OK | os.X_OK) or not Path(folder).is_dir():
             raise SettingError(f"{_FOLDER} is {folder!r}, which is not a folder that can be written to")
-        return cls(Path(folder), omitted=_fields(_OMIT, FEATURES), pseudonyms=pseudonyms, key=key)
+        omitted = _fields(_OMIT, [*contract.by_name])
+        return cls(Path(folder), contract, omitted=omitted, pseudonyms=pseudonyms, key=key)
 
     def add(self, request: AnsweredRequest, challenged: Propensities | None) -> None:
         """Keep the predictions of a request until the next `write`.
@@ -139,14 +152,14 @@ class PredictionLog:
             "predicted_at": per_row(times, pa.timestamp("us", "UTC")),
             "model": per_row([request.model for request in requests], pa.string()).dictionary_encode(),
         }
-        for place, field in enumerate(COLUMNS):
-            if field not in self._omitted:
-                columns[field] = self._column(field, features[:, place])
+        for place, field in enumerate(self._contract.columns.fields):
+            if field.name not in self._omitted:
+                columns[column_of(field.name, self._contract)] = self._column(field, features[:, place])
         propensities = np.concatenate([request.propensities for request in requests])
         thresholds = np.repeat([request.threshold for request in requests], rows)
         columns |= {
             "propensity": pa.array(propensities, from_pandas=True),
-            "decision": _decisions(propensities, thresholds),
+            "decision": self._decisions(propensities, thresholds),
             "ms": per_row([request.seconds * 1_000 for request in requests], pa.float32()),
         }
         challenged = np.concatenate(
@@ -157,35 +170,51 @@ class PredictionLog:
         columns |= {
             "challenger": pa.array(tags, pa.string()).dictionary_encode(),
             "challenger_propensity": pa.array(challenged, from_pandas=True),
-            "challenger_decision": _decisions(
+            "challenger_decision": self._decisions(
                 challenged, np.nan if challenger is None else challenger.threshold
             ),
         }
         return pa.table(columns)
 
-    def _column(self, field: str, values: Any) -> pa.Array:
+    def _column(self, field: Field, values: Any) -> pa.Array:
         import pyarrow as pa  # noqa: PLC0415
 
         missing = np.isnan(values)
-        if field in CATEGORIES:
-            places = pa.array(np.where(missing, 0, values).astype(np.int8), mask=missing)
-            column = pa.DictionaryArray.from_arrays(places, pa.array(CATEGORIES[field]))
+        if field.categories is not None:
+            places = pa.array(np.where(missing, 0, values).astype(np.int32), mask=missing)
+            column = pa.DictionaryArray.from_arrays(places, pa.array(field.categories))
+        elif field.kind == "boolean":
+            column = pa.array(values == 1, mask=missing)
         else:
             column = pa.array(values + 0.0, mask=missing)  # -0.0 is 0, in a hash too
-        if field not in self._pseudonyms:
+        if field.name not in self._pseudonyms:
             return column
         texts = column.cast(pa.string()).to_pylist()
-        return pa.array([text and self._pseudonym(f"{field}={text}") for text in texts], pa.string())
+        return pa.array([text and self._pseudonym(f"{field.name}={text}") for text in texts], pa.string())
+
+    def _decisions(self, propensities: Propensities, thresholds: Any) -> pa.Array:
+        import pyarrow as pa  # noqa: PLC0415
+
+        codes = pa.array((propensities >= thresholds).astype(np.int8), mask=np.isnan(propensities))
+        return pa.DictionaryArray.from_arrays(codes, pa.array(self._contract.decision_names))
 
     def _pseudonym(self, value: str) -> str:
         return hmac.new(self._key, value.encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def _decisions(propensities: Propensities, thresholds: Any) -> pa.Array:
-    import pyarrow as pa  # noqa: PLC0415
+OWN_COLUMNS = (
+    REQUEST_ID, "row", "predicted_at", "model", "propensity", "decision", "ms",
+    "challenger", "challenger_propensity", "challenger_decision",
+)  # fmt: skip
+"""The columns of a log that are no fields; `date` is the name of its folders."""
 
-    codes = pa.array((propensities >= thresholds).astype(np.int8), mask=np.isnan(propensities))
-    return pa.DictionaryArray.from_arrays(codes, pa.array(get_args(Decision)))
+
+def column_of(field: str, contract: Contract) -> str:
+    """Return the column of a field: its name, with underscores after it where that is taken."""
+    others = (*OWN_COLUMNS, "date")
+    if field not in others:
+        return field
+    return free_name(field, {*others, *contract.by_name})
 
 
 def _fields(setting: str, known: Sequence[str]) -> list[str]:

@@ -10,14 +10,12 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol
 
 import numpy as np
 from bentoml._internal.configuration.containers import BentoMLContainer
 
-from propensity.contract.application import FEATURES
 from propensity.contract.features import Propensities
-from propensity.contract.prediction import Decision
 from propensity.contract.problem import OTHER, Kind, Problem
 from propensity.model.manifest import ServedManifest
 from propensity.monitoring.answered_request import AnsweredRequest, refused_fields
@@ -33,8 +31,7 @@ BOUNDS = [round(step / 20, 2) for step in range(1, 21)]
 
 logger = logging.getLogger("bentoml.propensity")
 
-APPROVE, DECLINE = get_args(Decision)
-_ROW_PROBLEMS = (Kind.UNREADABLE_BODY, Kind.INVALID_APPLICATION, Kind.MODEL_FAILED)
+_ROW_PROBLEMS = (Kind.UNREADABLE_BODY, Kind.INVALID_ROW, Kind.MODEL_FAILED)
 
 
 class Queue(Protocol):
@@ -63,7 +60,8 @@ class PredictionMetrics:
             queues: the queues in front of the model, by name of their method.
             threads: where more than `INSTANT_ROWS` are counted.
         """
-        self.drift = DriftMetrics(model, manifest.reference)
+        self.drift = DriftMetrics(model, manifest.contract, manifest.reference)
+        self._contract = manifest.contract
         self._queues = queues
         self._threads = threads
         self._recorded: list[AnsweredRequest] = []
@@ -79,26 +77,26 @@ class PredictionMetrics:
         rows = client.Counter(
             namespace="propensity",
             name="rows",
-            documentation="Applications, by their decision or their problem",
+            documentation="Rows, by their decision or their problem",
             labelnames=["model", "outcome"],
         )
-        answers = [APPROVE, DECLINE, *(kind.anchor for kind in _ROW_PROBLEMS)]
+        answers = [*self._contract.decision_names, *(kind.anchor for kind in _ROW_PROBLEMS)]
         # All start at zero: a rate over a series that began with its first row would miss that one.
         self._rows = {answer: rows.labels(model=model, outcome=answer) for answer in answers}
         self._predicted = client.Histogram(
             namespace="propensity",
             name="predicted",
-            documentation="Propensities to default that were predicted",
+            documentation="Propensities that were predicted",
             labelnames=["model"],
             buckets=BOUNDS,
         ).labels(model=model)
         self._invalid = client.Counter(
             namespace="propensity",
             name="invalid_fields",
-            documentation="Fields of applications that were refused",
+            documentation="Fields of rows that were refused",
             labelnames=["field"],
         )
-        for field in (*FEATURES, OTHER):
+        for field in (*self._contract.by_name, OTHER):
             self._invalid.labels(field=field)
         self._schedule()
 
@@ -108,7 +106,7 @@ class PredictionMetrics:
 
     def refuse(self, problem: Problem) -> None:
         """Count the fields that are at fault in the problem of a whole request."""
-        self._count_fields(refused_fields([problem]))
+        self._count_fields(refused_fields([problem], self._contract))
 
     def _count_fields(self, times: Mapping[str, int]) -> None:
         for field, count in times.items():
@@ -143,10 +141,9 @@ class PredictionMetrics:
         rows = [len(request.features) for request in requests]
         thresholds = np.repeat([request.threshold for request in requests], rows)
         # NaN, where the model failed, is on neither side.
-        declined = int((propensities >= thresholds).sum())
-        approved = int((propensities < thresholds).sum())
-        self._rows[DECLINE].inc(declined)
-        self._rows[APPROVE].inc(approved)
+        negative, positive = self._contract.decision_names
+        self._rows[positive].inc(int((propensities >= thresholds).sum()))
+        self._rows[negative].inc(int((propensities < thresholds).sum()))
         for request in requests:
             for anchor, count in request.problems.items():
                 self._rows[anchor].inc(count)
@@ -173,19 +170,19 @@ def observe(histogram: Any, values: Propensities) -> None:
 
 
 def _describe(model: str, manifest: ServedManifest) -> None:
-    """Set which model predicts, when it was trained, and the share that it declined in the notebook."""
+    """Set which model predicts, when it was trained, and the share of the hold-out set that it selects."""
     form = manifest.served.form
     _set_gauge(
         "info", "1, with the model that is served", 1, model=model, algorithm=manifest.algorithm, form=form
     )
-    trained = manifest.trained_at.timestamp()
-    _set_gauge(
-        "trained_timestamp_seconds", "When the model was trained, in seconds since 1970", trained, model=model
-    )
-    declined = manifest.metrics.declined
-    if declined is not None:
-        about = "Share of the hold-out set that the model declines, as the notebook found"
-        _set_gauge("declined_ratio", about, declined, model=model)
+    if manifest.trained_at is not None:
+        trained = manifest.trained_at.timestamp()
+        about = "When the model was trained, in seconds since 1970"
+        _set_gauge("trained_timestamp_seconds", about, trained, model=model)
+    selected = manifest.metrics.selected
+    if selected is not None:
+        about = "Share of the hold-out set whose propensity reaches the threshold"
+        _set_gauge("selected_ratio", about, selected, model=model)
 
 
 def _set_gauge(name: str, documentation: str, value: float, **labels: str) -> None:

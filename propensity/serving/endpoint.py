@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from starlette.types import Receive, Scope, Send
 
-from propensity.contract.limits import EXPLANATION_BYTES, MAX_ROWS
+from propensity.contract.limits import MAX_ROWS
 from propensity.contract.prediction import Explanation
 from propensity.contract.problem import RETRY, Kind, Problem, ProblemError
 from propensity.formats.batch import Answers, Batch
@@ -96,7 +96,14 @@ class PredictionEndpoint:
             scope[ROWS] = batch.rows
             answers = await self._predict(batch, is_explained, load)
             seconds = time.perf_counter() - began
-            answered = AnsweredRequest.of(batch, answers, scope.get(REQUEST_ID, b""), time.time(), seconds)
+            answered = AnsweredRequest.of(
+                batch,
+                answers,
+                self._predictor.contract,
+                scope.get(REQUEST_ID, b""),
+                time.time(),
+                seconds,
+            )
             for recorder in self._recorders:
                 recorder.record(answered)
             load.grow(wanted.prediction_bytes * batch.rows)
@@ -111,15 +118,22 @@ class PredictionEndpoint:
         # A batch without a valid row needs no model call.
         predicted = await self._dispatcher.predict(batch.features) if len(batch.features) else np.empty(0)
         explained = await self._explain(batch, load) if is_explained else ()
-        return Answers.of(batch, predicted, self._predictor.threshold, self._predictor.model, explained)
+        return Answers.of(
+            batch,
+            predicted,
+            self._predictor.threshold,
+            self._predictor.model,
+            self._predictor.contract,
+            explained,
+        )
 
     async def _explain(self, batch: Batch, load: Load) -> Sequence[Explanation]:
         if len(batch.features) > MAX_ROWS:
-            detail = f"at most {MAX_ROWS:,} applications are explained at a time; split the batch"
-            raise ProblemError.of(Kind.INVALID_APPLICATION, detail)
+            detail = f"at most {MAX_ROWS:,} {self._predictor.contract.rows} are explained at a time; split the batch"
+            raise ProblemError.of(Kind.INVALID_ROW, detail)
         if not self._predictor.is_additive:
             detail = f"{self._predictor.model} has no explanations; ask without explain"
             raise ProblemError.of(Kind.NOT_EXPLAINED, detail)
-        load.grow(EXPLANATION_BYTES * len(batch.features))
+        load.grow(self._predictor.contract.limits.explanation_bytes * len(batch.features))
         explain = partial(self._predictor.explain, batch.features)
         return explain() if len(batch.features) == 1 else await self._in_thread(explain)

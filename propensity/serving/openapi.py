@@ -12,27 +12,24 @@ from pydantic_core.core_schema import WithDefaultSchema
 
 from propensity import __version__
 from propensity.access.authorization import SCOPE_OF_PATH, TokenScope
-from propensity.contract.application import EXAMPLE, Application, Applications
+from propensity.contract.contract import Contract
 from propensity.contract.limits import (
     BODY_SECONDS,
-    MAX_APPLICATION_BYTES,
-    MAX_BODY_BYTES,
     MAX_BYTES_IN_FLIGHT,
     MAX_HEAD_BYTES,
     MAX_IN_FLIGHT,
     MAX_ROWS,
-    MAX_TABLE_BYTES,
     MAX_TABLE_ROWS,
 )
-from propensity.contract.prediction import Prediction, Predictions
+from propensity.contract.prediction import schemas
 from propensity.contract.problem import MEDIA_TYPE, PAGE, Kind, Problem
 from propensity.formats.media_types import ArrowStream, NdJson
 from propensity.model.manifest import ModelCard
 from propensity.settings import MAX_LATENCY_MS
 
 _DESCRIPTION = """\
-The propensity to default of consumer-credit applications: the probability that the credit ends in
-default, and the decision that follows from it. Send one application or a batch of them.
+{title}: for {a_row}, the probability that {meaning}, and the decision that follows from it. Send one {row} or a
+batch of them.
 
 Every error is a problem document (RFC 9457) that says what to do about it; its `type`, relative to the URL of
 the request, names its place on the page [/problems](./problems). Every answer but those of health checks and
@@ -61,34 +58,38 @@ _READ_PROBLEMS: _Problems = {
     **_REFUSALS,
     Kind.UNEXPECTED: ("The answer could not be made; the log says why.", {}),
 }
-_PREDICTION_PROBLEMS: _Problems = {
-    Kind.INVALID_QUERY: ("The query string asks for explanations in an invalid way.", {}),
-    Kind.UNREADABLE_BODY: ("The body is not what its Content-Type says, or did not arrive whole.", {}),
-    **_REFUSALS,
-    Kind.SLOW_BODY: (f"The body did not arrive within {BODY_SECONDS:g} s.", {}),
-    Kind.LARGE_BODY: (
-        f"The body is larger than {MAX_BODY_BYTES:,} bytes, a table than {MAX_TABLE_BYTES:,}, an application"
-        f" alone than {MAX_APPLICATION_BYTES:,}; or the request takes more than {MAX_BYTES_IN_FLIGHT:,} bytes"
-        " of memory.",
-        {},
-    ),
-    Kind.NOT_ACCEPTABLE: ("The header Accept asks for none of this operation's formats.", {}),
-    Kind.UNSUPPORTED_FORMAT: (
-        "The body is not declared as one of this operation's formats, or is compressed.",
-        {},
-    ),
-    Kind.INVALID_APPLICATION: ("The body breaks the contract; `errors` names each field.", {}),
-    Kind.OVERLOADED: (
-        f"More than {MAX_IN_FLIGHT:,} requests are in flight in this worker, or they hold more than"
-        f" {MAX_BYTES_IN_FLIGHT:,} bytes of memory.",
-        _RETRY_AFTER,
-    ),
-    Kind.RATE_LIMITED: ("The caller has used up its share of requests.", _RETRY_AFTER),
-    Kind.UNEXPECTED: ("A fault of the service; the log says which.", {}),
-    Kind.MODEL_FAILED: ("The model failed on the application.", {}),
-    Kind.NOT_EXPLAINED: ("Explanations were asked for, and this model has none.", {}),
-    Kind.LATE: (f"Not predicted within {MAX_LATENCY_MS / 1_000:g} s.", _RETRY_AFTER),
-}
+
+
+def _prediction_problems(contract: Contract) -> _Problems:
+    limits = contract.limits
+    return {
+        Kind.INVALID_QUERY: ("The query string asks for explanations in an invalid way.", {}),
+        Kind.UNREADABLE_BODY: ("The body is not what its Content-Type says, or did not arrive whole.", {}),
+        **_REFUSALS,
+        Kind.SLOW_BODY: (f"The body did not arrive within {BODY_SECONDS:g} s.", {}),
+        Kind.LARGE_BODY: (
+            f"The body is larger than {limits.body_bytes:,} bytes, a table than {limits.table_bytes:,},"
+            f" {contract.a_row} alone than {limits.row_bytes:,}; or the request takes more than"
+            f" {MAX_BYTES_IN_FLIGHT:,} bytes of memory.",
+            {},
+        ),
+        Kind.NOT_ACCEPTABLE: ("The header Accept asks for none of this operation's formats.", {}),
+        Kind.UNSUPPORTED_FORMAT: (
+            "The body is not declared as one of this operation's formats, or is compressed.",
+            {},
+        ),
+        Kind.INVALID_ROW: ("The body breaks the contract; `errors` names each field.", {}),
+        Kind.OVERLOADED: (
+            f"More than {MAX_IN_FLIGHT:,} requests are in flight in this worker, or they hold more than"
+            f" {MAX_BYTES_IN_FLIGHT:,} bytes of memory.",
+            _RETRY_AFTER,
+        ),
+        Kind.RATE_LIMITED: ("The caller has used up its share of requests.", _RETRY_AFTER),
+        Kind.UNEXPECTED: ("A fault of the service; the log says which.", {}),
+        Kind.MODEL_FAILED: (f"The model failed on the {contract.row}.", {}),
+        Kind.NOT_EXPLAINED: ("Explanations were asked for, and this model has none.", {}),
+        Kind.LATE: (f"Not predicted within {MAX_LATENCY_MS / 1_000:g} s.", _RETRY_AFTER),
+    }
 
 
 class _WithoutNulls(GenerateJsonSchema):
@@ -102,26 +103,29 @@ class _WithoutNulls(GenerateJsonSchema):
         return made
 
 
-def document() -> dict[str, Any]:
-    """The OpenAPI 3.1 document of this API."""
-    schemas: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-        (Application, "validation"),
-        (Applications, "validation"),
-        (Prediction, "serialization"),
-        (Predictions, "serialization"),
+def document(contract: Contract) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of this API, for the rows of a contract."""
+    prediction, predictions = schemas(contract)
+    described: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        (contract.schema_of_row.model, "validation"),
+        (contract.schema_of_row.batch, "validation"),
+        (prediction, "serialization"),
+        (predictions, "serialization"),
         (Problem, "validation"),
         (ModelCard, "validation"),
     ]
     _, definitions = models_json_schema(
-        schemas, ref_template="#/components/schemas/{model}", schema_generator=_WithoutNulls
+        described, ref_template="#/components/schemas/{model}", schema_generator=_WithoutNulls
     )
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "Propensity to default",
+            "title": contract.title,
             "version": __version__,
-            "summary": "A bank's credit-risk model as an API.",
-            "description": _DESCRIPTION,
+            "summary": f"The probability that {contract.meaning}.",
+            "description": _DESCRIPTION.format(
+                title=contract.title, a_row=contract.a_row, row=contract.row, meaning=contract.meaning
+            ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "."}],
@@ -130,8 +134,8 @@ def document() -> dict[str, Any]:
             {"name": "operations", "description": "Health, metrics and documentation."},
         ],
         "paths": {
-            "/v1/predict": {"post": _predict()},
-            "/v1/predict_batch": {"post": _predict_batch()},
+            "/v1/predict": {"post": _predict(contract, prediction)},
+            "/v1/predict_batch": {"post": _predict_batch(contract, predictions)},
             "/v1/model": {"get": _model()},
             "/livez": {"get": _health("livez", "Whether the process is alive.")},
             "/healthz": {"get": _health("healthz", "The same as `/livez`.")},
@@ -199,77 +203,82 @@ def _operation(scope: TokenScope, problems: _Problems, **rest: Any) -> dict[str,
     return {**rest, "security": [{"token": [scope]}], "responses": responses}
 
 
-_EXPLAIN = [
-    {
-        "name": "explain",
-        "in": "query",
-        "description": (
-            "Whether each prediction comes with its explanation: what each field contributes to it, and"
-            f" reason codes in English and Spanish. Of at most {MAX_ROWS:,} applications at a time. Other"
-            " parameters are passed over; one that looks like `explain` misspelt is refused."
-        ),
-        "schema": {"type": "string", "enum": ["true", "false"], "default": "false"},
+def _explain(contract: Contract) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": "explain",
+            "in": "query",
+            "description": (
+                "Whether each prediction comes with its explanation: what each field contributes to it, and"
+                f" reason codes in words. Of at most {MAX_ROWS:,} {contract.rows} at a time. Other parameters"
+                " are passed over; one that looks like `explain` misspelt is refused."
+            ),
+            "schema": {"type": "string", "enum": ["true", "false"], "default": "false"},
+        }
+    ]
+
+
+def _predicted(contract: Contract) -> dict[str, Any]:
+    return {
+        "propensity": 0.2,
+        "decision": contract.decisions.negative,
+        "threshold": 0.26,
+        "model": "propensity:0123456789ab",
     }
-]
-_PREDICTED = {
-    "propensity": 0.2,
-    "decision": "approve",
-    "threshold": 0.26,
-    "model": "propensity:0123456789ab",
-}
 
 
-def _predict() -> dict[str, Any]:
+def _predict(contract: Contract, prediction: type[BaseModel]) -> dict[str, Any]:
+    row = {"schema": _ref(contract.schema_of_row.model), "example": contract.example}
     return _operation(
         "predict",
-        _PREDICTION_PROBLEMS,
+        _prediction_problems(contract),
         tags=["prediction"],
         operationId="predict",
-        summary="Predict one application",
-        description="The body is the application itself.",
-        parameters=_EXPLAIN,
-        requestBody={
-            "required": True,
-            "content": {_JSON: {"schema": _ref(Application), "example": EXAMPLE}},
-        },
-        responses={"200": _answer("The prediction.", Prediction, example=_PREDICTED)},
+        summary=f"Predict one {contract.row}",
+        description=f"The body is the {contract.row} itself.",
+        parameters=_explain(contract),
+        requestBody={"required": True, "content": {_JSON: row}},
+        responses={"200": _answer("The prediction.", prediction, example=_predicted(contract))},
     )
 
 
-def _predict_batch() -> dict[str, Any]:
-    invalid = Problem.of(Kind.INVALID_APPLICATION, "application 1 is not valid: age; see errors")
+def _predict_batch(contract: Contract, predictions: type[BaseModel]) -> dict[str, Any]:
+    row, rows, predicted = contract.row, contract.rows, _predicted(contract)
+    first = contract.fields[0].name
+    invalid = Problem.of(Kind.INVALID_ROW, f"{row} 1 is not valid: {first}; see errors")
     row_problem = invalid.model_dump(exclude_none=True)
+    batch = {"schema": _ref(contract.schema_of_row.batch), "example": {rows: [contract.example]}}
     return _operation(
         "predict",
-        _PREDICTION_PROBLEMS,
+        _prediction_problems(contract),
         tags=["prediction"],
         operationId="predict_batch",
-        summary="Predict a batch of applications",
-        parameters=_EXPLAIN,
+        summary=f"Predict a batch of {rows}",
+        parameters=_explain(contract),
         description=(
-            f"1 to {MAX_ROWS:,} applications as JSON or NDJSON, up to {MAX_TABLE_ROWS:,} as a table. The"
-            " answers stand in the order of the applications. An application that is not valid gets a problem"
-            " in its place; the others are still predicted. Look at `problems`, or at the column `problem`."
-            " Content-Type says what is sent and Accept what is wanted; without Accept, the answer comes in"
-            " the format of the request. In every format the place in a problem's `pointer` is that of JSON."
+            f"1 to {MAX_ROWS:,} {rows} as JSON or NDJSON, up to {MAX_TABLE_ROWS:,} as a table. The answers"
+            f" stand in the order of the {rows}. One that is not valid gets a problem in its place; the others"
+            " are still predicted. Look at `problems`, or at the column `problem`. Content-Type says what is"
+            " sent and Accept what is wanted; without Accept, the answer comes in the format of the request."
+            " In every format the place in a problem's `pointer` is that of JSON."
         ),
         requestBody={
             "required": True,
             "content": {
-                _JSON: {"schema": _ref(Applications), "example": {"applications": [EXAMPLE]}},
-                NdJson.media_type: _text("An application a line.", [EXAMPLE]),
-                **_tables("A column for each field of an application, of numbers or of strings."),
+                _JSON: batch,
+                NdJson.media_type: _text(f"{contract.a_row.capitalize()} a line.", [contract.example]),
+                **_tables("A column for each field, of numbers, booleans or strings."),
             },
         },
         responses={
             "200": {
-                "description": "A prediction or a problem for each application.",
+                "description": f"A prediction or a problem for each {row}.",
                 "content": {
                     _JSON: {
-                        "schema": _ref(Predictions),
-                        "example": {"predictions": [_PREDICTED, row_problem], "problems": 1},
+                        "schema": _ref(predictions),
+                        "example": {"predictions": [predicted, row_problem], "problems": 1},
                     },
-                    NdJson.media_type: _text("A prediction or a problem a line.", [_PREDICTED, row_problem]),
+                    NdJson.media_type: _text("A prediction or a problem a line.", [predicted, row_problem]),
                     **_tables(
                         "The columns `propensity`, `decision`, `threshold`, `model`, and `problem`: null, or"
                         " a problem document as JSON. Where it was asked for, `explanation`, also as JSON."

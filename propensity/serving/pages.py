@@ -22,14 +22,20 @@ document.head.append(base, style, script);"""
 """Sets the base URL, since behind a proxy that strips a prefix the page's URL may lack its final slash. Style
 and script are loaded only then: browsers would preload them from the wrong place if the page named them."""
 
-INDEX = f"""<!doctype html>
+_INDEX = """<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><title>Propensity to default</title>
+<head><meta charset="utf-8"><title>{title}</title>
 <link rel="icon" href="data:,"></head>
 <body><div id="swagger-ui"></div>
-<script>{_SCRIPT}</script>
+<script>{script}</script>
 </body></html>
 """
+
+
+def index(title: str) -> str:
+    """Return the page that shows the OpenAPI document."""
+    return _INDEX.format(title=html.escape(title), script=_SCRIPT)
+
 
 HEADERS = {
     # Swagger UI styles its elements one by one and draws its icons from data URLs.
