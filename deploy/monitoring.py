@@ -102,8 +102,8 @@ PANELS: list[tuple[str, str, str, dict[str, str]]] = [
         "timeseries",
         "percentunit",
         {
-            "{{model}}": f"propensity:declined_ratio:rate1d{{{_MODELS}}}",
-            "{{model}}, notebook": f"max by (model) (propensity_model_declined_ratio{{{_WHERE}}})",
+            "{{model}}": f"propensity:selected_ratio:rate1d{{{_MODELS}}}",
+            "{{model}}, notebook": f"max by (model) (propensity_model_selected_ratio{{{_WHERE}}})",
         },
     ),
     (

@@ -152,6 +152,7 @@ class PredictionApp(ServiceAppFactory):
             for name, formats in formats_of(contract).items()
         }
         self._document = openapi.document(contract)
+        self._schema = service.schema()
         self._index = pages.index(contract.title)
 
     def __call__(self) -> Starlette:
@@ -290,6 +291,10 @@ class PredictionApp(ServiceAppFactory):
             return ProblemResponse(Problem.of(Kind.NOT_READY, stopping))
         answer: Response = await super().readyz(req)
         return answer
+
+    async def schema_view(self, req: Request) -> Response:  # noqa: ARG002
+        """`GET /schema.json`. BentoML makes it anew for each request."""
+        return JSONResponse(self._schema)
 
     async def openapi_spec_view(self, req: Request) -> Response:  # noqa: ARG002
         """`GET /docs.json`."""

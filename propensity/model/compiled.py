@@ -18,7 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from propensity.contract.features import COLUMNS, Features, Propensities
+from propensity.contract.features import Features, Propensities
+
+COLUMNS = range(13)
 
 STRIDE = 2.0**30
 """Distance between the keys of two features; exceeds any value that the contract allows."""

@@ -21,7 +21,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from propensity.contract.application import CATEGORIES, FEATURES, NULLABLE
 from propensity.model.manifest import Manifest
 
 ALLOWED = frozenset(
@@ -197,39 +196,3 @@ def load_pipeline(content: bytes) -> Any:
         raise GateError(
             f"the pickle can't be loaded: {error}; run the notebook that wrote it again"
         ) from error
-
-
-def check_contract(pipeline: Any, manifest: Manifest) -> None:
-    """Compare the features of the pipeline, and of its manifest, with the contract.
-
-    Raises:
-        GateError: a feature, its kind, its categories or its nullability differs, or the pipeline does not
-            predict propensities.
-    """
-    takes = tuple(getattr(pipeline, "feature_names_in_", ()))
-    if takes != FEATURES:
-        raise GateError(
-            f"the pipeline takes the features {', '.join(takes) or '(none named)'}; the contract has"
-            f" {', '.join(FEATURES)}: make propensity/contract/application.py and the notebook agree"
-        )
-    if not hasattr(pipeline, "predict_proba") or list(getattr(pipeline, "classes_", [])) != [False, True]:
-        raise GateError("the pipeline does not predict the probability of a default (classes False, True)")
-    stated = {feature.name: feature for feature in manifest.features}
-    if tuple(stated) != FEATURES:
-        raise GateError(
-            "the manifest's features are not the pipeline's; run the notebook that wrote both again"
-        )
-    for name, feature in stated.items():
-        if tuple(feature.categories or ()) != CATEGORIES.get(name, ()):
-            raise GateError(
-                f"feature {name}: the categories differ from those in propensity/contract/application.py"
-            )
-        if (feature.dtype == "category") != (name in CATEGORIES):
-            raise GateError(
-                f"feature {name}: {feature.dtype} in the manifest, but not in"
-                " propensity/contract/application.py"
-            )
-        if feature.nullable != (name in NULLABLE):
-            raise GateError(
-                f"feature {name}: whether it may be missing differs from propensity/contract/application.py"
-            )

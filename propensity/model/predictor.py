@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import Protocol, runtime_checkable
-
 import numpy as np
 
 from propensity.contract.contract import Contract
 from propensity.contract.features import Features, Propensities
 from propensity.contract.prediction import Explanation
-from propensity.model.reasons import Contributions, explain
+from propensity.model.forms import Additive, Form
+from propensity.model.reasons import explain
 
 logger = logging.getLogger("bentoml.propensity")
-
-
-class Form(Protocol):
-    """The form that a model is served in: a compiled one, or the pipeline itself."""
-
-    instant_rows: int
-    """Rows that it predicts in less time than handing them to a thread takes."""
-
-    def propensities(self, features: Features, /) -> Propensities:
-        """Return the propensity of each row, shape (n,)."""
-
-
-@runtime_checkable
-class Additive(Protocol):
-    """A form whose log-odds are the sum of a base and the contributions of the features."""
-
-    base: float
-
-    def contributions(self, features: Features, /) -> Contributions:
-        """Return the log-odds that each feature adds to the base, shape (n, columns)."""
 
 
 class Predictor:

@@ -31,6 +31,10 @@ BOUNDS = [round(step / 20, 2) for step in range(1, 21)]
 
 logger = logging.getLogger("bentoml.propensity")
 
+NEGATIVE, POSITIVE = "negative", "positive"
+"""Labels of the two decisions: the same for every model, whatever its contract calls them, so that dashboards
+and alerts are too."""
+
 _ROW_PROBLEMS = (Kind.UNREADABLE_BODY, Kind.INVALID_ROW, Kind.MODEL_FAILED)
 
 
@@ -80,7 +84,7 @@ class PredictionMetrics:
             documentation="Rows, by their decision or their problem",
             labelnames=["model", "outcome"],
         )
-        answers = [*self._contract.decision_names, *(kind.anchor for kind in _ROW_PROBLEMS)]
+        answers = [NEGATIVE, POSITIVE, *(kind.anchor for kind in _ROW_PROBLEMS)]
         # All start at zero: a rate over a series that began with its first row would miss that one.
         self._rows = {answer: rows.labels(model=model, outcome=answer) for answer in answers}
         self._predicted = client.Histogram(
@@ -141,9 +145,8 @@ class PredictionMetrics:
         rows = [len(request.features) for request in requests]
         thresholds = np.repeat([request.threshold for request in requests], rows)
         # NaN, where the model failed, is on neither side.
-        negative, positive = self._contract.decision_names
-        self._rows[positive].inc(int((propensities >= thresholds).sum()))
-        self._rows[negative].inc(int((propensities < thresholds).sum()))
+        self._rows[POSITIVE].inc(int((propensities >= thresholds).sum()))
+        self._rows[NEGATIVE].inc(int((propensities < thresholds).sum()))
         for request in requests:
             for anchor, count in request.problems.items():
                 self._rows[anchor].inc(count)
