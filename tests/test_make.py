@@ -16,10 +16,10 @@ from pathlib import Path
 import httpx2
 import pytest
 from conftest import ROOT
+from demonstration import EXAMPLE
 from test_docs import curl
 
 from load_tests.compare import server
-from propensity.contract.application import EXAMPLE
 from propensity.contract.prediction import Prediction
 
 # As from a shell, also when the tests themselves are run by make.

@@ -20,6 +20,7 @@ import jwt
 import pytest
 from conftest import AUTHORIZED, ROOT
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from demonstration import EXAMPLE
 from servers import eventually, serving
 from starlette.testclient import TestClient
 
@@ -29,7 +30,6 @@ from propensity.access.authorization import Authorization, Caller, DisbeliefErro
 from propensity.access.configuration import authorities
 from propensity.access.issuer import ALGORITHMS, Claims, Issuer, Keys
 from propensity.access.tokens import TokensError
-from propensity.contract.application import EXAMPLE
 from propensity.contract.problem import ProblemError
 from propensity.http.access_log import AccessLog
 from propensity.settings import SettingError

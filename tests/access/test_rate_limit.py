@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from conftest import AUTHORIZED, METRICS_AUTHORIZED, TOKEN_LINES, token_line
+from demonstration import EXAMPLE
 from limits import parse
 from redis import Redis
 from redis.exceptions import RedisError
@@ -23,7 +24,6 @@ from load_tests.compare.server import free_port
 from propensity.access import rate_limit
 from propensity.access.configuration import allowance
 from propensity.access.rate_limit import RateLimit
-from propensity.contract.application import EXAMPLE
 from propensity.contract.problem import ProblemError
 from propensity.settings import SettingError
 

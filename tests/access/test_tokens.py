@@ -22,6 +22,7 @@ from conftest import (
     another_user,
     token_line,
 )
+from demonstration import EXAMPLE
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
@@ -32,7 +33,6 @@ from starlette.websockets import WebSocketDisconnect
 
 from propensity.access.authorization import OPEN_PATHS, Authorization
 from propensity.access.tokens import Tokens, TokensError, new_token
-from propensity.contract.application import EXAMPLE
 from service import Propensity
 
 pytestmark = pytest.mark.usefixtures("stale_here_alone")

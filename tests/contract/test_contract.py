@@ -7,11 +7,11 @@ import math
 from typing import Any
 
 import pytest
+from demonstration import CATEGORIES, EXAMPLE, FEATURES, NULLABLE
 from hypothesis import given
 from hypothesis import strategies as st
 from rows import ANYTHING, BOUNDS, NEARLY, VALID
 
-from propensity.contract.application import CATEGORIES, EXAMPLE, FEATURES, NULLABLE, Application
 from propensity.contract.limits import MAX_ROWS
 from propensity.contract.problem import Problem, ProblemError
 from propensity.formats.json import read_application, read_batch
@@ -176,8 +176,8 @@ def test_rows_that_are_not_valid_become_problems_in_their_place() -> None:
     assert rows[2].age == 44
     assert isinstance(rows[1], Problem)
     assert rows[1].model_dump(exclude_none=True) == {
-        "type": "../problems#invalid-application",
-        "title": "Not a valid application",
+        "type": "../problems#invalid-row",
+        "title": "Not a valid row",
         "status": 422,
         "detail": "application 1 is not valid: age; see errors",
         "errors": [

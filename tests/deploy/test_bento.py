@@ -14,9 +14,8 @@ import httpx2
 import pytest
 import yaml
 from conftest import AUTHORIZED, ORIGIN, PREDICT_TOKEN, ROOT
-from starlette.testclient import TestClient
-
 from propensity.contract.application import EXAMPLE
+from starlette.testclient import TestClient
 
 
 def test_a_bento_contains_only_what_serving_needs(bento: Path) -> None:

@@ -17,12 +17,12 @@ import pytest
 import yaml
 from conftest import AUTHORIZED, METRICS_TOKEN, ROOT
 from exposition import exposed
+from propensity.contract.application import EXAMPLE
 from servers import serving
 from starlette.testclient import TestClient
 
 from deploy import monitoring
 from load_tests.compare.server import free_port
-from propensity.contract.application import EXAMPLE
 from propensity.contract.limits import MAX_IN_FLIGHT
 from propensity.contract.problem import Kind
 

@@ -10,9 +10,9 @@ from typing import Any
 import commands
 import pytest
 from conftest import ROOT
+from propensity.contract.application import Application
 from rows import poorer, unseen
 
-from propensity.contract.application import Application
 from propensity.contract.features import encode
 from propensity.evaluation import drift_report
 from propensity.formats.batch import Answers, Batch

@@ -16,9 +16,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from conftest import ARTIFACTS, PREDICT_TOKEN, ROOT
+from propensity.contract.application import EXAMPLE, Application
 
 from load_tests.compare.server import free_port
-from propensity.contract.application import EXAMPLE, Application
 from propensity.contract.features import encode
 from propensity.evaluation import command, evaluation
 from propensity.evaluation.client import Api

@@ -32,12 +32,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import AUTHORIZED, ROOT, written
+from demonstration import COLUMNS, EXAMPLE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from propensity.contract.application import EXAMPLE
-from propensity.contract.features import COLUMNS
 from propensity.files import csv as csv_file
 from propensity.files import ndjson, scoring
 from propensity.files import parquet as parquet_file

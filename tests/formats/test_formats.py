@@ -13,12 +13,12 @@ import pyarrow as pa
 import pytest
 from bodies import ARROW, JSON, NDJSON, body, stream
 from conftest import AUTHORIZED
+from demonstration import CATEGORIES, EXAMPLE, FEATURES, NULLABLE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rows import VALID
 from starlette.testclient import TestClient
 
-from propensity.contract.application import CATEGORIES, EXAMPLE, FEATURES, NULLABLE
 from propensity.contract.limits import MAX_ROWS, MAX_TABLE_ROWS
 from propensity.contract.problem import Problem
 from propensity.formats.media_types import BATCH

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from demonstration import COLUMNS, EXAMPLE, NULLABLE
 from hypothesis import example, given
 from hypothesis import strategies as st
 from rows import ANYTHING, NEARLY, VALID
 
-from propensity.contract.application import EXAMPLE, NULLABLE
-from propensity.contract.features import COLUMNS, Features
+from propensity.contract.features import Features
 from propensity.contract.limits import MAX_ROWS
 from propensity.formats.batch import Answers, Batch
 from propensity.formats.json import read_batch, read_batch_fast, read_lines_fast

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import yaml
 from conftest import AUTHORIZED, METRICS_AUTHORIZED, PREDICT_TOKEN, ROOT, written
+from demonstration import EXAMPLE
 from starlette.testclient import TestClient
 
-from propensity.contract.application import EXAMPLE
 from propensity.http import access_log
 from propensity.http.access_log import AccessLog
 
@@ -165,7 +165,6 @@ def test_a_full_disk_costs_lines_and_no_predictions(
 PREDICT_ONCE = """
 import asyncio, json
 from service import Propensity
-from propensity.contract.application import EXAMPLE
 
 async def main():
     app = Propensity.to_asgi()

@@ -17,13 +17,13 @@ from typing import Any
 import httpx2
 import pytest
 from conftest import AUTHORIZED, ROOT
+from demonstration import EXAMPLE
 from exposition import exposed, families
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from servers import serving
 from starlette.testclient import TestClient
 
-from propensity.contract.application import EXAMPLE
 from propensity.contract.problem import Kind
 from propensity.monitoring.prediction_metrics import BOUNDS, _log_failure
 
@@ -64,9 +64,9 @@ def test_rows_are_counted_by_decision_and_problem_and_propensities_as_they_are_d
     single = client.post("/v1/predict", json=EXAMPLE, headers=AUTHORIZED).json()
     predictions.append(single)
     declined = sum(row["decision"] == "decline" for row in predictions)
-    assert risen[named("propensity_rows_total", model=tag, outcome="decline")] == declined
-    assert risen[named("propensity_rows_total", model=tag, outcome="approve")] == 101 - declined
-    assert risen[named("propensity_rows_total", model=tag, outcome="invalid-application")] == 2
+    assert risen[named("propensity_rows_total", model=tag, outcome="positive")] == declined
+    assert risen[named("propensity_rows_total", model=tag, outcome="negative")] == 101 - declined
+    assert risen[named("propensity_rows_total", model=tag, outcome="invalid-row")] == 2
     assert risen[named("propensity_predicted_count", model=tag)] == 101
     propensities = [row["propensity"] for row in predictions]
     assert risen[named("propensity_predicted_sum", model=tag)] == pytest.approx(sum(propensities))
@@ -81,14 +81,14 @@ def test_lines_that_are_not_json_are_counted_with_the_others(client: TestClient,
     with rising(client) as risen:
         assert client.post("/v1/predict_batch", content=lines, headers=headers).status_code == 200
     counted = {outcome: risen.get(named("propensity_rows_total", model=tag, outcome=outcome))
-               for outcome in ("unreadable-body", "invalid-application", "approve")}  # fmt: skip
-    assert counted == {"unreadable-body": 1, "invalid-application": 1, "approve": 2}
+               for outcome in ("unreadable-body", "invalid-row", "approve")}  # fmt: skip
+    assert counted == {"unreadable-body": 1, "invalid-row": 1, "approve": 2}
 
 
 @pytest.mark.parametrize(
     ("request_", "kind"),
     [
-        ({"method": "POST", "url": "/v1/predict", "json": {}, "headers": AUTHORIZED}, "invalid-application"),
+        ({"method": "POST", "url": "/v1/predict", "json": {}, "headers": AUTHORIZED}, "invalid-row"),
         ({"method": "POST", "url": "/v1/predict", "json": EXAMPLE}, "unauthenticated"),
         (
             {"method": "POST", "url": "/v1/predict", "content": b"x", "headers": AUTHORIZED},

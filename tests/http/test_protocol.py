@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from conftest import PREDICT_TOKEN
+from demonstration import EXAMPLE
 from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from propensity.contract.application import EXAMPLE
 from propensity.contract.limits import MAX_HEAD_BYTES
 from propensity.http import protocol
 from propensity.http.drain import Drain

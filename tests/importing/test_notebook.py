@@ -13,10 +13,10 @@ from typing import Any
 import nbformat
 import pytest
 from conftest import ARTIFACTS, ROOT
+from propensity.contract.application import CATEGORIES, FEATURES, NULLABLE, Application
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from load_tests.resample import resample
-from propensity.contract.application import CATEGORIES, FEATURES, NULLABLE, Application
 from propensity.contract.features import encode
 from propensity.model.pipeline import PipelineForm
 

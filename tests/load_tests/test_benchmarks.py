@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from bodies import ARROW, JSON, NDJSON, body
-
 from propensity.contract.application import Application
+
 from propensity.contract.features import Features, encode
 from propensity.formats.batch import Answers, Batch
 from propensity.formats.media_types import BATCH

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PREDICT_TOKEN, ROOT
+from propensity.contract.application import EXAMPLE
 
 from load_tests import capacity
 from load_tests.compare.__main__ import CELLS
@@ -17,7 +18,6 @@ from load_tests.compare.contenders import CONTENDERS, Contender
 from load_tests.measurements import read
 from load_tests.report import report
 from load_tests.report.figures import CONNECTIONS, SIZES, THIS, Comparison, Complexity, Scaling, cell, usl
-from propensity.contract.application import EXAMPLE
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import AUTHORIZED
+from demonstration import CATEGORIES, CONTRACT, EXAMPLE, NULLABLE
 from starlette.testclient import TestClient
 
-from propensity.contract.application import CATEGORIES, EXAMPLE, NULLABLE, Application
-from propensity.contract.features import encode
 from propensity.importing.compiler import compile_pipeline
 from propensity.model.compiled import CompiledForm
 
@@ -97,7 +96,7 @@ BAD = EXAMPLE | {
 
 
 def test_an_obviously_good_and_an_obviously_bad_application_are_told_apart(form: CompiledForm) -> None:
-    good, bad = form.propensities(encode([Application.model_validate(row) for row in (GOOD, BAD)]))
+    good, bad = form.propensities(CONTRACT.encode([row for row in (GOOD, BAD)]))
     assert good < 0.05
     assert bad > 0.8
 
@@ -122,7 +121,7 @@ def test_every_category_is_known_to_the_pipeline(form: CompiledForm, field: str,
     known = dict(zip(encoder.feature_names_in_, encoder.categories_, strict=True))
     assert tuple(known[field]) == CATEGORIES[field]
     for category in CATEGORIES[field]:
-        (propensity,) = form.propensities(encode([Application.model_validate(EXAMPLE | {field: category})]))
+        (propensity,) = form.propensities(CONTRACT.encode([EXAMPLE | {field: category}]))
         assert 0 < propensity < 1
 
 
@@ -131,5 +130,5 @@ def test_the_corners_of_the_contract_give_a_propensity(form: CompiledForm) -> No
     highest = {"seniority": 60, "time": 120, "age": 100, "expenses": 100_000, "income": 100_000}
     most = {"assets": 10_000_000, "debt": 10_000_000, "amount": 1_000_000, "price": 1_000_000}
     corners = [EXAMPLE | lowest | {"amount": 1, "price": 1}, EXAMPLE | highest | most]
-    propensities = form.propensities(encode([Application.model_validate(corner) for corner in corners]))
+    propensities = form.propensities(CONTRACT.encode([corner for corner in corners]))
     assert np.all((propensities > 0) & (propensities < 1))

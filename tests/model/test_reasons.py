@@ -15,10 +15,10 @@ import pyarrow as pa
 import pytest
 from bodies import stream
 from conftest import AUTHORIZED
+from demonstration import CATEGORIES, COLUMNS, CONTRACT, EXAMPLE, NUMBERS
 from starlette.testclient import TestClient
 
-from propensity.contract.application import CATEGORIES, EXAMPLE, Application
-from propensity.contract.features import COLUMNS, NUMBERS, Features, Propensities, encode
+from propensity.contract.features import Features, Propensities
 from propensity.contract.limits import MAX_REASONS, MAX_ROWS
 from propensity.contract.prediction import Explanation
 from propensity.formats.media_types import SINGLE
@@ -215,7 +215,7 @@ def test_more_rows_than_are_explained_at_a_time_are_refused(client: TestClient) 
 def test_a_model_that_is_served_as_a_pipeline_says_that_it_is_not_explained(pipeline: Any) -> None:
     predictor = Predictor(PipelineForm(pipeline), 0.26, "propensity:pipeline")
     with pytest.raises(TypeError, match="propensity:pipeline has no explanations"):
-        predictor.explain(encode([Application.model_validate(EXAMPLE)]))
+        predictor.explain(CONTRACT.encode([EXAMPLE]))
 
     async def predict(features: Features) -> Propensities:
         return predictor.predict(features)

@@ -13,11 +13,10 @@ import pyarrow as pa
 import pytest
 from bodies import stream
 from conftest import AUTHORIZED, METRICS_AUTHORIZED
+from demonstration import CATEGORIES, COLUMNS, NULLABLE
 from rows import poorer, unseen
 from servers import eventually, serving
 
-from propensity.contract.application import CATEGORIES, NULLABLE, Application
-from propensity.contract.features import COLUMNS, encode
 from propensity.model import store
 from propensity.model.manifest import ServedManifest
 from propensity.model.reference import MOVED, NOTICED, bins, count_all, psi, reference

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 from conftest import AUTHORIZED, METRICS_AUTHORIZED, PREDICT_TOKEN
+from demonstration import EXAMPLE
 from playwright.sync_api import ConsoleMessage, Page, Route, expect, sync_playwright
 from servers import stripping
 from starlette.testclient import TestClient
 
-from propensity.contract.application import EXAMPLE
 from propensity.contract.problem import Kind
 
 CLIENT_GENERATOR = str(Path(sys.executable).with_name("openapi-python-client"))
@@ -114,9 +114,9 @@ def test_a_problem_of_the_page_leads_to_its_explanation(server: str, visit: Visi
 
 
 FAULTS = [
-    ("POST", "/v1/predict", {}, AUTHORIZED, "invalid-application"),
+    ("POST", "/v1/predict", {}, AUTHORIZED, "invalid-row"),
     ("POST", "/v1/predict?explian=true", EXAMPLE, AUTHORIZED, "invalid-query"),
-    ("POST", "/v1/predict_batch", [], AUTHORIZED, "invalid-application"),
+    ("POST", "/v1/predict_batch", [], AUTHORIZED, "invalid-row"),
     ("POST", "/v1/predict", {}, METRICS_AUTHORIZED, "forbidden"),
     ("GET", "/v1/model", None, {}, "unauthenticated"),
     ("GET", "/v1/a/b-c/d/", None, AUTHORIZED, "not-found"),
@@ -146,7 +146,7 @@ def test_the_type_of_a_row_leads_to_its_explanation_behind_a_prefix_too(server: 
             accept = AUTHORIZED | {"Accept": media_type}
             answer = httpx2.post(url, json={"applications": [{}]}, headers=accept).json()
             (row,) = answer.get("predictions", [answer])
-            assert str(httpx2.URL(url).join(row["type"])) == f"{base}/problems#invalid-application"
+            assert str(httpx2.URL(url).join(row["type"])) == f"{base}/problems#invalid-row"
 
 
 def test_a_problem_names_no_place_that_may_not_be_there(prefixed: str) -> None:

@@ -13,10 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from conftest import AUTHORIZED, METRICS_AUTHORIZED, PREDICT_TOKEN, ROOT
+from demonstration import EXAMPLE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from propensity.contract.application import EXAMPLE
 
 SCHEMATHESIS = str(Path(sys.executable).with_name("schemathesis"))
 

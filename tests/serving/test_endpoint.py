@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from demonstration import EXAMPLE
 
-from propensity.contract.application import EXAMPLE
 from propensity.contract.features import Features, Propensities
 from propensity.contract.limits import MAX_BYTES_IN_FLIGHT, MAX_IN_FLIGHT, MAX_TABLE_BYTES, MAX_TABLE_ROWS
 from propensity.contract.problem import ProblemError

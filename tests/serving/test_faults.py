@@ -16,13 +16,12 @@ import httpx2
 import psutil
 import pytest
 from conftest import AUTHORIZED, METRICS_AUTHORIZED, ROOT, TOKEN_LINES, token_line
+from demonstration import EXAMPLE
 from models import Poisoned
 from servers import BENTOML, Callers, serving
 from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.testclient import TestClient
-
-from propensity.contract.application import EXAMPLE
 
 CALLERS = 16
 STALE = 'propensity_credentials_stale{source="tokens"}'

@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 
 import pytest
 from conftest import AUTHORIZED, METRICS_AUTHORIZED, ROOT
+from demonstration import CATEGORIES, EXAMPLE, NULLABLE
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Route
@@ -17,7 +18,6 @@ from starlette.testclient import TestClient
 
 from propensity import __version__
 from propensity.access.authorization import OPEN_PATHS
-from propensity.contract.application import CATEGORIES, EXAMPLE, NULLABLE
 from propensity.contract.problem import Kind
 
 

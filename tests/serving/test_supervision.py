@@ -16,12 +16,12 @@ import bentoml
 import httpx2
 import pytest
 from conftest import AUTHORIZED, METRICS_AUTHORIZED, ROOT, TOKEN_LINES
+from demonstration import EXAMPLE
 from servers import BENTOML, serving
 
 from load_tests.compare.server import free_port
 from propensity import settings
 from propensity.app import ForeignCodeError
-from propensity.contract.application import EXAMPLE
 from propensity.serving import service_log
 from service import Propensity
 
