@@ -37,6 +37,7 @@ from propensity.formats import tables
 from propensity.formats.batch import Answers
 from propensity.model import store
 from propensity.model.predictor import Predictor
+from propensity.settings import MODEL
 
 SOME_PROBLEMS = 3
 """Exit status if some rows have problems instead of predictions."""
@@ -189,7 +190,7 @@ def main() -> None:
     )
     parser.add_argument("output", type=Path, help=f"predictions, one for each row ({kinds})")
     parser.add_argument("--id", help="column of the input that names the rows; written as `id`")
-    parser.add_argument("--model", default=str(store.SERVED.tag), help=f"tag ({store.SERVED.tag})")
+    parser.add_argument("--model", default=MODEL, help="tag (PROPENSITY_MODEL, or the only one in the store)")
     given = parser.parse_args()
     with _stoppable():
         rows, problems = _score(given)
@@ -225,7 +226,7 @@ def _score(given: argparse.Namespace) -> tuple[int, int]:
     """Score the files of the command line; return the number of rows and of problems."""
     try:
         target = _target(given.output, given.input)
-        model = store.ImportedModel(given.model).resolve()
+        model = store.to_serve(given.model).resolve()
         source = source_of(given.input, store.manifest_of(model).contract, given.id)
         predictor = store.load_predictor(model)
         return score_file(source, target, given.output, predictor)

@@ -18,6 +18,7 @@ from propensity.files.targets import without_dictionaries
 from propensity.model import store
 from propensity.model.manifest import ServedManifest
 from propensity.model.predictor import Predictor
+from propensity.settings import MODEL
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 _COLUMNS = "propensity double, decision string, threshold double, model string, problem string"
 
 
-def score(rows: DataFrame, model: str = str(store.SERVED.tag), id_column: str | None = None) -> DataFrame:
+def score(rows: DataFrame, model: str = MODEL, id_column: str | None = None) -> DataFrame:
     """Return the predictions of a DataFrame of rows.
 
     Args:
         rows: a column for each field, and perhaps one that names the row.
-        model: tag in the store of the driver.
+        model: tag in the store of the driver; by default that of `PROPENSITY_MODEL`, or the only one there.
         id_column: name of the column of ids, returned as `id`. Spark keeps no order, so without ids nothing
             tells which row a prediction belongs to.
 
@@ -45,7 +46,7 @@ def score(rows: DataFrame, model: str = str(store.SERVED.tag), id_column: str | 
     # Only Spark needs PySpark.
     from pyspark.sql.pandas.types import to_arrow_schema  # noqa: PLC0415
 
-    stored = store.ImportedModel(model).resolve()
+    stored = store.to_serve(model).resolve()
     content, manifest = store.check(stored), store.manifest_of(stored)
     schema = to_arrow_schema(rows.schema, timezone="UTC")
     check_columns(schema, manifest.contract, id_column, "the DataFrame")

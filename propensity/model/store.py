@@ -52,6 +52,8 @@ class ImportedModel(BentoModel):
             object.__setattr__(self, "tag", tag)  # BentoML froze it
 
     def _require(self) -> None:
+        if self.tag.name == _ANY and len(names := imported_names()) == 1:
+            object.__setattr__(self, "tag", bentoml.Tag(names[0], "latest"))  # BentoML froze it
         try:
             stored = self.stored
         except yaml.YAMLError as error:
@@ -59,23 +61,24 @@ class ImportedModel(BentoModel):
             raise StoreError(
                 f"model {self.tag}: model.yaml can't be read: {reason}; delete its folder and import it again"
             ) from error
-        if stored is None:
-            names = imported_names()
-            if len(names) > 1 and not MODEL:
-                raise StoreError(
-                    f"the BentoML model store has {', '.join(names)}; say which to serve:"
-                    f" PROPENSITY_MODEL={names[0]}:latest"
-                )
-            what = "" if self.tag.name == _ANY else f" {self.tag}"
-            has = f"; it has {', '.join(names)}" if names else ""
+        if stored is not None:
+            return
+        names = imported_names()
+        if self.tag.name == _ANY and names:
             raise StoreError(
-                f"no model{what} in the BentoML model store{has}; import one with `python import_model.py PATH`,"
-                " or run `make serve`, which does it all"
+                f"the BentoML model store has {', '.join(names)}; say which one:"
+                f" PROPENSITY_MODEL={names[0]}:latest"
             )
+        what = "" if self.tag.name == _ANY else f" {self.tag}"
+        has = f" (it has {', '.join(names)})" if names else ""
+        raise StoreError(
+            f"no model{what} in the BentoML model store{has}; import one with `python import_model.py PATH`, or"
+            " run `make serve`, which does it all"
+        )
 
 
 _ANY = "any"
-"""Name of a tag that stands for none in particular; no model may have it."""
+"""Name that stands for that of the only model in the store."""
 
 
 def imported_names() -> list[str]:
@@ -87,15 +90,12 @@ _IMPORTED = "served-form"
 """Label of the models that `import_model.py` imported."""
 
 
-def _served() -> ImportedModel:
-    """Return the model to serve: that of the setting, or the latest of the only one in the store."""
-    if MODEL:
-        return ImportedModel(MODEL)
-    names = imported_names()
-    return ImportedModel(f"{names[0] if len(names) == 1 else _ANY}:latest")
+def to_serve(tag: str) -> ImportedModel:
+    """Return the model of a tag; of none, the latest of the only one in the store."""
+    return ImportedModel(tag or f"{_ANY}:latest")
 
 
-SERVED = _served()
+SERVED = to_serve(MODEL)
 CHALLENGER = ImportedModel(CHALLENGER_MODEL) if CHALLENGER_MODEL else None
 
 

@@ -78,7 +78,14 @@ def test_a_prediction_is_logged_with_all_that_it_rests_on(tmp_path: Path) -> Non
 
 
 def test_the_place_of_a_row_is_that_in_its_request(tmp_path: Path) -> None:
-    batch = Batch.of([CONTRACT.read_row({}, 0), CONTRACT.read_row(EXAMPLE), CONTRACT.read_row({}, 2), CONTRACT.read_row(EXAMPLE)])
+    batch = Batch.of(
+        [
+            CONTRACT.read_row({}, 0),
+            CONTRACT.read_row(EXAMPLE),
+            CONTRACT.read_row({}, 2),
+            CONTRACT.read_row(EXAMPLE),
+        ]
+    )
     outcomes = Answers.of(batch, np.array([0.1, 0.2]), 0.26, "m:1")
     log = PredictionLog(tmp_path)
     log.add(AnsweredRequest.of(batch, outcomes, b"r", 0.0, 0.0), None)
@@ -174,7 +181,9 @@ def test_what_is_kept_of_a_request_does_not_grow_with_its_problems(tmp_path: Pat
     tracemalloc.start()
     try:
         for number in range(20):
-            batch = Batch.of([CONTRACT.read_row({}, place) for place in range(200)] + [CONTRACT.read_row(EXAMPLE)] * valid)
+            batch = Batch.of(
+                [CONTRACT.read_row({}, place) for place in range(200)] + [CONTRACT.read_row(EXAMPLE)] * valid
+            )
             outcomes = Answers.of(batch, np.full(valid, 0.3), 0.26, "m:1", [explained] * valid)
             following.record(AnsweredRequest.of(batch, outcomes, b"r%d" % number, 0.0, 0.0))
         del batch, outcomes
