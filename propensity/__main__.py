@@ -12,7 +12,7 @@ from importlib.util import find_spec
 COMMANDS = {
     "tokens": ("access.tokens", "make tokens for callers of the API"),
     "sign": ("model.signature", "make the keys that models are signed with"),
-    "score": ("files.scoring", "score files of applications, without a server"),
+    "score": ("files.scoring", "score files of rows, without a server"),
     "evaluate": (
         "evaluation.command",
         "compare what the service answers with what the notebook promised",
