@@ -67,6 +67,7 @@ class PipelineForm:
         self.pipeline = pipeline
         self.contract = contract
         self.takes = takes
+        self.positive = positive
         self._place = [str(each) for each in pipeline.classes_].index(positive)
         # The service scales by worker processes; BLAS or OpenMP threads would compete with them for cores.
         self._one_thread = threadpool_limits(limits=1)
