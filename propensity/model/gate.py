@@ -1,73 +1,35 @@
 """The gate: what a pickle must pass before any of it is executed.
 
 1. Its SHA-256 is the one in its manifest.
-2. A rehearsal: the unpickler that will load it runs with inert stand-ins for all classes. A pickle that names
-   anything outside `ALLOWED`, or is incomplete, is refused here, before anything it names is imported or
-   called.
+2. A rehearsal: the machine that will load it carries it out on stand-ins. A pickle that names anything
+   outside the allow-list, uses a name for what it is not listed for, or is incomplete, is refused here,
+   before anything it names is imported or called.
 3. The libraries have the versions that it was pickled with.
-4. Only then is it loaded, by an unpickler that finds the allowed classes and nothing else.
+4. Only then is it loaded, by a machine that finds what is on the allow-list and nothing else.
 
 The file is read once; later steps take the bytes that were checked.
+
+The gate keeps a file from executing what it chooses. It can't know whether a model is any good, and the
+compiled code of the libraries trusts the arrays in a model's state: a hostile file may still predict
+nonsense, or end the process that predicts with it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import pickle  # nosec B403
 import platform
 import warnings
+from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from propensity.model.manifest import Manifest
-
-ALLOWED = frozenset(
-    {
-        ("builtins", "slice"),
-        ("numpy", "dtype"),
-        ("numpy", "float64"),
-        ("numpy", "ndarray"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("numpy._core.multiarray", "scalar"),
-        ("numpy._core.numeric", "_frombuffer"),
-        ("numpy.random._mt19937", "MT19937"),
-        ("numpy.random._pickle", "__bit_generator_ctor"),
-        ("numpy.random._pickle", "__randomstate_ctor"),
-        ("sklearn._loss._loss", "CyHalfBinomialLoss"),
-        ("sklearn._loss.link", "Interval"),
-        ("sklearn._loss.link", "LogitLink"),
-        ("sklearn._loss.loss", "HalfBinomialLoss"),
-        ("sklearn.compose._column_transformer", "ColumnTransformer"),
-        ("sklearn.dummy", "DummyClassifier"),
-        ("sklearn.ensemble._forest", "RandomForestClassifier"),
-        ("sklearn.ensemble._gb", "GradientBoostingClassifier"),
-        ("sklearn.impute._base", "SimpleImputer"),
-        ("sklearn.linear_model._logistic", "LogisticRegression"),
-        ("sklearn.pipeline", "Pipeline"),
-        ("sklearn.preprocessing._data", "StandardScaler"),
-        ("sklearn.preprocessing._encoders", "OneHotEncoder"),
-        ("sklearn.tree._classes", "DecisionTreeClassifier"),
-        ("sklearn.tree._classes", "DecisionTreeRegressor"),
-        ("sklearn.tree._tree", "Tree"),
-    }
-)
-"""The classes and functions that the notebook's candidate models need; review any that you add."""
-
-
-_COMPRESSED = tuple(
-    map(bytes.fromhex, ("7801", "785e", "789c", "78da", "1f8b", "425a68", "fd377a58", "5d0000", "04224d18"))
-)
-"""First bytes of the files that joblib compresses: zlib, gzip, bz2, xz, lzma, lz4."""
-
-_OF_JOBLIB = {
-    ("joblib.numpy_pickle", "NumpyArrayWrapper"),
-    ("joblib.numpy_pickle", "NDArrayWrapper"),
-    ("joblib.numpy_pickle", "ZNDArrayWrapper"),
-}
-
-_PICKLE_DUMP = "write it with `pickle.dump(pipeline, file)`, and its SHA-256 into the manifest"
+from propensity.model import allow_list
+from propensity.model.allow_list import AllowListError, Use
+from propensity.model.rehearsal import Loader, Rehearsal
+from propensity.model.stand_ins import RehearsalError, refuse
 
 
 class GateError(Exception):
@@ -76,41 +38,6 @@ class GateError(Exception):
 
 class DigestError(GateError):
     """A file is not the one that its manifest describes."""
-
-
-class _Inert:
-    """Stand-in for a class or function in the rehearsal: accepts any call and state, and does nothing."""
-
-    def __new__(cls, *_args: object, **_kwargs: object) -> _Inert:
-        return super().__new__(cls)
-
-    def __init__(self, *_args: object, **_kwargs: object) -> None:
-        pass
-
-    def __setstate__(self, _state: object) -> None:
-        pass
-
-
-class _Rehearsal(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> type[_Inert]:
-        if (module, name) in _OF_JOBLIB:
-            raise GateError(
-                f"written by joblib.dump (it names {module}.{name}), which puts arrays beside the pickle;"
-                f" {_PICKLE_DUMP}"
-            )
-        if (module, name) not in ALLOWED:
-            raise GateError(
-                f"the pickle names {module}.{name}, which is not on the allow-list; if it belongs to your"
-                " pipeline, review it and add it to ALLOWED in propensity/model/gate.py"
-            )
-        return _Inert
-
-
-class _AllowListUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in ALLOWED:
-            raise GateError(f"the pickle names {module}.{name}, which is not on the allow-list")
-        return super().find_class(module, name)
 
 
 def checked_bytes(path: Path, sha256: str) -> bytes:
@@ -138,15 +65,107 @@ def checked_pickle(path: Path, sha256: str) -> bytes:
         DigestError: the digest differs.
     """
     content = checked_bytes(path, sha256)
-    if content.startswith(_COMPRESSED):
-        raise GateError(f"{path}: compressed, as joblib.dump writes it with compress=...; {_PICKLE_DUMP}")
     try:
-        _Rehearsal(io.BytesIO(content)).load()
+        rehearse(content)
     except GateError as error:
-        raise GateError(f"{path}: {error}") from None
-    except Exception as error:  # a broken pickle can raise anything
-        raise GateError(f"{path}: not a complete pickle ({error}); {_PICKLE_DUMP}") from None
+        raise GateError(f"{path}: {error}") from error
     return content
+
+
+def rehearse(content: bytes) -> None:
+    """Check a pickle without executing anything of it (step 2).
+
+    Raises:
+        GateError: it must not be loaded. Names that are not on the allow-list are listed, all of them.
+    """
+    conduct(Rehearsal(io.BytesIO(content), allowed()))
+
+
+def stated_version(content: bytes) -> str | None:
+    """Return the version of scikit-learn that a pickle says it was written with; nothing is executed.
+
+    It is that of the outermost estimator. `None` if the pickle states none, or can't be read that far.
+    """
+    rehearsal = Rehearsal(io.BytesIO(content), allowed())
+    with suppress(GateError):
+        conduct(rehearsal)
+    return rehearsal.version
+
+
+def allowed() -> Mapping[tuple[str, str], Use]:
+    """Return the allow-list, with the names of the own file.
+
+    Raises:
+        GateError: the own file can't be used.
+    """
+    try:
+        return allow_list.allowed()
+    except AllowListError as error:
+        raise GateError(str(error)) from error
+
+
+def conduct(rehearsal: Rehearsal) -> None:
+    """Carry a rehearsal through to the end of its stream.
+
+    Raises:
+        GateError: what was rehearsed must not be loaded.
+    """
+    failure: Exception | None = None
+    try:
+        rehearsal.load()
+        if rehearsal.stream.read(1):
+            refuse("goes on after its end")
+    except Exception as error:  # a broken pickle can raise anything
+        failure = error
+    if rehearsal.unlisted:  # They explain what failed after them.
+        raise GateError(_unlisted(rehearsal)) from None
+    if isinstance(failure, RehearsalError):
+        raise GateError(str(failure)) from None
+    if failure is not None:
+        raise GateError(
+            f"not a complete pickle ({_printable(str(failure))}); write it with"
+            " `pickle.dump(pipeline, file)`, and its SHA-256 into the manifest"
+        ) from None
+
+
+def _unlisted(rehearsal: Rehearsal) -> str:
+    names = list(rehearsal.unlisted)
+    shown = ", ".join(_printable(f"{module}.{name}") for module, name in names[:_SHOWN])
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    ways_out = [
+        f"{module}: {hint}"
+        for module, hint in allow_list.HINTS.items()
+        if any(f"{found}.".startswith(f"{module}.") for found, _ in names)
+    ]
+    if rehearsal.version not in {None, here := _version_here("scikit-learn")}:
+        ways_out.insert(
+            0,
+            f"scikit-learn {_printable(str(rehearsal.version))} wrote it (here {here}), and names change"
+            " between versions: import it where that version is installed, or run the notebook again here",
+        )
+    if not ways_out:
+        ways_out.append(
+            "what belongs to your pipeline, review, write into a file, one name a line, and name the file in"
+            f" {allow_list.VARIABLE}"
+        )
+    return (
+        f"the pickle names {shown}{more}, which {'is' if len(names) == 1 else 'are'} not on the allow-list;"
+        f" {'; '.join(ways_out)}"
+    )
+
+
+_SHOWN = 50
+"""Most names in a message."""
+
+
+def _printable(text: str) -> str:
+    """Return a text of the pickle as a message may show it."""
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= _LENGTH else f"{text[:_LENGTH]}…"
+
+
+_LENGTH = 120
+"""Most characters of such a text."""
 
 
 def check_libraries(libraries: dict[str, str]) -> None:
@@ -159,15 +178,16 @@ def check_libraries(libraries: dict[str, str]) -> None:
         raise GateError(
             "the manifest does not state the version of scikit-learn that wrote the pickle, under `libraries`"
         )
-    differing = [
-        f"{name} {stated} (here {here})"
-        for name, stated in libraries.items()
-        if stated != (here := _version_here(name))
-    ]
+    differing = {
+        name: (stated, here) for name, stated in libraries.items() if stated != (here := _version_here(name))
+    }
     if differing:
+        named = ", ".join(f"{name} {stated} (here {here})" for name, (stated, here) in differing.items())
+        pinned = " ".join(f"{name}=={stated}" for name, (stated, _) in differing.items() if name != "python")
         raise GateError(
-            f"the pickle was made with {', '.join(differing)}; install these, or run the notebook that wrote"
-            " it in this environment"
+            f"the pickle was made with {named}; install these, or run the notebook that wrote it in this"
+            " environment; a compiled model needs them for its import alone"
+            + (f" (`.venv/bin/python -m pip install {pinned}`)" if pinned else "")
         )
 
 
@@ -186,12 +206,16 @@ def load_pipeline(content: bytes) -> Any:
     Raises:
         GateError: it can't be loaded, or warns, as scikit-learn does if another version wrote it.
     """
+    listed = allowed()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            return _AllowListUnpickler(io.BytesIO(content)).load()
-    except GateError:
-        raise
+            warnings.simplefilter("ignore", FutureWarning)  # of a class that the next version won't have
+            return Loader(io.BytesIO(content), listed).load()
+    except RehearsalError as error:
+        raise GateError(str(error)) from error
+    except ImportError as error:
+        raise GateError(f"the pickle can't be loaded: {error}; install what it needs") from error
     except Exception as error:  # a class's __setstate__ can raise anything
         raise GateError(
             f"the pickle can't be loaded: {error}; run the notebook that wrote it again"
