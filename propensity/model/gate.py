@@ -20,7 +20,7 @@ import hashlib
 import io
 import platform
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -118,7 +118,7 @@ def conduct(rehearsal: Rehearsal) -> None:
     except Exception as error:  # a broken pickle can raise anything
         failure = error
     if rehearsal.unlisted:  # They explain what failed after them.
-        raise GateError(_unlisted(rehearsal)) from None
+        raise unlisted(rehearsal.unlisted, rehearsal.version) from None
     if isinstance(failure, RehearsalError):
         raise GateError(str(failure)) from None
     if failure is not None:
@@ -128,28 +128,33 @@ def conduct(rehearsal: Rehearsal) -> None:
         ) from None
 
 
-def _unlisted(rehearsal: Rehearsal) -> str:
-    names = list(rehearsal.unlisted)
-    shown = ", ".join(_printable(f"{module}.{name}") for module, name in names[:_SHOWN])
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+def unlisted(names: Iterable[tuple[str, str]], version_stated: str | None) -> GateError:
+    """Return the refusal of a file that names what is not on the allow-list.
+
+    Args:
+        names: module and name of each.
+        version_stated: the version of scikit-learn that the file says it was written with.
+    """
+    found = list(names)
+    shown = ", ".join(_printable(f"{module}.{name}") for module, name in found[:_SHOWN])
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     ways_out = [
-        f"{module}: {hint}"
-        for module, hint in allow_list.HINTS.items()
-        if any(f"{found}.".startswith(f"{module}.") for found, _ in names)
+        f"{prefix}: {hint}"
+        for prefix, hint in allow_list.HINTS.items()
+        if any(f"{module}.".startswith(f"{prefix}.") for module, _ in found)
     ]
-    if rehearsal.version not in {None, here := _version_here("scikit-learn")}:
-        ways_out.insert(
-            0,
-            f"scikit-learn {_printable(str(rehearsal.version))} wrote it (here {here}), and names change"
-            " between versions: import it where that version is installed, or run the notebook again here",
+    if version_stated not in {None, here := _version_here("scikit-learn")}:
+        ways_out.append(
+            f"scikit-learn {_printable(str(version_stated))} wrote it (here {here}), and names change between"
+            " versions: import it where that version is installed, or run the notebook again here"
         )
     if not ways_out:
         ways_out.append(
             "what belongs to your pipeline, review, write into a file, one name a line, and name the file in"
             f" {allow_list.VARIABLE}"
         )
-    return (
-        f"the pickle names {shown}{more}, which {'is' if len(names) == 1 else 'are'} not on the allow-list;"
+    return GateError(
+        f"the pickle names {shown}{more}, which {'is' if len(found) == 1 else 'are'} not on the allow-list;"
         f" {'; '.join(ways_out)}"
     )
 
@@ -206,12 +211,21 @@ def load_pipeline(content: bytes) -> Any:
     Raises:
         GateError: it can't be loaded, or warns, as scikit-learn does if another version wrote it.
     """
-    listed = allowed()
+    loader = Loader(io.BytesIO(content), allowed())
+    return loaded(loader.load)
+
+
+def loaded(load: Callable[[], Any]) -> Any:
+    """Return what a function loads, of a file that was rehearsed.
+
+    Raises:
+        GateError: it can't be loaded, or warns.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             warnings.simplefilter("ignore", FutureWarning)  # of a class that the next version won't have
-            return Loader(io.BytesIO(content), listed).load()
+            return load()
     except RehearsalError as error:
         raise GateError(str(error)) from error
     except ImportError as error:

@@ -63,11 +63,15 @@ class Loader(_Restricted):
             raise RehearsalError(f"the pickle names {module}.{name}, which is not on the allow-list")
         return getattr(import_module(module), name)
 
+    def restored(self, instance: Any) -> Any:
+        """Return what takes the place of an instance that was given its state."""
+        if type(instance).__module__.startswith("scipy.sparse."):
+            instance.check_format()  # Its compiled code writes where its indices point to.
+        return instance
+
     def _load_build(self) -> None:
         self.load_build()
-        built = self.stack[-1]
-        if type(built).__module__.startswith("scipy.sparse."):
-            built.check_format()  # Its compiled code writes where its indices point to.
+        self.stack[-1] = self.restored(self.stack[-1])
 
     dispatch: ClassVar[dict[int, Any]] = _Restricted.dispatch | {pickle.BUILD[0]: _load_build}
 
@@ -108,13 +112,14 @@ class Rehearsal(_Restricted):
         require(arguments == (), f"creates {of} with arguments")
         return Instance(of)
 
-    def build(self, made: Any, state: Any) -> None:
-        """Give a stand-in its state."""
+    def build(self, made: Any, state: Any) -> Any:
+        """Give a stand-in its state, and return what takes its place."""
         require(isinstance(made, Made), "changes a class, or a function")
         self.hold(state)
         made.build(state)
         if type(state) is dict and type(version := state.get("_sklearn_version")) is str:
             self.version = version  # The outermost comes last.
+        return made
 
     def hold(self, *values: Any) -> None:
         """Check that what an object or a container keeps is data, or may be held."""
@@ -143,7 +148,7 @@ class Rehearsal(_Restricted):
 
     def _load_build(self) -> None:
         state = self.stack.pop()
-        self.build(self.stack[-1], state)
+        self.stack[-1] = self.build(self.stack[-1], state)
 
     def _load_append(self) -> None:
         self._append(self.stack.pop())
