@@ -23,106 +23,186 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from propensity.contract.application import CATEGORIES, FEATURES, Application
-from propensity.contract.features import Propensities
+from propensity.contract.contract import Contract
+from propensity.contract.features import Features, Propensities
 from propensity.model.gate import GateError
 from propensity.model.manifest import Manifest
 
-Defaults = npt.NDArray[np.bool_]
-"""Whether each application ended in default, shape (n,)."""
+Truth = npt.NDArray[np.bool_]
+"""Whether each row belongs to the positive class, shape (n,)."""
 
 TOLERANCE = 1e-9
 """Largest difference between a stated and a reproduced figure."""
 
 
-def check(
-    manifest: Manifest,
-    applications: Sequence[Application],
-    defaults: Sequence[bool],
-    propensities: Propensities,
-) -> None:
+def check(manifest: Manifest, features: Features, truth: Truth, propensities: Propensities) -> None:
     """Compare the figures of a manifest with those that the hold-out set gives.
 
     Args:
         manifest: the manifest that states them.
-        applications: the hold-out set, n applications.
-        defaults: whether each ended in default, n of them.
+        features: of the hold-out set, shape (n, columns).
+        truth: whether each of its rows belongs to the positive class, shape (n,).
         propensities: predicted by the pipeline, shape (n,).
 
     Raises:
-        GateError: a figure differs; the message names it and both values.
+        GateError: a figure can't be computed, or differs; the message names it and both values.
     """
-    parts = {"threshold", "holdout", "metrics"}
-    stated = manifest.model_dump(include=parts, exclude_none=True)
-    _compare("", stated, reproduced(manifest, applications, defaults, propensities))
+    check_computable(truth, propensities)
+    stated = manifest.model_dump(include={"threshold", "holdout", "metrics"}, exclude_none=True)
+    _compare("", stated, reproduced(manifest, features, truth, propensities))
+
+
+def check_computable(truth: Truth, propensities: Propensities) -> None:
+    """Check that figures can be computed of outcomes and propensities, each of shape (n,).
+
+    Raises:
+        GateError: a class does not occur, or the pipeline predicted no probability for a row.
+    """
+    for is_positive in (True, False):
+        if not np.any(truth == is_positive):
+            raise GateError(
+                f"no row of the hold-out set is {'positive' if is_positive else 'negative'}, and without both"
+                " classes no figure can be computed; take a larger set, stratified by outcome"
+            )
+    broken = ~((propensities >= 0) & (propensities <= 1))
+    if broken.any():
+        row = int(broken.argmax())
+        raise GateError(
+            f"the pipeline predicts {propensities[row]} for row {row} of the hold-out set, which is no"
+            " probability; look at the values of that row"
+        )
 
 
 def reproduced(
-    manifest: Manifest,
-    applications: Sequence[Application],
-    defaults: Sequence[bool],
-    propensities: Propensities,
+    manifest: Manifest, features: Features, truth: Truth, propensities: Propensities
 ) -> dict[str, Any]:
     """Return the figures that a manifest should state, in its structure; arguments as in `check`."""
-    truth = np.asarray(defaults, dtype=bool)
     stated = manifest.model_dump(exclude_none=True)
-    threshold = stated["threshold"]
     metrics = stated["metrics"]
-    declined = propensities >= manifest.threshold.value
+    calibration = _mapping(metrics.get("calibration"))
     return {
-        "threshold": {"decline_at_or_above": True},
-        "holdout": {"rows": len(truth), "defaults": int(truth.sum())},
-        "metrics": {
-            **quality(truth, propensities),
-            "average_precision": float(average_precision_score(truth, propensities)),
-            **_decisions(truth, declined),
-            **_cost(threshold, truth, declined),
-            **_calibration(metrics.get("calibration"), truth, propensities),
-            "confusion": confusion(truth, declined),
-            "groups": {
-                feature: {
-                    group: {
-                        "rows": int(members.sum()),
-                        "default_rate": _mean(truth[members]),
-                        "mean_propensity": _mean(propensities[members]),
-                        "auc": _auc(truth[members], propensities[members]),
-                        **_decisions(truth[members], declined[members]),
-                    }
-                    for group, members in _members(feature, groups, applications).items()
+        "threshold": {"positive_at_or_above": True},
+        "holdout": {"rows": len(truth), "positives": int(truth.sum())},
+        "metrics": metrics_of(
+            truth,
+            propensities,
+            stated["threshold"],
+            bins=len(calibration.get("mean_propensity") or calibration.get("positive_rate") or ()),
+            groups=members(manifest.contract, features, _mapping(metrics.get("groups"))),
+        ),
+    }
+
+
+def metrics_of(
+    truth: Truth,
+    propensities: Propensities,
+    threshold: Mapping[str, Any],
+    *,
+    bins: int,
+    groups: Mapping[str, Mapping[str, Truth]],
+) -> dict[str, Any]:
+    """Return all metrics, in the structure of a manifest's.
+
+    Args:
+        truth: whether each row belongs to the positive class, shape (n,); both classes must occur.
+        propensities: of the same rows.
+        threshold: `value`, and perhaps `cost_false_negative` and `cost_false_positive`.
+        bins: quantiles of the calibration curve; 0 for none.
+        groups: the rows of each group, shape (n,), by field and group.
+    """
+    selected = propensities >= threshold["value"]
+    return {
+        **quality(truth, propensities),
+        "average_precision": float(average_precision_score(truth, propensities)),
+        **_cost(threshold, truth, selected),
+        "confusion": confusion(truth, selected),
+        **decisions(truth, selected),
+        **_calibration(bins, truth, propensities),
+        "groups": {
+            field: {
+                group: {
+                    "rows": int(rows.sum()),
+                    "positive_rate": _mean(truth[rows]),
+                    "mean_propensity": _mean(propensities[rows]),
+                    "auc": _auc(truth[rows], propensities[rows]),
+                    **decisions(truth[rows], selected[rows]),
                 }
-                for feature, groups in _mapping(metrics.get("groups")).items()
-                if feature in FEATURES
-            },
+                for group, rows in of_field.items()
+            }
+            for field, of_field in groups.items()
         },
     }
 
 
-def quality(truth: Defaults, propensities: Propensities) -> dict[str, float]:
+def quality(truth: Truth, propensities: Propensities) -> dict[str, float]:
     """Return metrics that do not depend on the threshold: the first three of ranking, then of calibration.
 
     Args:
-        truth: whether each application ended in default; both outcomes must occur.
-        propensities: of the same applications.
+        truth: whether each row belongs to the positive class; both classes must occur.
+        propensities: of the same rows.
     """
-    good_declined, defaults_declined, _ = roc_curve(truth, propensities)
-    area = float(auc(good_declined, defaults_declined))
+    false_positive_rate, recall, _ = roc_curve(truth, propensities)
+    area = float(auc(false_positive_rate, recall))
     return {
         "auc": area,
         "gini": 2 * area - 1,
-        "ks": float(np.max(defaults_declined - good_declined)),
+        "ks": float(np.max(recall - false_positive_rate)),
         "brier": float(brier_score_loss(truth, propensities)),
         "log_loss": float(log_loss(truth, propensities)),
     }
 
 
-def confusion(truth: Defaults, declined: npt.NDArray[np.bool_]) -> dict[str, int]:
-    """Return how many applications of each outcome are approved and declined."""
+def confusion(truth: Truth, selected: npt.NDArray[np.bool_]) -> dict[str, int]:
+    """Return how many rows of each class are below the threshold, and how many reach it."""
     return {
-        "good_approved": int((~truth & ~declined).sum()),
-        "good_declined": int((~truth & declined).sum()),
-        "default_approved": int((truth & ~declined).sum()),
-        "default_declined": int((truth & declined).sum()),
+        "true_negatives": int((~truth & ~selected).sum()),
+        "false_positives": int((~truth & selected).sum()),
+        "false_negatives": int((truth & ~selected).sum()),
+        "true_positives": int((truth & selected).sum()),
     }
+
+
+def decisions(truth: Truth, selected: npt.NDArray[np.bool_]) -> dict[str, float | None]:
+    """Return the share of all rows, of positive and of negative ones that reaches the threshold."""
+    return {
+        "selected": _mean(selected),
+        "recall": _mean(selected[truth]),
+        "false_positive_rate": _mean(selected[~truth]),
+    }
+
+
+def members(
+    contract: Contract, features: Features, groups: Mapping[str, Sequence[str] | Mapping[str, Any]]
+) -> dict[str, dict[str, Truth]]:
+    """Return which rows belong to each group, shape (n,), by field and group.
+
+    Args:
+        contract: of the rows.
+        features: of the rows, shape (n, columns).
+        groups: the groups of each field: a category, `true` or `false`, or a band such as `26-35` or `56+`.
+            Those that the contract does not know are left out.
+    """
+    columns = dict(zip(contract.columns.names, features.T, strict=True))
+    found: dict[str, dict[str, Truth]] = {}
+    for name in [name for name in groups if name in columns]:
+        field, values = contract.by_name[name], columns[name]
+        found[name] = {}
+        for group in _names(groups[name]):
+            if field.kind == "boolean" and group in {"false", "true"}:
+                found[name][group] = values == (group == "true")
+            elif field.categories is not None and group in field.categories:
+                found[name][group] = values == field.categories.index(group)
+            elif field.categories is None and (band := _BAND.fullmatch(group)):
+                low, high = int(band[1]), int(band[2]) if band[2] else math.inf
+                found[name][group] = (low <= values) & (values <= high)
+    return found
+
+
+_BAND = re.compile(r"(\d+)(?:-(\d+)|\+)")
+
+
+def _names(groups: object) -> list[str]:
+    return list(groups) if isinstance(groups, Mapping | Sequence) and not isinstance(groups, str) else []
 
 
 def _compare(name: str, stated: Any, actual: Any) -> None:
@@ -136,7 +216,7 @@ def _compare(name: str, stated: Any, actual: Any) -> None:
         raise GateError(
             f"{name} is {stated!r} in the manifest, but {actual!r} for this pickle, at the manifest's"
             " threshold on its hold-out set: they are not of one run, or this environment predicts otherwise;"
-            " run the notebook that wrote them again"
+            " write pickle, manifest and hold-out set again, together"
         )
 
 
@@ -156,51 +236,22 @@ def _mean(values: np.ndarray[Any, Any]) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
-def _auc(truth: Defaults, propensities: Propensities) -> float | None:
+def _auc(truth: Truth, propensities: Propensities) -> float | None:
     return float(roc_auc_score(truth, propensities)) if 0 < truth.sum() < len(truth) else None
 
 
-def _decisions(truth: Defaults, declined: npt.NDArray[np.bool_]) -> dict[str, float | None]:
-    return {
-        "declined": _mean(declined),
-        "defaults_declined": _mean(declined[truth]),
-        "good_declined": _mean(declined[~truth]),
-    }
-
-
-def _cost(threshold: Mapping[str, Any], truth: Defaults, declined: npt.NDArray[np.bool_]) -> dict[str, float]:
-    """Return the cost per application, if the manifest states costs with its threshold."""
-    approved_default = threshold.get("cost_default_approved")
-    declined_good = threshold.get("cost_good_declined")
-    if not isinstance(approved_default, int | float) or not isinstance(declined_good, int | float):
+def _cost(threshold: Mapping[str, Any], truth: Truth, selected: npt.NDArray[np.bool_]) -> dict[str, float]:
+    """Return the cost per row, if costs are stated with the threshold."""
+    false_negative = threshold.get("cost_false_negative")
+    false_positive = threshold.get("cost_false_positive")
+    if not isinstance(false_negative, int | float) or not isinstance(false_positive, int | float):
         return {}
-    costs = approved_default * (truth & ~declined).sum() + declined_good * (~truth & declined).sum()
-    return {"cost_per_application": float(costs / len(truth))}
+    costs = false_negative * (truth & ~selected).sum() + false_positive * (~truth & selected).sum()
+    return {"cost_per_row": float(costs / len(truth))}
 
 
-def _calibration(stated: Any, truth: Defaults, propensities: Propensities) -> dict[str, Any]:
-    """Return the calibration curve, in as many quantiles as are stated."""
-    bins = len(_mapping(stated).get("mean_propensity") or _mapping(stated).get("default_rate") or ())
+def _calibration(bins: int, truth: Truth, propensities: Propensities) -> dict[str, Any]:
     if not bins:
         return {}
     observed, predicted = calibration_curve(truth, propensities, n_bins=bins, strategy="quantile")
-    return {"calibration": {"mean_propensity": predicted.tolist(), "default_rate": observed.tolist()}}
-
-
-def _members(
-    feature: str, groups: Any, applications: Sequence[Application]
-) -> dict[str, np.ndarray[Any, Any]]:
-    """Return the members of each stated group, shape (n,): a category, or a band such as `26-35` or `56+`."""
-    values = [getattr(application, feature) for application in applications]
-    members: dict[str, np.ndarray[Any, Any]] = {}
-    for group in _mapping(groups):
-        if feature in CATEGORIES:
-            if group in CATEGORIES[feature]:
-                members[group] = np.array([value == group for value in values])
-        elif band := _BAND.fullmatch(group):
-            low, high = int(band[1]), int(band[2]) if band[2] else math.inf
-            members[group] = np.array([value is not None and low <= value <= high for value in values])
-    return members
-
-
-_BAND = re.compile(r"(\d+)(?:-(\d+)|\+)")
+    return {"calibration": {"mean_propensity": predicted.tolist(), "positive_rate": observed.tolist()}}

@@ -1,0 +1,187 @@
+"""The anatomy of a fitted pipeline: which columns it takes, and what it has learned of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, is_regressor
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
+
+from propensity.model.gate import GateError
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """What an encoder has learned of a column.
+
+    Attributes:
+        name: of its class.
+        categories: in its order, missing values included.
+        refuses_others: whether a category that it does not know makes it fail.
+    """
+
+    name: str
+    categories: tuple[Any, ...]
+    refuses_others: bool
+
+
+@dataclass
+class Anatomy:
+    """What is known of a pipeline's columns.
+
+    Attributes:
+        names: of the columns that it was fitted with; None if they had none.
+        dropped: those of them that it ignores.
+        encoders: by column.
+        imputed: columns whose missing values it fills.
+    """
+
+    names: tuple[str, ...] | None
+    dropped: frozenset[str] = frozenset()
+    encoders: dict[str, Encoder] = field(default_factory=dict)
+    imputed: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, pipeline: Any, names: Sequence[str] | None = None) -> Anatomy:
+        """Return the anatomy of a fitted pipeline.
+
+        Args:
+            pipeline: any fitted estimator.
+            names: of its columns, where it does not know them itself.
+        """
+        known = getattr(pipeline, "feature_names_in_", None)
+        anatomy = cls(None if known is None else tuple(map(str, known)))
+        columns = anatomy.names or (None if names is None else tuple(names))
+        first = _first_step(pipeline)
+        if isinstance(first, ColumnTransformer) and columns is not None:
+            used = {
+                name
+                for _, transformer, of in first.transformers_
+                if not (isinstance(transformer, str) and transformer == "drop")
+                for name in _names(of, columns)
+            }
+            anatomy.dropped = frozenset(columns) - used
+        anatomy._walk(pipeline, columns, set())
+        return anatomy
+
+    @property
+    def taken(self) -> tuple[str, ...] | None:
+        """The columns that it needs, in its order; None if they have no names."""
+        return None if self.names is None else tuple(name for name in self.names if name not in self.dropped)
+
+    def _walk(self, part: Any, names: tuple[str, ...] | None, seen: set[int]) -> None:
+        if id(part) in seen:
+            return
+        seen.add(id(part))
+        own = getattr(part, "feature_names_in_", None)
+        names = names if own is None else tuple(map(str, own))
+        if names is not None:
+            self._note(part, names)
+        if isinstance(part, Pipeline):
+            for _, step in part.steps:
+                self._walk(step, names, seen)
+                names = names if names is not None and _keeps_columns(step, names) else None
+        elif isinstance(part, ColumnTransformer):
+            for _, transformer, columns in getattr(part, "transformers_", ()):
+                self._walk(transformer, None if names is None else _names(columns, names), seen)
+        else:
+            for inner in _estimators(vars(part).values() if isinstance(part, BaseEstimator) else ()):
+                self._walk(inner, names, seen)
+
+    def _note(self, part: Any, names: tuple[str, ...]) -> None:
+        learned = getattr(part, "categories_", None)
+        if isinstance(learned, list) and len(learned) == len(names):
+            refuses = getattr(part, "handle_unknown", None) == "error"
+            for name, categories in zip(names, learned, strict=True):
+                encoder = Encoder(type(part).__name__, tuple(categories.tolist()), refuses)
+                self.encoders.setdefault(name, encoder)
+        if type(part).__name__.endswith("Imputer") and getattr(part, "n_features_in_", None) == len(names):
+            self.imputed.update(names)
+
+
+def check_classifier(pipeline: Any) -> None:
+    """Check that a pipeline predicts the probability of one of two classes.
+
+    Raises:
+        GateError: it does not; the message says what to do.
+    """
+    last = type(last_step(pipeline)).__name__
+    classes = getattr(pipeline, "classes_", None)
+    if classes is None:
+        if is_regressor(last_step(pipeline)):
+            raise GateError(
+                f"{last} predicts a number and no class; train a classifier of whether the number passes the"
+                " limit that matters"
+            )
+        raise GateError(
+            f"{last} has no classes_: it is not fitted, or not a classifier; fit one and try again"
+        )
+    if len(classes) != 2:  # noqa: PLR2004
+        raise GateError(
+            f"{last} knows {len(classes)} classes ({_listed(classes)}), and a propensity is of one of two;"
+            " train one model for each class that matters, on y == class"
+        )
+    if not hasattr(pipeline, "predict_proba"):
+        way = (
+            "train it with probability=True"
+            if last in {"SVC", "NuSVC"}
+            else "wrap it in sklearn.calibration.CalibratedClassifierCV"
+        )
+        raise GateError(f"{last} has no predict_proba, and so no propensities; {way}, and fit it again")
+
+
+def last_step(pipeline: Any) -> Any:
+    """Return the estimator at the end of a pipeline, or of the best one that a search has found."""
+    if isinstance(pipeline, Pipeline):
+        return last_step(pipeline.steps[-1][1])
+    best = getattr(pipeline, "best_estimator_", None)
+    return pipeline if best is None else last_step(best)
+
+
+def _first_step(pipeline: Any) -> Any:
+    if isinstance(pipeline, Pipeline):
+        return _first_step(pipeline.steps[0][1])
+    best = getattr(pipeline, "best_estimator_", None)
+    return pipeline if best is None else _first_step(best)
+
+
+def _names(columns: Any, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names that a column transformer selects: by name, place, slice or mask."""
+    if isinstance(columns, str):
+        return (columns,)
+    listed = columns if isinstance(columns, slice) else [*columns]
+    by_name = (
+        isinstance(listed.start or listed.stop, str)
+        if isinstance(listed, slice)
+        else any(isinstance(each, str) for each in listed)
+    )
+    empty = pd.DataFrame(columns=[*names])
+    selected = empty.loc[:, listed] if by_name else empty.iloc[:, listed]
+    return tuple(map(str, selected.columns))
+
+
+def _keeps_columns(step: Any, names: tuple[str, ...]) -> bool:
+    """Return whether a step gives as many columns as it takes, in their order."""
+    if isinstance(step, OneToOneFeatureMixin) or (isinstance(step, str) and step == "passthrough"):
+        return True
+    return type(step).__name__.endswith("Imputer") and len(step.get_feature_names_out()) == len(names)
+
+
+def _estimators(values: Iterable[Any]) -> Iterator[BaseEstimator]:
+    for value in values:
+        if isinstance(value, BaseEstimator):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _estimators(value)
+        elif isinstance(value, dict):
+            yield from _estimators(value.values())
+
+
+def _listed(classes: Any) -> str:
+    shown = [str(each) for each in np.asarray(classes).tolist()[:5]]
+    return ", ".join(shown) + (", …" if len(classes) > len(shown) else "")
