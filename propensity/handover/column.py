@@ -14,7 +14,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from propensity.contract.field import EXACT, LARGEST, Field, Kind
-from propensity.importing.anatomy import Encoder
+from propensity.importing.anatomy import Encoder, is_missing, text_of
 from propensity.model.gate import GateError
 
 MAX_CATEGORIES = 1_000
@@ -25,8 +25,6 @@ FEW = 50
 
 ROOM = 10
 """How many times the largest value of the data a value may be, by default."""
-
-MISSING = (type(None), type(pd.NA), type(pd.NaT))
 
 
 @dataclass
@@ -192,7 +190,7 @@ class Column:
         if isinstance(self.dtype, pd.CategoricalDtype):
             learned = [*self.dtype.categories]
         elif self.encoder is not None:
-            learned = [each for each in self.encoder.categories if not is_missing(each)]
+            learned = self.encoder.texts
         else:
             return sorted(counts)
         categories = [*dict.fromkeys(map(text_of, learned))]
@@ -251,18 +249,6 @@ class Column:
                     self.remarks.append(
                         f"its {bound} {extremes[bound]:g} is the data's; is it that of the domain?"
                     )
-
-
-def is_missing(cell: Any) -> bool:
-    """Return whether a cell stands for a missing value."""
-    return isinstance(cell, MISSING) or (isinstance(cell, float | np.floating) and math.isnan(cell))
-
-
-def text_of(value: Any) -> str:
-    """Return a category as text: `1` for 1 and for 1.0."""
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
 
 
 def _type(value: Any) -> type:

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from propensity.contract.contract import Contract
 from propensity.contract.field import Kind
-from propensity.handover.column import Column, is_missing, text_of
+from propensity.handover.column import Column
 from propensity.handover.labels import Labels
-from propensity.importing.anatomy import Anatomy
+from propensity.importing.anatomy import Anatomy, is_missing, text_of
 from propensity.model.gate import GateError
 from propensity.model.pipeline import Input
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from propensity.handover.column import is_missing, text_of
+from propensity.importing.anatomy import is_missing, text_of
 from propensity.importing.figures import Truth
 from propensity.model.gate import GateError
 

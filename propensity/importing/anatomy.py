@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +31,11 @@ class Encoder:
     categories: tuple[Any, ...]
     refuses_others: bool
 
+    @property
+    def texts(self) -> list[str]:
+        """The categories as texts, without missing values."""
+        return [text_of(each) for each in self.categories if not is_missing(each)]
+
 
 @dataclass
 class Anatomy:
@@ -54,8 +61,7 @@ class Anatomy:
             pipeline: any fitted estimator.
             names: of its columns, where it does not know them itself.
         """
-        known = getattr(pipeline, "feature_names_in_", None)
-        anatomy = cls(None if known is None else tuple(map(str, known)))
+        anatomy = cls(_own_names(pipeline))
         columns = anatomy.names or (None if names is None else tuple(names))
         first = _first_step(pipeline)
         if isinstance(first, ColumnTransformer) and columns is not None:
@@ -78,8 +84,7 @@ class Anatomy:
         if id(part) in seen:
             return
         seen.add(id(part))
-        own = getattr(part, "feature_names_in_", None)
-        names = names if own is None else tuple(map(str, own))
+        names = _own_names(part) or names
         if names is not None:
             self._note(part, names)
         if isinstance(part, Pipeline):
@@ -135,12 +140,34 @@ def check_classifier(pipeline: Any) -> None:
         raise GateError(f"{last} has no predict_proba, and so no propensities; {way}, and fit it again")
 
 
+def is_missing(cell: Any) -> bool:
+    """Return whether a cell stands for a missing value."""
+    return isinstance(cell, _MISSING) or (isinstance(cell, float | np.floating) and math.isnan(cell))
+
+
+_MISSING = (type(None), type(pd.NA), type(pd.NaT))
+
+
+def text_of(value: Any) -> str:
+    """Return a category or a class as text: `1` for 1 and for 1.0."""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
 def last_step(pipeline: Any) -> Any:
     """Return the estimator at the end of a pipeline, or of the best one that a search has found."""
     if isinstance(pipeline, Pipeline):
         return last_step(pipeline.steps[-1][1])
     best = getattr(pipeline, "best_estimator_", None)
     return pipeline if best is None else last_step(best)
+
+
+def _own_names(part: Any) -> tuple[str, ...] | None:
+    names = getattr(part, "feature_names_in_", None)
+    if names is None or all(re.fullmatch(r"Column_\d+", str(name)) for name in names):
+        return None  # LightGBM numbers the columns of an array
+    return tuple(map(str, names))
 
 
 def _first_step(pipeline: Any) -> Any:
