@@ -1,139 +1,253 @@
-"""Imports the notebook's pickle, through the gate, into the BentoML model store, and compiles it.
+"""Imports a model, through the gate, into the BentoML model store, and compiles it.
 
-python import_model.py artifacts/propensity.pkl
+python import_model.py artifacts/churn.pkl
+python import_model.py churn.joblib --data customers.csv --target churned
 
-The manifest (`propensity.json`) must be beside the pickle. The command prints the model tag. A pickle that
-does not pass is refused with one line on stderr and exit code 1: nothing is stored, and nothing of the pickle
-is executed before it has passed the gate.
+The first form takes all that is to be known from the manifest beside the model (`churn.json`; beside a folder
+of MLflow, `FOLDER.json`), which `handover.write` of this project writes in a notebook. The second one infers
+the manifest from rows with known outcomes, and writes it there for review.
+
+The command prints the model tag. A model that does not pass is refused with one line on stderr and exit code
+1: nothing is stored or written, and nothing of the model is executed before it has passed the gate.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
+import shlex
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
-
-from pydantic import ValidationError
+from typing import Any
 
 from propensity import settings
-from propensity.contract.application import Application
-from propensity.contract.features import encode
-from propensity.importing import figures
-from propensity.importing.compiler import NotCompilableError, check_parity, compile_pipeline
+from propensity.contract.features import Features, Propensities
+from propensity.handover.supplement import Known, Supplement, supplement
+from propensity.importing import artifact, contract_check, figures, holdout, ladder
+from propensity.importing.artifact import Artifact
+from propensity.importing.figures import Truth
 from propensity.model import gate, signature, store
-from propensity.model.gate import DigestError, GateError
-from propensity.model.manifest import (
-    CompiledModel,
-    Manifest,
-    ManifestError,
-    PipelineModel,
-    ServedManifest,
-    read_manifest,
-)
+from propensity.model.gate import GateError
+from propensity.model.manifest import Manifest, ManifestError, Served, ServedManifest, read_manifest
 from propensity.model.pipeline import PipelineForm
 from propensity.model.reference import reference
 from propensity.model.signature import SignatureError
 from propensity.model.store import StoreError
 from propensity.settings import SettingError
 
+LINE_SECONDS = 5.0
+"""Seconds of work after which a log gets a line for each further step; a terminal gets one for each."""
 
-def import_model(pickle_path: Path) -> str:
-    """Import a pickle into the model store, and return its tag.
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A model that has passed the gate, with the hold-out set, of n rows.
+
+    Attributes:
+        pipeline: as it was loaded.
+        manifest: as it was read or inferred.
+        features: of the hold-out set, shape (n, columns).
+        truth: which of its rows are positive, shape (n,).
+        supplement: what is to be written beside the model, if it came without a manifest.
+    """
+
+    pipeline: Any
+    manifest: Manifest
+    features: Features
+    truth: Truth
+    supplement: Supplement | None = None
+
+
+def import_model(path: Path, known: Known | None = None) -> str:
+    """Import a model into the model store, and return its tag.
+
+    Args:
+        path: the file of the model, or the folder of an MLflow model.
+        known: what a manifest would say, if there is none beside the model.
 
     Raises:
-        ManifestError: the manifest is missing or can't be read.
-        GateError: the pickle is refused.
+        ManifestError: the manifest can't be read.
+        GateError: the model is refused.
         SignatureError: the private key can't be read.
         StoreError: the store has the model with another manifest.
     """
-    if not pickle_path.is_file():
-        raise GateError(f"{pickle_path}: no such file; the notebook writes it (here: `make notebook`)")
-    manifest_path = pickle_path.with_suffix(".json")
-    manifest = read_manifest(manifest_path)
-    try:
-        content = gate.checked_pickle(pickle_path, manifest.pickle.sha256)
-    except DigestError as error:
-        raise GateError(
-            f"{error}: they are not of one run; fetch both again, or run the notebook that wrote them again"
-        ) from error
-    gate.check_libraries(manifest.libraries)
-    pipeline = gate.load_pipeline(content)
-    gate.check_contract(pipeline, manifest)
-    applications, defaults = read_holdout(manifest_path.parent / manifest.holdout.file, manifest)
-    features = encode(applications)
-    propensities = PipelineForm(pipeline).propensities(features)
-    figures.check(manifest, applications, defaults, propensities)
+    step = _Steps()
+    manifest_path = path.with_name(f"{path.name}.json") if path.is_dir() else path.with_suffix(".json")
+    _check_paths(path, manifest_path, known)
+    step("reading the model")
+    candidate = (
+        _handed_over(path, manifest_path) if known is None else _supplemented(path, manifest_path, known)
+    )
+    manifest, features = candidate.manifest, candidate.features
+    step("checking it on the hold-out set")
+    form = contract_check.check(candidate.pipeline, manifest)
+    propensities = _predicted(form, features)
+    figures.check(manifest, features, candidate.truth, propensities)
     kept = store.find(manifest)
     if kept is not None:
         return str(kept.tag)
-    served: CompiledModel | PipelineModel
-    try:
-        compiled = compile_pipeline(pipeline)
-        parity = check_parity(pipeline, compiled, manifest.threshold.value, applications)
-        content = compiled.to_bytes()
-        served = CompiledModel(sha256=hashlib.sha256(content).hexdigest(), parity=parity)
-    except NotCompilableError as error:
-        print(f"import_model.py: kept as a pipeline, which is slower: {error}", file=sys.stderr)
-        served = PipelineModel(reason=str(error))
+    ladder.check_consistency(form, features)
+    step("compiling it, and comparing both forms")
+    climbed = ladder.climb(form, manifest.threshold.value, features)
+    for passed in climbed.passed_over if climbed.name == "pipeline" else ():
+        _say(f"kept as a pipeline, which is slower: {passed.form}: {passed.reason}")
     served_manifest = ServedManifest(
-        **manifest.model_dump(), reference=reference(features, propensities), served=served
+        **manifest.model_dump(),
+        reference=reference(features, propensities, manifest.contract),
+        served=Served(
+            form=climbed.name,
+            sha256=hashlib.sha256(climbed.content).hexdigest(),
+            parity=climbed.parity,
+            passed_over=climbed.passed_over,
+        ),
     )
-    return str(store.save(content, served_manifest).tag)
+    if candidate.supplement is not None:
+        print(candidate.supplement.write(), file=sys.stderr)
+    return str(store.save(climbed.content, served_manifest).tag)
 
 
-def read_holdout(path: Path, manifest: Manifest) -> tuple[list[Application], list[bool]]:
-    """Return the applications of the hold-out set, and whether each ended in default.
-
-    Raises:
-        GateError: the file can't be read, is not the one in the manifest, or breaks the contract.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
+def _check_paths(path: Path, manifest_path: Path, known: Known | None) -> None:
+    if not path.exists():
+        raise GateError(f"{path}: no such file")
+    if manifest_path.exists() and known is not None:
         raise GateError(
-            f"{path}: {error.strerror}; the manifest names it as its hold-out set, relative to itself"
-        ) from error
-    if hashlib.sha256(content).hexdigest() != manifest.holdout.sha256:
-        raise GateError(
-            f"{path}: its SHA-256 is not the one in the manifest; run the notebook that wrote both again"
+            f"{manifest_path}: is there, says what the flags would say, and wins; leave the flags out and change"
+            " it there, or move it away to have it inferred again"
         )
-    rows = json.loads(content)
-    applications = []
-    for number, row in enumerate(rows):
-        try:
-            applications.append(Application.model_validate(row["application"]))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise GateError(
-                f"{path}: row {number}: {where}: {first['msg']}; the contract must admit every row"
-            ) from error
-    return applications, [row["default"] for row in rows]
+    if not manifest_path.exists() and known is None:
+        raise GateError(
+            f"{path}: has no manifest beside it ({manifest_path.name}); write both with handover.write where it"
+            f" was trained, or give rows with known outcomes: {_command(path)}"
+        )
+
+
+def _command(path: Path) -> str:
+    return f"python import_model.py {shlex.quote(str(path))} --data FILE --target COLUMN"
+
+
+def _handed_over(path: Path, manifest_path: Path) -> _Candidate:
+    manifest = read_manifest(manifest_path)
+    content = _read(path, manifest).content
+    gate.check_libraries(manifest.libraries)
+    pipeline = gate.load_pipeline(content)
+    features, truth = holdout.read(manifest_path.parent / manifest.holdout.file, manifest)
+    return _Candidate(pipeline, manifest, features, truth)
+
+
+def _supplemented(path: Path, manifest_path: Path, known: Known) -> _Candidate:
+    read = artifact.read(path)
+    if read.scikit_learn is not None:
+        gate.check_libraries({"scikit-learn": read.scikit_learn})
+    pipeline = gate.load_pipeline(read.content)
+    made = supplement(
+        pipeline,
+        known,
+        manifest_path=manifest_path,
+        file=read.file,
+        sha256=read.sha256,
+        signature=read.signature,
+    )
+    return _Candidate(pipeline, made.manifest, made.draft.features, made.draft.truth, made)
+
+
+def _read(path: Path, manifest: Manifest) -> Artifact:
+    """Read a model; one that is not the manifest's is called that, whatever else is wrong with it."""
+    try:
+        read = artifact.read(path)
+    except GateError:
+        if path.is_file():
+            _check_digest(path, hashlib.sha256(path.read_bytes()).hexdigest(), manifest)
+        raise
+    _check_digest(path, read.sha256, manifest)
+    return read
+
+
+def _check_digest(path: Path, digest: str, manifest: Manifest) -> None:
+    if digest != manifest.pickle.sha256:
+        raise GateError(
+            f"{path}: its SHA-256 is {digest[:12]}…, its manifest says {manifest.pickle.sha256[:12]}…: they"
+            " are not of one run; fetch both again, or write both again, together"
+        )
+
+
+def _predicted(form: PipelineForm, features: Features) -> Propensities:
+    try:
+        return form.propensities(features)
+    except Exception as error:  # the pipeline's own code may raise anything
+        reason = " ".join(str(error).split())
+        raise GateError(
+            f"the pipeline fails on the hold-out set ({type(error).__name__}: {reason}); look at types and"
+            " missing values of the fields in the contract"
+        ) from error
+
+
+class _Steps:
+    """Says what is being done, where somebody looks on or once it takes long."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def __call__(self, what: str) -> None:
+        if sys.stderr.isatty() or time.monotonic() - self._start > LINE_SECONDS:
+            _say(what)
+
+
+def _say(what: str) -> None:
+    print(f"import_model.py: {what}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog="import_model.py",
-        description="Imports the notebook's pickle into the BentoML model store and prints its tag.",
-    )
-    parser.add_argument("pickle", type=Path, metavar="PATH", help="such as artifacts/propensity.pkl")
-    path = parser.parse_args().pickle
+    arguments = _parser().parse_args()
+    given = {name: value for name, value in vars(arguments).items() if name != "model" and value is not None}
     try:
         settings.check_names()
-        tag = import_model(path)
+        tag = import_model(arguments.model, _known(arguments.model, given))
     except (GateError, ManifestError, SettingError, SignatureError, StoreError) as error:
         sys.exit(f"import_model.py: {' '.join(str(error).split())}")
     print(tag)
     if not os.environ.get(signature.PRIVATE_VARIABLE):
-        print(
-            f"import_model.py: not signed, since {signature.PRIVATE_VARIABLE} is not set; a service with"
-            f" {signature.PUBLIC_VARIABLE} refuses it",
-            file=sys.stderr,
+        _say(
+            f"not signed, since {signature.PRIVATE_VARIABLE} is not set; a service with"
+            f" {signature.PUBLIC_VARIABLE} refuses it"
         )
+
+
+def _known(model: Path, given: dict[str, Any]) -> Known | None:
+    if not given:
+        return None
+    if not {"data", "target"} <= given.keys():
+        raise GateError(
+            f"{', '.join(f'--{name}' for name in given)} alone can't tell what the model takes; give rows with"
+            f" known outcomes: {_command(model)}"
+        )
+    return Known(**given)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="import_model.py",
+        description="Imports a model into the BentoML model store and prints its tag.",
+        epilog="With a manifest beside PATH, which handover.write writes, no option is needed or taken.",
+    )
+    parser.add_argument("model", type=Path, metavar="PATH", help="file, or folder of an MLflow model")
+    parser.add_argument(
+        "--data", type=Path, metavar="FILE", help="rows with known outcomes: CSV, Parquet, JSON or NDJSON"
+    )
+    parser.add_argument("--target", metavar="COLUMN", help="column of the outcome in FILE")
+    parser.add_argument(
+        "--positive",
+        metavar="VALUE",
+        help="outcome whose probability is predicted; by default True, 1 or yes",
+    )
+    parser.add_argument(
+        "--threshold", type=float, metavar="T", help="propensity from which on the decision is positive (0.5)"
+    )
+    parser.add_argument("--name", metavar="NAME", help="what the model is called (propensity)")
+    return parser
 
 
 if __name__ == "__main__":

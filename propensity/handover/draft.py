@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -98,9 +99,7 @@ def draft(
     with threadpool_limits(limits=1):
         form = PipelineForm(pipeline, contract, inferred.takes, labels.positive)
         features, truth = holdout.parse(text.encode(), contract, target)
-        proof = _Proof(form, labels.positive, frame)
-        propensities = form.propensities(features)
-        proof.check(rows, features, propensities)
+        propensities = _Proof(form, labels.positive, frame).propensities(rows, features)
     figures.check_computable(truth, propensities)
     return Draft(
         contract,
@@ -149,13 +148,14 @@ class _Proof:
         self._frame = frame
         self._place = [str(each) for each in form.pipeline.classes_].index(positive)
 
-    def check(self, rows: Any, features: Features, propensities: Propensities) -> None:
-        """Check that the propensities of features are those of the rows, which are n of each.
+    def propensities(self, rows: Any, features: Features) -> Propensities:
+        """Return the propensities of features, which must be those of the rows, n of each.
 
         Raises:
             GateError: they differ; the message names a row, and the column that makes the difference.
         """
         expected = self._direct(rows)
+        propensities = self._probabilities(self._form.input(features))
         differing = _differ(expected, propensities)
         if differing.any():
             row = int(differing.argmax())
@@ -163,11 +163,17 @@ class _Proof:
                 f"the API would predict {propensities[row]} for row {row}, where the pipeline predicts"
                 f" {expected[row]}; {self._culprit(features, expected)}"
             )
+        return propensities
 
     def _direct(self, rows: Any) -> Propensities:
         given = rows.to_numpy() if self._form.takes == "array" and isinstance(rows, pd.DataFrame) else rows
+        return self._probabilities(given)
+
+    def _probabilities(self, given: Any) -> Propensities:
         try:
-            probabilities = self._form.pipeline.predict_proba(given)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of categories that an encoder does not know, for one
+                probabilities = self._form.pipeline.predict_proba(given)
         except Exception as error:  # the pipeline's own code may raise anything
             reason = " ".join(str(error).split())
             raise GateError(

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import packages_distributions, version
-from io import BytesIO
 from pathlib import Path
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from pydantic import ValidationError
@@ -140,11 +140,11 @@ def write(
         target=outcome, positive=positive, others=[] if training is None else [training],
         stated=contract, knows_training=training is not None,
     )  # fmt: skip
-    content, libraries = pickled(pipeline)
+    content = pickle.dumps(pipeline, protocol=5)
     manifest = manifest_of(
-        drafted, name=name, target=outcome, pickle_name=pickle_path.name, pickle_content=content,
-        libraries=libraries, holdout=os.path.relpath(holdout_path, folder),
-        threshold=_threshold(threshold, chosen_on, costs), groups=groups, metrics=metrics,
+        drafted, name=name, target=outcome, file=pickle_path.name, sha256=hashlib.sha256(content).hexdigest(),
+        libraries=libraries_of(pipeline), holdout=os.path.relpath(holdout_path, folder),
+        threshold=threshold_of(threshold, chosen_on, costs), groups=groups, metrics=metrics,
         stated=_known({
             "algorithm": algorithm or algorithm_of(pipeline), "data": data, "seed": seed,
             "trained_at": trained_at, "training_seconds": training_seconds, **(others or {}),
@@ -164,14 +164,14 @@ def manifest_of(
     *,
     name: str,
     target: str,
-    pickle_name: str,
-    pickle_content: bytes,
+    file: str,
+    sha256: str,
     libraries: Mapping[str, str],
     holdout: str,
     threshold: Mapping[str, Any],
-    groups: Mapping[str, Sequence[str] | None] | None,
-    metrics: Mapping[str, Any] | None,
     stated: Mapping[str, Any],
+    groups: Mapping[str, Sequence[str] | None] | None = None,
+    metrics: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """Return the manifest of a draft.
 
@@ -179,14 +179,14 @@ def manifest_of(
         drafted: contract and hold-out set.
         name: of the model.
         target: name of the outcome.
-        pickle_name: name of the pickle, beside the manifest.
-        pickle_content: its bytes.
+        file: name of the pickle, beside the manifest.
+        sha256: its digest.
         libraries: that it needs, with their versions.
         holdout: path of the hold-out file, relative to the manifest.
         threshold: its members.
+        stated: further members.
         groups: fields whose groups are compared, as in `write`.
         metrics: further figures.
-        stated: further members.
 
     Raises:
         GateError: a member is not valid.
@@ -204,7 +204,7 @@ def manifest_of(
     )  # fmt: skip
     members = {
         "name": name,
-        "pickle": {"file": pickle_name, "sha256": hashlib.sha256(pickle_content).hexdigest()},
+        "pickle": {"file": file, "sha256": sha256},
         "libraries": libraries,
         "takes": drafted.takes,
         "target": {"name": target, "positive": drafted.labels.positive, "negative": drafted.labels.negative},
@@ -234,29 +234,36 @@ def text_of(manifest: Manifest) -> str:
     return json.dumps(members, indent=2, ensure_ascii=False) + "\n"
 
 
-def pickled(pipeline: Any) -> tuple[bytes, dict[str, str]]:
-    """Return the pickle of a pipeline, and the versions of Python and of the libraries that it needs."""
-    stream = BytesIO()
-    pickler = _NotingPickler(stream, protocol=5)
+def libraries_of(pipeline: Any) -> dict[str, str]:
+    """Return the versions of Python and of the libraries that the classes of a pipeline belong to."""
+    pickler = _NotingPickler()
     pickler.dump(pipeline)
     distributions = packages_distributions()
     owners = {owner for module in pickler.modules for owner in distributions.get(module, ())}
     names = ["scikit-learn", "numpy", "pandas", *sorted(owners - {"scikit-learn", "numpy", "pandas"})]
     python = ".".join(platform.python_version_tuple()[:2])
-    return stream.getvalue(), {"python": python} | {name: version(name) for name in names}
+    return {"python": python} | {name: version(name) for name in names}
 
 
 class _NotingPickler(pickle.Pickler):
-    """A pickler that notes the modules of what it pickles."""
+    """A pickler that notes the modules of what it pickles, and keeps nothing."""
 
-    def __init__(self, stream: BytesIO, protocol: int) -> None:
-        super().__init__(stream, protocol=protocol)
+    def __init__(self) -> None:
+        super().__init__(_Nowhere(), protocol=5)
         self.modules: set[str] = set()
 
     def persistent_id(self, part: Any) -> None:
         """Note a part; it is pickled as ever."""
-        named = part if hasattr(part, "__qualname__") else type(part)
-        self.modules.add(str(getattr(named, "__module__", "")).partition(".")[0])
+        named = part if isinstance(part, type | FunctionType | BuiltinFunctionType) else type(part)
+        self.modules.add(str(named.__module__).partition(".")[0])
+
+
+class _Nowhere:
+    """A file that forgets what is written into it."""
+
+    def write(self, written: Any) -> int:
+        """Return how many bytes were given."""
+        return len(written)
 
 
 def algorithm_of(pipeline: Any) -> str:
@@ -289,18 +296,25 @@ def _check_own(path: Path) -> None:
         )
 
 
-def _threshold(
-    value: float | None, chosen_on: str | None, costs: Mapping[str, float] | None
+def threshold_of(
+    value: float | None, chosen_on: str | None = None, costs: Mapping[str, float] | None = None
 ) -> dict[str, Any]:
+    """Return the threshold as a manifest states it.
+
+    Args:
+        value: propensity from which on the decision is positive; None for that of least cost, or 0.5.
+        chosen_on: what it was chosen on.
+        costs: of a `false_negative` and of a `false_positive`.
+    """
     members: dict[str, Any] = {"value": 0.5, "positive_at_or_above": True}
+    chosen: str | None = "nothing: it is 0.5 until somebody chooses one"
     if costs is not None:
         negative, positive = float(costs["false_negative"]), float(costs["false_positive"])
         members |= {"cost_false_negative": negative, "cost_false_positive": positive}
-        members |= {"value": positive / (positive + negative)}
+        members["value"], chosen = positive / (positive + negative), "the costs alone"
     if value is not None:
-        members["value"] = float(value)
-    default = "nothing: it is 0.5 until somebody chooses" if costs is None else "the costs alone"
-    return members | _known({"chosen_on": chosen_on or (default if value is None else None)})
+        members["value"], chosen = float(value), None
+    return members | _known({"chosen_on": chosen_on or chosen})
 
 
 def _known(members: Mapping[str, Any]) -> dict[str, Any]:

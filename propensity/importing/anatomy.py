@@ -36,6 +36,11 @@ class Encoder:
         """The categories as texts, without missing values."""
         return [text_of(each) for each in self.categories if not is_missing(each)]
 
+    @property
+    def takes_texts(self) -> bool:
+        """Whether all its categories are texts."""
+        return all(isinstance(each, str) for each in self.categories if not is_missing(each))
+
 
 @dataclass
 class Anatomy:

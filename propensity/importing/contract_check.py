@@ -22,8 +22,8 @@ def check(pipeline: Any, manifest: Manifest) -> PipelineForm:
     stated = {manifest.target.positive, manifest.target.negative}
     if classes != stated:
         raise GateError(
-            f"the pipeline's classes are {', '.join(sorted(classes))}, the manifest's {', '.join(sorted(stated))}:"
-            " state those of the pipeline as target.positive and target.negative"
+            f"the pipeline's classes are {', '.join(sorted(classes))}, the manifest's"
+            f" {', '.join(sorted(stated))}: state the pipeline's as target.positive and target.negative"
         )
     contract = manifest.contract
     names = tuple(field.name for field in contract.fields)
