@@ -151,14 +151,22 @@ report: $(INSTALLED)
 
 # Asks an advisory database on the internet; fails where that can't be reached.
 audit: $(INSTALLED)
-	@.venv/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.txt
+	@.venv/bin/pip-audit --strict --require-hashes --disable-pip $(addprefix --requirement ,requirements.txt $(wildcard requirements/*.txt))
 
 lock: $(INSTALLED)
 	@.venv/bin/uv pip compile pyproject.toml --output-file requirements.txt $(LOCKING)
-	@.venv/bin/uv pip compile pyproject.toml --extra dev --extra slides --extra spark --constraint requirements.txt --output-file requirements-dev.txt $(LOCKING)
+	@.venv/bin/uv pip compile pyproject.toml $(addprefix --extra ,dev slides spark skops $(LIBRARIES)) \
+		--constraint requirements.txt --output-file requirements-dev.txt $(LOCKING)
+	@for library in $(LIBRARIES); do \
+		echo $$library | .venv/bin/uv pip compile - --constraint requirements-dev.txt \
+			--output-file requirements/$$library.txt $(LOCKING) || exit; \
+	done
 	@.venv/bin/uv pip compile deploy/checkov/requirements.in --output-file deploy/checkov/requirements.txt $(LOCKING)
 	@.venv/bin/uv pip compile deploy/trivy/requirements.in --output-file deploy/trivy/requirements.txt $(LOCKING)
 	@$(PY) -m deploy.sbom
+
+# What some pipelines are made of: a Bento whose model needs one installs it.
+LIBRARIES := catboost lightgbm xgboost
 
 LOCKING := --quiet --no-config --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock"

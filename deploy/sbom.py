@@ -1,8 +1,9 @@
-"""The software bill of materials of serving (CycloneDX), made of requirements.txt; `make lock` writes it.
+"""The software bill of materials of serving (CycloneDX), made of the lock files; `make lock` writes it.
 
-Names, versions and licences; the digests stand in requirements.txt, which the Bento carries too. Not by
-cyclonedx-py, which reads either requirements, without licences and with the address of a registry, or a whole
-environment, with the tools of the tests.
+What requirements.txt locks is required. What only a file in requirements/ locks is optional: a Bento installs
+it if its model needs it. Names, versions and licences; the digests stand in the lock files, and in the
+requirements of the Bento. Not by cyclonedx-py, which reads either requirements, without licences and with the
+address of a registry, or a whole environment, with the tools of the tests.
 """
 
 from __future__ import annotations
@@ -14,23 +15,26 @@ from pathlib import Path
 
 from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model.bom import Bom
-from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.model.component import Component, ComponentScope, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
 from propensity import __version__
 
 REQUIREMENTS = Path("requirements.txt")
+LIBRARIES = Path("requirements")
 SBOM = Path("sbom.cdx.json")
 
 _PIN = re.compile(r"^([a-z0-9-]+)==([^ ]+)", re.MULTILINE)
 
 
 def bill() -> Bom:
-    """The bill of what requirements.txt pins."""
-    bom = Bom(
-        components=[_library(name, version) for name, version in _PIN.findall(REQUIREMENTS.read_text())]
-    )
+    """The bill of what the lock files pin."""
+    required = _pins(REQUIREMENTS)
+    optional = set[tuple[str, str]]().union(*map(_pins, LIBRARIES.glob("*.txt"))) - required
+    libraries = [_library(name, version) for name, version in required]
+    libraries += [_library(name, version, ComponentScope.OPTIONAL) for name, version in optional]
+    bom = Bom(components=libraries)
     bom.metadata.component = Component(
         name="propensity-bento",
         version=__version__,
@@ -41,9 +45,14 @@ def bill() -> Bom:
     return bom
 
 
-def _library(name: str, version: str) -> Component:
+def _pins(path: Path) -> set[tuple[str, str]]:
+    return set(_PIN.findall(path.read_text(encoding="utf-8")))
+
+
+def _library(name: str, version: str, scope: ComponentScope | None = None) -> Component:
     url = PackageURL("pypi", name=name, version=version)
-    component = Component(name=name, version=version, type=ComponentType.LIBRARY, purl=url, bom_ref=str(url))
+    kind = ComponentType.LIBRARY
+    component = Component(name=name, version=version, type=kind, scope=scope, purl=url, bom_ref=str(url))
     licence = _licence(name)
     if licence:
         component.licenses.add(LicenseFactory().make_from_string(licence))
