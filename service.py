@@ -25,6 +25,7 @@ from propensity.app import PredictionService
 from propensity.contract.features import Features, Propensities
 from propensity.contract.limits import MAX_TABLE_ROWS
 from propensity.model import store
+from propensity.model.libraries import LibrariesImage
 from propensity.monitoring.prediction_log import PredictionLog
 from propensity.serving import supervision
 from propensity.settings import MAX_LATENCY_MS, MAX_MERGED_ROWS, WORKERS, tracing
@@ -32,7 +33,13 @@ from propensity.settings import MAX_LATENCY_MS, MAX_MERGED_ROWS, WORKERS, tracin
 supervision.prepare()
 
 
-@bentoml.service(name="propensity", service_class=PredictionService, workers=WORKERS, tracing=tracing())
+@bentoml.service(
+    name="propensity",
+    service_class=PredictionService,
+    image=LibrariesImage(),
+    workers=WORKERS,
+    tracing=tracing(),
+)
 class Propensity:
     """Predicts propensities: the probability that a row belongs to the positive class."""
 
