@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import socket
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
-from propensity.contract.application import EXAMPLE
-from propensity.serving.health import is_ready
+from propensity.serving.health import LOOPBACK, is_ready
 
 HOST = "127.0.0.1"
 
@@ -48,9 +49,16 @@ def _greet(server: int, url: str, token: str) -> None:
         f"curl -s {url}/v1/predict \\\n"
         f"  -H 'Authorization: Bearer {token}' \\\n"
         f"  -H 'Content-Type: application/json' \\\n"
-        f"  -d '{json.dumps(EXAMPLE)}'\n",
+        f"  -d {shlex.quote(json.dumps(_example(url, token)))}\n",
         flush=True,
     )
+
+
+def _example(url: str, token: str) -> object:
+    """The example of the model that is served."""
+    request = urllib.request.Request(f"{url}/v1/model", headers={"Authorization": f"Bearer {token}"})
+    with LOOPBACK.open(request, timeout=10) as answer:
+        return json.loads(answer.read())["contract"]["example"]
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ PANELS: list[tuple[str, str, str, dict[str, str]]] = [
         {"{{kind}}": f"sum by (kind) (rate(propensity_problems_total{{{_WHERE}}}[{_EVERY}])) > 0"},
     ),
     (
-        "Applications, by outcome",
+        "Rows, by outcome",
         "timeseries",
         "cps",
         {"{{outcome}}": f"sum by (outcome) (rate(propensity_rows_total{{{_WHERE}}}[{_EVERY}]))"},
@@ -98,12 +98,12 @@ PANELS: list[tuple[str, str, str, dict[str, str]]] = [
         {"{{le}}": f"sum by (le) (increase(propensity_predicted_bucket{{{_WHERE}}}[{_EVERY}]))"},
     ),
     (
-        "Declined, and as the notebook found",
+        "Reached the threshold, and as in the hold-out set",
         "timeseries",
         "percentunit",
         {
             "{{model}}": f"propensity:selected_ratio:rate1d{{{_MODELS}}}",
-            "{{model}}, notebook": f"max by (model) (propensity_model_selected_ratio{{{_WHERE}}})",
+            "{{model}}, hold-out set": f"max by (model) (propensity_model_selected_ratio{{{_WHERE}}})",
         },
     ),
     (

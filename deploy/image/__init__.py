@@ -22,6 +22,9 @@ from propensity.model import store
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+NAME = "propensity"
+"""Of the service, and so of its Bento and of the image."""
+
 DOCKERFILE = HERE / "Dockerfile"
 ENTRYPOINT = HERE / "entrypoint.sh"
 
@@ -37,7 +40,7 @@ def latest_bento() -> bentoml.Bento:
         ImageError: there is none.
     """
     try:
-        return bentoml.get(f"{store.NAME}:latest")
+        return bentoml.get(f"{NAME}:latest")
     except NotFound as error:
         raise ImageError("no Bento in the store; `make build` builds one, `make image` does both") from error
 
@@ -65,15 +68,16 @@ def context(bento: bentoml.Bento) -> Iterator[Path]:
 def labels(bento: bentoml.Bento) -> dict[str, str]:
     """What the image says of itself, in the words of the OCI."""
     model = models_of(bento)[-1]
+    manifest = store.manifest_of(model)
     return {
         "org.opencontainers.image.title": "propensity-bento",
-        "org.opencontainers.image.description": "Propensity to default of consumer credits, as an API",
+        "org.opencontainers.image.description": f"{manifest.contract.title}, as an API",
         "org.opencontainers.image.licenses": "Apache-2.0",
         "org.opencontainers.image.version": bento.tag.version or "",
         "org.opencontainers.image.created": bento.info.creation_time.isoformat(),
         "org.opencontainers.image.revision": _revision(),
         "propensity.model": str(model.tag),
-        "propensity.pickle.sha256": store.manifest_of(model).pickle.sha256,
+        "propensity.pickle.sha256": manifest.pickle.sha256,
     }
 
 
@@ -122,7 +126,7 @@ def build(bento: bentoml.Bento, using: str, options: Sequence[str] = ()) -> str:
     Raises:
         ImageError: the engine has failed; what it said stands above.
     """
-    name = f"{store.NAME}:{bento.tag.version}"
+    name = f"{NAME}:{bento.tag.version}"
     label = [part for key, value in labels(bento).items() for part in ("--label", f"{key}={value}")]
     with context(bento) as folder:
         command = [*ENGINES[using], *options, *label, "--file", str(DOCKERFILE), "--tag", name, str(folder)]

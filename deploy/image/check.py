@@ -32,8 +32,6 @@ import psutil
 
 from deploy.image import DOCKERFILE, HERE, ImageError, build, context, latest_bento, models_of
 from load_tests.compare.server import free_port
-from propensity.contract.application import EXAMPLE, Application
-from propensity.contract.features import encode
 from propensity.model import store
 from propensity.model.signature import PUBLIC_VARIABLE, new_key
 from propensity.serving.health import LOOPBACK, is_ready
@@ -257,11 +255,9 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
         raise ImageError("the server in the image did not end within 30 s of SIGTERM") from None
 
 
-def _predict(port: int, token: str) -> dict[str, Any]:
+def _predict(port: int, token: str, row: dict[str, Any]) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/v1/predict", json.dumps(EXAMPLE).encode(), headers
-    )
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/predict", json.dumps(row).encode(), headers)
     with LOOPBACK.open(request, timeout=10) as answer:
         prediction: dict[str, Any] = json.loads(answer.read())
         return prediction
@@ -327,11 +323,12 @@ def check(record: bool) -> None:
             token = _mint(container)
             signed = _model_keys(container)
             model = models_of(bento)[-1]
-            features = encode([Application.model_validate(EXAMPLE)])
+            contract = store.manifest_of(model).contract
+            features = contract.encode([contract.example])
             expected = float(store.load_predictor(model).predict(features)[0])
             with container.started(signed) as (port, seconds):
                 found["start_seconds"] = round(seconds, 2)
-                prediction = _predict(port, token)
+                prediction = _predict(port, token, contract.example)
         print(
             f"image: {name}, {found['image_mb']} MB, ready after {found['start_seconds']} s: {prediction}",
             flush=True,

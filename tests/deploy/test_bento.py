@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 def test_a_bento_contains_only_what_serving_needs(bento: Path) -> None:
     source = {str(path.relative_to(bento / "src")) for path in (bento / "src").rglob("*") if path.is_file()}
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "propensity").rglob("*.py")}
-    left_out = ("propensity/evaluation/", "propensity/importing/")
+    left_out = ("propensity/evaluation/", "propensity/handover/", "propensity/importing/")
     modules = {name for name in modules if not name.startswith(left_out)}
     assert source == modules | {"bentofile.yaml", "sbom.cdx.json", "service.py"}
 
@@ -79,9 +79,9 @@ def test_a_bento_carries_the_document_that_is_served(bento: Path, client: TestCl
 def test_the_served_bento_predicts_what_the_service_does(
     server: str, client: TestClient, holdout: list[dict[str, Any]]
 ) -> None:
-    applications = {"applications": [row["application"] for row in holdout[:200]]}
-    served = httpx2.post(f"{server}/v1/predict_batch", json=applications, headers=AUTHORIZED)
-    in_process = client.post("/v1/predict_batch", json=applications, headers=AUTHORIZED)
+    batch = {CONTRACT.rows: [row[CONTRACT.row] for row in holdout[:200]]}
+    served = httpx2.post(f"{server}/v1/predict_batch", json=batch, headers=AUTHORIZED)
+    in_process = client.post("/v1/predict_batch", json=batch, headers=AUTHORIZED)
     assert served.status_code == 200
     assert served.json() == in_process.json()
     assert httpx2.post(f"{server}/v1/predict", json=EXAMPLE, headers=AUTHORIZED).json() == (
@@ -121,7 +121,7 @@ def test_a_preflight_passes_where_cors_is_on(server: str) -> None:
 def test_bentomls_own_client_predicts(server: str, client: TestClient) -> None:
     with bentoml.SyncHTTPClient(server, token=PREDICT_TOKEN) as propensity:
         prediction = propensity.predict(**EXAMPLE)
-        batch = propensity.predict_batch(applications=[EXAMPLE, EXAMPLE])
+        batch = propensity.predict_batch(**{CONTRACT.rows: [EXAMPLE, EXAMPLE]})
     assert prediction == client.post("/v1/predict", json=EXAMPLE, headers=AUTHORIZED).json()
     assert batch == {"predictions": [prediction, prediction], "problems": 0}
 
@@ -135,20 +135,20 @@ def test_bentomls_own_client_gives_the_problem_of_a_row_and_sends_what_it_is_giv
 
     async def ask() -> dict[str, Any]:
         async with bentoml.AsyncHTTPClient(server, token=PREDICT_TOKEN) as propensity:
-            answered: dict[str, Any] = await propensity.predict_batch(applications=rows)
+            answered: dict[str, Any] = await propensity.predict_batch(**{CONTRACT.rows: rows})
             return answered
 
     if waits:
         with bentoml.SyncHTTPClient(server, token=PREDICT_TOKEN) as propensity:
-            batch = propensity.predict_batch(applications=rows)
+            batch = propensity.predict_batch(**{CONTRACT.rows: rows})
     else:
         batch = asyncio.run(ask())
     expected = httpx2.post(
-        f"{server}/v1/predict_batch", json={"applications": rows}, headers=AUTHORIZED
+        f"{server}/v1/predict_batch", json={CONTRACT.rows: rows}, headers=AUTHORIZED
     ).json()
     assert batch == expected
     assert [row.get("detail") for row in batch["predictions"]] == [
         None,
-        "application 1 is not valid: age; see errors",
-        "application 2 is not valid: incom; see errors",
+        f"{CONTRACT.row} 1 is not valid: age; see errors",
+        f"{CONTRACT.row} 2 is not valid: incom; see errors",
     ]

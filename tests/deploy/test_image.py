@@ -82,7 +82,7 @@ def test_what_the_image_is_built_of_holds_the_model_and_can_be_read_by_any_user(
 ) -> None:
     with image.context(built) as folder:
         name, version = tag.split(":")
-        assert (folder / "models" / name / version / "propensity.npz").is_file()
+        assert (folder / "models" / name / version / "model.npz").is_file()
         assert (folder / "src/service.py").is_file()
         assert (folder / "entrypoint.sh").is_file()
         paths = list(folder.rglob("*"))

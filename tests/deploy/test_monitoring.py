@@ -16,8 +16,8 @@ import httpx2
 import pytest
 import yaml
 from conftest import AUTHORIZED, METRICS_TOKEN, ROOT
+from demonstration import EXAMPLE
 from exposition import exposed
-from propensity.contract.application import EXAMPLE
 from servers import serving
 from starlette.testclient import TestClient
 
@@ -121,7 +121,7 @@ def test_kinds_bounds_and_buckets_in_rules_are_those_of_the_service(client: Test
         kind for alternatives in re.findall(r'kind=~?"([^"]+)"', text) for kind in alternatives.split("|")
     }
     assert named <= kinds
-    assert {"unexpected", "overloaded", "invalid-application"} <= named
+    assert {"unexpected", "overloaded", "invalid-row"} <= named
     assert f"> {MAX_IN_FLIGHT // 2}" in ALERTS["PropensitySaturated"]["expr"]
     metrics = client.get("/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}).text
     for bound in set(re.findall(r'le="([^"]+)"', text)):
@@ -168,7 +168,7 @@ def faults(dashboard: dict[str, Any]) -> list[str]:
         if any("$namespace" not in target["expr"] for target in panel["targets"]):
             found.append(f"{title}: shows every namespace")
         # What is recorded by the model has no track.
-        by_model = ("propensity:declined_ratio", "propensity:psi")
+        by_model = ("propensity:selected_ratio", "propensity:psi")
         drawn = [each["expr"] for each in panel["targets"]]
         if any("$track" not in each and not each.startswith(by_model) for each in drawn):
             found.append(f"{title}: shows the canary as if it were all")
@@ -328,7 +328,7 @@ def test_prometheus_scrapes_the_service_with_its_token_and_evaluates_every_rule_
             assert (
                 httpx2.post(f"{served.url}/v1/predict", json=EXAMPLE, headers=AUTHORIZED).status_code == 200
             )
-        rows = 'propensity_rows_total{outcome="approve"}'
+        rows = 'propensity_rows_total{outcome="negative"}'
         (row,) = asked(url, rows, lambda found: found and found[0]["value"][1] == "50")
         assert row["metric"]["model"] == tag
         slow = asked(
