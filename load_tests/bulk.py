@@ -2,7 +2,7 @@
 
     python -m load_tests.bulk        # some minutes, 2 GB of disk; writes load_tests/measurements/bulk.json
 
-The applications are generated: whole ones drawn from the hold-out set, with an id of their own. Memory is the
+The rows are generated: whole ones drawn from the hold-out set, with an id of their own. Memory is the
 largest resident set of the process that scores, as the kernel counts it; of Spark, of its driver, which in
 local mode is also its executor, and of its Python workers.
 """
@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from load_tests.compare.client import machine
 from load_tests.compare.server import ROOT
+from load_tests.demonstration import rows as holdout_rows
 from load_tests.measurements import keep
 
 SEED = 20_26
@@ -40,20 +41,19 @@ from pyspark.sql import SparkSession
 from propensity.files.spark import score
 session = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
 spark = session.config("spark.sql.execution.arrow.maxRecordsPerBatch", "50000").getOrCreate()
-score(spark.read.parquet(sys.argv[1]), id_column="application_id").write.parquet(sys.argv[2])
+score(spark.read.parquet(sys.argv[1]), id_column="row_id").write.parquet(sys.argv[2])
 """
 
 
 def generate(rows: int, path: Path) -> None:
-    """Write applications, a piece at a time."""
-    known = json.loads((ROOT / "load_tests/data/applications.json").read_bytes())
-    holdout = pa.Table.from_pylist([row["application"] for row in known])
+    """Write rows, a piece at a time."""
+    holdout = pa.Table.from_pylist(holdout_rows())
     chance = np.random.default_rng(SEED)
     writer: Any = None
     with path.open("wb") as file:
         for start in range(0, rows, PIECE):
             table = holdout.take(chance.integers(0, len(holdout), PIECE))
-            table = table.add_column(0, "application_id", pa.array(np.arange(start, start + PIECE)))
+            table = table.add_column(0, "row_id", pa.array(np.arange(start, start + PIECE)))
             if path.suffix == ".ndjson":
                 file.writelines(f"{json.dumps(row)}\n".encode() for row in table.to_pylist())
                 continue
@@ -113,7 +113,7 @@ def main() -> None:
                     command = [sys.executable, "-c", SPARK, str(source), str(output)]
                 else:
                     command = [sys.executable, "-m", "propensity", "score", str(source), str(output)]
-                    command += ["--id", "application_id"]
+                    command += ["--id", "row_id"]
                 seconds, memory = measure(command)
                 found = pq.read_metadata(output).num_rows if kind == "parquet" else None
                 if found not in {None, rows}:

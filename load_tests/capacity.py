@@ -11,7 +11,8 @@ import math
 import sys
 from dataclasses import dataclass
 
-from load_tests.report.figures import LOAD_TESTS, SIZES, THIS, Comparison, Scaling, cell
+from load_tests.demonstration import CONTRACT, MANIFEST, rows
+from load_tests.report.figures import SIZES, THIS, Comparison, Scaling, cell
 from propensity.contract.prediction import Prediction
 
 HEADROOM = 0.7
@@ -106,7 +107,7 @@ def plan(rps: float, p99_ms: float, rows: int = 1, core_hour: float = CORE_HOUR)
     Args:
         rps: requests a second.
         p99_ms: that 99 of 100 requests are to be answered within.
-        rows: applications a request, as JSON.
+        rows: rows a request, as JSON.
         core_hour: price of a core for an hour.
 
     Raises:
@@ -128,12 +129,15 @@ def plan(rps: float, p99_ms: float, rows: int = 1, core_hour: float = CORE_HOUR)
 
 
 def _bytes_a_row() -> float:
-    """Bytes of an application and of its prediction, as JSON."""
-    rows = json.loads((LOAD_TESTS / "data/applications.json").read_text(encoding="utf-8"))
+    """Bytes of a row and of its prediction, as JSON."""
+    known = rows()
     answer = Prediction(
-        propensity=0.1339591267082814, decision="approve", threshold=0.26, model="propensity:0123456789ab"
+        propensity=0.1339591267082814,
+        decision=CONTRACT.decisions.negative,
+        threshold=MANIFEST.threshold.value,
+        model=f"{MANIFEST.name}:0123456789ab",
     )
-    asked = sum(len(json.dumps(row["application"])) for row in rows) / len(rows)
+    asked = sum(len(json.dumps(row)) for row in known) / len(known)
     return asked + len(answer.model_dump_json(exclude_none=True))
 
 
@@ -144,7 +148,7 @@ def main() -> None:
     )
     parser.add_argument("--rps", type=float, required=True, help="requests a second")
     parser.add_argument("--p99-ms", type=float, required=True, help="99 of 100 are to be answered within")
-    parser.add_argument("--rows", type=int, default=1, help="applications a request, as JSON (1)")
+    parser.add_argument("--rows", type=int, default=1, help="rows a request, as JSON (1)")
     parser.add_argument(
         "--core-hour", type=float, default=CORE_HOUR, help=f"price of a core for an hour ({CORE_HOUR:g})"
     )

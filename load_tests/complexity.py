@@ -2,7 +2,7 @@
 
     python -m load_tests.complexity     # a minute or two; writes load_tests/measurements/complexity.json
 
-Models of several sizes are trained on the hold-out applications; each is timed in both forms, from the
+Models of several sizes are trained on hold-out rows; each is timed in both forms, from the
 features to the propensities, and the formats from body to features and from propensities to body.
 """
 
@@ -22,17 +22,12 @@ import pyarrow as pa
 from sklearn.base import clone
 
 from load_tests.compare.client import complete_rows
-from load_tests.compare.server import ROOT
+from load_tests.demonstration import CONTRACT, MANIFEST, pipeline_form
 from load_tests.measurements import keep
-from propensity.contract.application import Application
-from propensity.contract.features import encode
 from propensity.formats.batch import Answers
-from propensity.formats.media_types import ArrowStream, BatchJson, Format, NdJson
-from propensity.importing.compiler import compile_pipeline
-from propensity.model import gate
-from propensity.model.compiled import CompiledForm
-from propensity.model.manifest import read_manifest
-from propensity.model.pipeline import PipelineForm, frame
+from propensity.formats.media_types import Format, formats_of
+from propensity.importing.trees import compile_tables
+from propensity.model.pipeline import PipelineForm
 
 TREES = [50, 150, 300, 600]
 DEPTHS = [2, 3, 4]
@@ -61,40 +56,42 @@ def bodies(rows: list[dict[str, Any]]) -> dict[str, tuple[Format, bytes]]:
     stream = io.BytesIO()
     with pa.ipc.new_stream(stream, table.schema) as writer:
         writer.write_table(table)
-    return {
-        "JSON": (BatchJson(), json.dumps({"applications": rows}).encode()),
-        "NDJSON": (NdJson(), "\n".join(map(json.dumps, rows)).encode()),
-        "Arrow": (ArrowStream(), stream.getvalue()),
+    texts = {
+        "JSON": json.dumps({CONTRACT.rows: rows}).encode(),
+        "NDJSON": "\n".join(map(json.dumps, rows)).encode(),
+        "Arrow": stream.getvalue(),
     }
+    formats = formats_of(CONTRACT)["predict_batch"]
+    return dict(zip(texts, zip(formats, texts.values(), strict=True), strict=True))
 
 
 def main() -> None:
     """The command."""
     rows = list(complete_rows())
-    features = encode([Application.model_validate(row) for row in rows])
-    manifest = read_manifest(ROOT / "artifacts/propensity.json")
-    content = gate.checked_pickle(ROOT / "artifacts/propensity.pkl", manifest.pickle.sha256)
-    pipeline = gate.load_pipeline(content)
-    defaults = PipelineForm(pipeline).propensities(features) >= manifest.threshold.value
+    features = CONTRACT.encode(rows)
+    threshold = MANIFEST.threshold.value
+    form = pipeline_form()
+    labels = np.where(
+        form.propensities(features) >= threshold, MANIFEST.target.positive, MANIFEST.target.negative
+    )
     scoring: dict[Any, Callable[[], object]] = {}
     for trees, depth in itertools.product(TREES, DEPTHS):
         print(f"complexity: training {trees} trees of depth {depth}", flush=True)
-        trained = clone(pipeline).set_params(classifier__n_estimators=trees, classifier__max_depth=depth)
-        trained.fit(frame(features[:2_000]), defaults[:2_000])
-        for name, form in (
-            ("compiled", CompiledForm(compile_pipeline(trained))),
-            ("pipeline", PipelineForm(trained)),
-        ):
-            for size in ROWS:
-                part = features[:size]
-                scoring[name, trees, depth, size] = partial(form.propensities, part)
+        trained = clone(form.pipeline).set_params(classifier__n_estimators=trees, classifier__max_depth=depth)
+        trained.fit(form.input(features[:2_000]), labels[:2_000])
+        as_pipeline = PipelineForm(trained, CONTRACT, MANIFEST.takes, MANIFEST.target.positive)
+        compiled = compile_tables(as_pipeline, features[:2_000]).form
+        for size in ROWS:
+            part = features[:size]
+            scoring["compiled", trees, depth, size] = partial(compiled.propensities, part)
+            scoring["pipeline", trees, depth, size] = partial(as_pipeline.propensities, part)
     handling: dict[Any, Callable[[], object]] = {}
     for size in ROWS:
         predicted = np.linspace(0, 1, size)
         for name, (each, body) in bodies(rows[:size]).items():
-            outcomes = Answers.of(each.read(body), predicted, manifest.threshold.value, "propensity:model")
+            answers = Answers.of(each.read(body), predicted, threshold, MANIFEST.name, CONTRACT)
             handling[name, "read", size] = partial(each.read, body)
-            handling[name, "write", size] = partial(each.write, outcomes)
+            handling[name, "write", size] = partial(each.write, answers)
     print("complexity: measuring", flush=True)
     scored, handled = median_seconds(scoring), median_seconds(handling)
     measured = {

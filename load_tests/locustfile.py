@@ -1,7 +1,10 @@
-"""Callers of the prediction API, for Locust: those who predict one application, batches, or both.
+"""Callers of the prediction API, for Locust: those who predict one row, batches, or both.
 
 TOKEN=... locust -f load_tests/locustfile.py --host http://127.0.0.1:3000
 make load-test      # headless, against a service of its own, into the report
+
+HOLDOUT names the hold-out file of another model than the demonstration's. What its rows are called says the
+service.
 """
 
 from __future__ import annotations
@@ -10,18 +13,16 @@ import json
 import os
 import random
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
-from locust import FastHttpUser, constant, task
+from locust import FastHttpUser, constant, events, task
+from locust.env import Environment
 
 BATCH = 100
 
-APPLICATIONS: list[dict[str, Any]] = [
-    row["application"]
-    for row in json.loads((Path(__file__).parent / "data/applications.json").read_text(encoding="utf-8"))
-]
-_BODIES = [json.dumps(application) for application in APPLICATIONS]
+HOLDOUT = Path(os.environ.get("HOLDOUT") or Path(__file__).with_name("data") / "applications.json")
 
 if not os.environ.get("TOKEN"):
     sys.exit("locustfile: TOKEN is not set; `make -s token` prints the one of `make serve`")
@@ -32,18 +33,20 @@ _HEADERS = {"Authorization": f"Bearer {os.environ['TOKEN']}", "Content-Type": "a
 class _Caller(FastHttpUser):
     abstract = True
     wait_time = constant(0)
+    bodies: list[str]
+    rows: str
 
     def predict(self) -> None:
-        """One application; the answer must hold a propensity."""
-        body = random.choice(_BODIES)
+        """One row; the answer must hold a propensity."""
+        body = random.choice(self.bodies)
         with self.client.post("/v1/predict", data=body, headers=_HEADERS, catch_response=True) as answer:
             if answer.status_code != 200 or "propensity" not in (answer.text or ""):
                 answer.failure(f"{answer.status_code}: {answer.text}")
 
     def predict_batch(self) -> None:
         """A batch; no row of the answer may be a problem."""
-        start = random.randrange(len(APPLICATIONS) - BATCH)
-        body = f'{{"applications":[{",".join(_BODIES[start : start + BATCH])}]}}'
+        start = random.randrange(max(1, len(self.bodies) - BATCH))
+        body = f'{{"{self.rows}":[{",".join(self.bodies[start : start + BATCH])}]}}'
         with self.client.post(
             "/v1/predict_batch", data=body, headers=_HEADERS, catch_response=True
         ) as answer:
@@ -51,12 +54,27 @@ class _Caller(FastHttpUser):
                 answer.failure(f"{answer.status_code}: {answer.text}")
 
 
+@events.test_start.add_listener
+def read_rows(environment: Environment, **_: Any) -> None:
+    """Read the rows, and what the served model calls them, before anybody calls."""
+    request = urllib.request.Request(f"{environment.host}/v1/model", headers=_HEADERS)  # noqa: S310 - --host
+    # Locust's users know of no proxy either.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=10) as answer:
+            contract = json.loads(answer.read())["contract"]
+    except OSError as error:
+        sys.exit(f"locustfile: {request.full_url}: {error}")
+    _Caller.rows = contract["rows"]
+    _Caller.bodies = [json.dumps(each[contract["row"]]) for each in json.loads(HOLDOUT.read_bytes())]
+
+
 class SingleUser(_Caller):
-    """Predicts one application after the other."""
+    """Predicts one row after the other."""
 
     @task
     def one(self) -> None:
-        """One application."""
+        """One row."""
         self.predict()
 
 
@@ -70,11 +88,11 @@ class BatchUser(_Caller):
 
 
 class MixedUser(_Caller):
-    """Predicts one application nine times out of ten, else a batch."""
+    """Predicts one row nine times out of ten, else a batch."""
 
     @task(9)
     def one(self) -> None:
-        """One application."""
+        """One row."""
         self.predict()
 
     @task(1)

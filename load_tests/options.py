@@ -14,9 +14,7 @@ import tempfile
 from dataclasses import replace
 from typing import Any
 
-import bentoml
-
-from load_tests.compare.client import load, machine, single_predictions
+from load_tests.compare.client import imported, load, machine, single_predictions
 from load_tests.compare.server import HOME, CompareError, serve
 from load_tests.measurements import keep
 
@@ -29,7 +27,7 @@ WARM_UP_SECONDS = 1
 def main() -> None:
     """The command."""
     trial = single_predictions()
-    tag = str(bentoml.models.get("propensity:latest").tag)
+    tag = str(imported().tag)
     measured: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory(dir=HOME) as log:
         settings = {

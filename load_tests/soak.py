@@ -25,16 +25,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
-import bentoml
 import pyarrow as pa
 
-from load_tests.compare.client import prepare
+from load_tests.compare.client import imported, prepare
 from load_tests.compare.contenders import CONTENDERS, THIS
 from load_tests.compare.server import HOME, CompareError, Server, serve
+from load_tests.demonstration import CONTRACT
+from load_tests.demonstration import rows as holdout_rows
 from load_tests.measurements import keep
 from propensity.access.tokens import new_token
-from propensity.contract.application import EXAMPLE
-from propensity.contract.limits import MAX_APPLICATION_BYTES
 
 WORKERS = 2
 SEED = 2026
@@ -104,21 +103,23 @@ class Soak:
 
 
 def single(token: str, name: str = "single", callers: int = 1) -> Kind:
-    """The prediction of one application."""
+    """The prediction of one row."""
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    return Kind(name, callers, frozenset({200, 429}), "/v1/predict", json.dumps(EXAMPLE).encode(), headers)
+    body = json.dumps(CONTRACT.example).encode()
+    return Kind(name, callers, frozenset({200, 429}), "/v1/predict", body, headers)
 
 
 def kinds(token: str) -> list[Kind]:
     """Every kind of request; most are predictions."""
-    rows = [EXAMPLE | {"age": 20 + number % 60} for number in range(1_000)]
+    rows = holdout_rows()[:1_000]
+    misspelt = CONTRACT.example | {"no such field": 3}
     table = pa.Table.from_pylist(rows)
     arrow = pa.BufferOutputStream()
     with pa.ipc.new_stream(arrow, table.schema) as writer:
         writer.write_table(table)
-    batch = json.dumps({"applications": rows[:100]}).encode()
-    empty = json.dumps({"applications": [{}] * 2_000 + [EXAMPLE]}).encode()
-    mixed = json.dumps({"applications": [*rows[:50], EXAMPLE | {"age": 3}, 7]}).encode()
+    batch = json.dumps({CONTRACT.rows: rows[:100]}).encode()
+    empty = json.dumps({CONTRACT.rows: [{}] * 2_000 + [CONTRACT.example]}).encode()
+    mixed = json.dumps({CONTRACT.rows: [*rows[:50], misspelt, 7]}).encode()
     lines = "\n".join(json.dumps(row) for row in rows[:50]).encode()
     good = single(token, callers=6)
     one, many, authorized = good.path, "/v1/predict_batch", good.headers
@@ -135,11 +136,11 @@ def kinds(token: str) -> list[Kind]:
         Kind("batch of 100, explained", 1, fine, f"{many}?explain=true", batch, authorized),
         Kind("NDJSON of 50", 1, fine, many, lines, of_ndjson),
         Kind("Arrow of 1,000", 1, fine, many, arrow.getvalue().to_pybytes(), of_arrow),
-        Kind("invalid", 1, frozenset({422, 429}), one, b'{"age": 3}', authorized),
+        Kind("invalid", 1, frozenset({422, 429}), one, json.dumps(misspelt).encode(), authorized),
         Kind("not JSON", 1, wrong, one, b"\xff\x00{", authorized),
-        Kind("a name twice", 1, wrong, one, b'{"age": 3, "age": 4}', authorized),
+        Kind("a name twice", 1, wrong, one, b'{"a": 3, "a": 4}', authorized),
         Kind("no Arrow", 1, wrong, many, b"\xff\xff\xff\xff" + bytes(range(256)) * 8, of_arrow),
-        Kind("too large", 1, frozenset({413, 429}), one, b" " * (MAX_APPLICATION_BYTES + 1), authorized),
+        Kind("too large", 1, frozenset({413, 429}), one, b" " * (CONTRACT.limits.row_bytes + 1), authorized),
         Kind("no token", 1, frozenset({401}), one, good.body, {"Content-Type": "application/json"}),
         Kind("wrong token", 1, frozenset({401}), one, good.body, {"Authorization": "Bearer wrong"}),
         Kind("nothing there", 1, frozenset({404}), "/v2", b"", authorized),
@@ -170,7 +171,7 @@ async def caller(soak: Soak, session: aiohttp.ClientSession, kind: Kind, chance:
 
 async def leaver(soak: Soak, chance: random.Random) -> None:
     """A caller who leaves: in the middle of the body, or before the answer."""
-    body = json.dumps(EXAMPLE)
+    body = json.dumps(CONTRACT.example)
     request = f"{soak.head(len(body))}{body}".encode()
     while not soak.is_over:
         with suppress(OSError):
@@ -359,7 +360,7 @@ def main() -> None:
     (contender,) = [each for each in CONTENDERS if each.name == THIS]
     environments, token = prepare()
     # Itself: a challenger of the same size.
-    challenger = str(bentoml.models.get("propensity:latest").tag)
+    challenger = str(imported().tag)
     settings = {"PROPENSITY_WORKERS": str(WORKERS), "PROPENSITY_CHALLENGER": challenger}
     tokens = Path(environments["compiled"]["PROPENSITY_TOKENS_FILE"])
     print(f"soak: {given} minutes, {WORKERS} workers, faults every {FAULT_SECONDS} s", flush=True)

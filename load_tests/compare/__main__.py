@@ -17,8 +17,10 @@ from importlib import metadata
 from typing import Any
 
 from load_tests.compare.client import (
+    COMPILED,
     TIMEOUT_SECONDS,
     complete_rows,
+    imported,
     load,
     machine,
     prepare,
@@ -26,11 +28,10 @@ from load_tests.compare.client import (
     write_bodies,
 )
 from load_tests.compare.contenders import CONTENDERS, THIS, Contender, Request, Rows
-from load_tests.compare.server import HOME, CompareError, Server, install, serve
+from load_tests.compare.server import CompareError, Server, install, serve
+from load_tests.demonstration import CONTRACT
 from load_tests.measurements import keep
-from propensity.contract.application import Application
-from propensity.contract.features import encode
-from propensity.model.compiled import CompiledForm, Tables
+from propensity.model import forms, store
 from propensity.serving.health import LOOPBACK
 
 ROUNDS = 3
@@ -48,7 +49,7 @@ CELLS = [
     (1, 10_000),
     (8, 10_000),
 ]
-"""Connections, and applications a request."""
+"""Connections, and rows a request."""
 
 TOLERANCE = 1e-6
 REPORTED = [
@@ -123,8 +124,8 @@ def main(names: list[str]) -> None:
     for contender in chosen:
         install(contender)
     rows = complete_rows()
-    form = CompiledForm(Tables.from_bytes((HOME / "tables.npz").read_bytes()))
-    expected = form.propensities(encode([Application.model_validate(row) for row in rows])).tolist()
+    form = forms.load(store.manifest_of(imported()).served.form, COMPILED.read_bytes())
+    expected = form.propensities(CONTRACT.encode(list(rows))).tolist()
     rounds: list[dict[str, Any]] = []
     for number in range(ROUNDS):
         this_round = {}

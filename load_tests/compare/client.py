@@ -16,11 +16,15 @@ import bentoml
 
 from load_tests.compare.contenders import CONTENDERS, THIS, Contender, Request, Rows
 from load_tests.compare.server import HOME, ROOT, CompareError, Server, base_environment
+from load_tests.demonstration import CONTRACT, FILE, MANIFEST, PICKLE
+from load_tests.demonstration import rows as rows_of
 from load_tests.resample import resample
 from propensity.access.tokens import new_token
-from propensity.contract.application import CATEGORIES
 from propensity.model import store
-from propensity.model.manifest import PipelineModel, ServedManifest
+from propensity.model.manifest import Served
+
+COMPILED = HOME / "compiled"
+"""The compiled form of the model, as it is stored."""
 
 TIMEOUT_SECONDS = 60
 BODIES = {1: 64, 100: 8, 1_000: 4, 10_000: 2}
@@ -28,13 +32,14 @@ BODIES = {1: 64, 100: 8, 1_000: 4, 10_000: 2}
 
 
 def complete_rows() -> Rows:
-    """Applications without missing values: not every peer's protocol has a place for those.
+    """Rows without missing values: not every peer's protocol has a place for those.
 
     Numbers are written as floats, as the pipeline wants them from those who build a DataFrame of them.
     """
+    texts = CONTRACT.columns.categories
     rows = [
-        {name: value if name in CATEGORIES or value is None else float(value) for name, value in row.items()}
-        for row in (each["application"] for each in json.loads(resample(20_000).read_bytes()))
+        {name: value if name in texts or value is None else float(value) for name, value in row.items()}
+        for row in rows_of(resample(FILE, 20_000))
     ]
     return [row for row in rows if None not in row.values()][: max(BODIES) + 2]
 
@@ -49,20 +54,25 @@ def require_wrk() -> None:
         raise CompareError("wrk is not installed; install it (Debian, Ubuntu: apt install wrk)")
 
 
+def imported() -> bentoml.Model:
+    """The demonstration model, as it was imported last."""
+    return bentoml.models.get(f"{MANIFEST.name}:latest")
+
+
 def prepare() -> tuple[dict[str, dict[str, str]], str]:
-    """Stores, tables and tokens for the servers; gives their environments by form, and the token."""
+    """Stores, compiled form and tokens for the servers; gives their environments by form, and the token."""
     HOME.mkdir(parents=True, exist_ok=True)
-    model = bentoml.models.get("propensity:latest")
-    content, manifest = store.check(model), store.manifest_of(model)
-    (HOME / "tables.npz").write_bytes(content)
+    model = imported()
+    manifest = store.manifest_of(model)
+    COMPILED.write_bytes(store.check(model))
+    (HOME / "manifest.json").write_text(manifest.model_dump_json(exclude_none=True), encoding="utf-8")
     tokens = HOME / "tokens"
     tokens.unlink(missing_ok=True)
     token = new_token(tokens, "compare", ["predict"])
-    pickle = ROOT / "artifacts/propensity.pkl"
     common = base_environment(
-        PICKLE=str(pickle),
-        TABLES=str(HOME / "tables.npz"),
-        THRESHOLD=repr(manifest.threshold.value),
+        PICKLE=str(PICKLE),
+        COMPILED=str(COMPILED),
+        MANIFEST=str(HOME / "manifest.json"),
         PROPENSITY_TOKENS_FILE=str(tokens),
     )
     environments = {}
@@ -72,15 +82,14 @@ def prepare() -> tuple[dict[str, dict[str, str]], str]:
         environments[form] = common | {"BENTOML_HOME": str(home)}
         stored = home / "models"
         stored.mkdir(parents=True)
-        shutil.copytree(Path(model.path).parent, stored / "propensity")
-    as_pipeline = ServedManifest(
-        **manifest.model_dump(exclude={"served"}), served=PipelineModel(reason="measured as one")
-    )
+        shutil.copytree(Path(model.path).parent, stored / MANIFEST.name)
+    served = Served(form="pipeline", sha256=manifest.pickle.sha256)
+    as_pipeline = manifest.model_copy(update={"served": served})
     save = "import sys; from propensity.model import store; "
     save += "from propensity.model.manifest import ServedManifest as M; "
     save += "store.save(open(sys.argv[1], 'rb').read(), M.model_validate_json(sys.argv[2]))"
     subprocess.run(
-        [sys.executable, "-c", save, str(pickle), as_pipeline.model_dump_json()],
+        [sys.executable, "-c", save, str(PICKLE), as_pipeline.model_dump_json()],
         env=environments["pipeline"], cwd=ROOT, check=True,
     )  # fmt: skip
     return environments, token

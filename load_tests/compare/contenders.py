@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from propensity.contract.application import CATEGORIES, FEATURES
+from load_tests.demonstration import CONTRACT
 
 Rows = Sequence[dict[str, Any]]
 JSON = "application/json"
@@ -48,8 +48,8 @@ class Contender:
         command: that serves; {bin}, {python}, {port}, {folder}, and {peers}, that of their scripts, are put
             in.
         configured: what the report says of its configuration.
-        single: how one application is sent; None where only batches are measured.
-        batch: how several are sent; None where only single applications are measured.
+        single: how one row is sent; None where only batches are measured.
+        batch: how several are sent; None where only single rows are measured.
         ready: the path that says 200 when it is ready; without one, any answer will do.
         environment: on top of everybody's.
         form: the form of the model that this bundle serves.
@@ -90,12 +90,12 @@ def _v2(rows: Rows) -> Any:
     inputs = [
         {
             "name": name,
-            "datatype": "BYTES" if name in CATEGORIES else "FP64",
+            "datatype": "BYTES" if name in CONTRACT.columns.categories else "FP64",
             "shape": [len(rows), 1],
             "data": [row[name] for row in rows],
-            **({"parameters": {"content_type": "str"}} if name in CATEGORIES else {}),
+            **({"parameters": {"content_type": "str"}} if name in CONTRACT.columns.categories else {}),
         }
-        for name in FEATURES
+        for name in CONTRACT.by_name
     ]
     return {
         "parameters": {"content_type": "pd"},
@@ -107,8 +107,8 @@ def _v2(rows: Rows) -> Any:
 def _split(rows: Rows) -> Any:
     return {
         "dataframe_split": {
-            "columns": list(FEATURES),
-            "data": [[row[name] for name in FEATURES] for row in rows],
+            "columns": list(CONTRACT.by_name),
+            "data": [[row[name] for name in CONTRACT.by_name] for row in rows],
         }
     }
 
@@ -130,9 +130,9 @@ def _predictions(answer: bytes) -> list[float]:
 _OWN_SINGLE = Request(
     "/v1/predict", _json(lambda rows: rows[0]), lambda answer: [json.loads(answer)["propensity"]]
 )
-_OWN_BATCH = Request("/v1/predict_batch", _json(lambda rows: {"applications": rows}), _predictions)
+_OWN_BATCH = Request("/v1/predict_batch", _json(lambda rows: {CONTRACT.rows: rows}), _predictions)
 _NAIVE = Request("/predict", _json(list), json.loads)
-_NAMED = Request("/predict", _json(lambda rows: {"applications": rows}), json.loads)
+_NAMED = Request("/predict", _json(lambda rows: {"rows": rows}), json.loads)
 _MLFLOW = Request("/invocations", _json(_split), _pairs)
 _MLSERVER = Request("/v2/models/propensity/infer", _json(_v2), _of_v2)
 _VARIANTS = [*BENTOML, "load_tests.compare.variants:Propensity"]

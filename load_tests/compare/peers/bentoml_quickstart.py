@@ -13,13 +13,13 @@ import pandas as pd
 
 @bentoml.service(name="quickstart")
 class Quickstart:
-    """Predicts applications."""
+    """Predicts rows."""
 
     def __init__(self) -> None:
         self.pipeline = pickle.loads(Path(os.environ["PICKLE"]).read_bytes())
 
     @bentoml.api(batchable=True, max_batch_size=100_000)
-    def predict(self, applications: list[dict[str, Any]]) -> list[float]:
-        """The propensity of each application."""
-        propensities: list[float] = self.pipeline.predict_proba(pd.DataFrame(applications))[:, 1].tolist()
+    def predict(self, rows: list[dict[str, Any]]) -> list[float]:
+        """The propensity of each row."""
+        propensities: list[float] = self.pipeline.predict_proba(pd.DataFrame(rows))[:, 1].tolist()
         return propensities

@@ -1,4 +1,4 @@
-"""FastAPI around the compiled form: this bundle's contract and tables, none of its serving."""
+"""FastAPI around the compiled form: this bundle's contract and model, none of its serving."""
 
 from __future__ import annotations
 
@@ -8,35 +8,38 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from propensity.contract.application import Application
-from propensity.contract.features import encode
-from propensity.contract.prediction import Prediction
-from propensity.model.compiled import CompiledForm, Tables
+from propensity.contract.prediction import schemas
+from propensity.model import forms
+from propensity.model.manifest import ServedManifest
 
-form = CompiledForm(Tables.from_bytes(Path(os.environ["TABLES"]).read_bytes()))
-THRESHOLD = float(os.environ["THRESHOLD"])
+manifest = ServedManifest.model_validate_json(Path(os.environ["MANIFEST"]).read_bytes())
+form = forms.load(manifest.served.form, Path(os.environ["COMPILED"]).read_bytes())
+contract, threshold = manifest.contract, manifest.threshold.value
+Row, Rows = contract.schema_of_row.model, contract.schema_of_row.batch
+Prediction, _ = schemas(contract)
 app = FastAPI()
 
 
-def _predictions(applications: list[Application]) -> list[Prediction]:
+def _predictions(rows: list[Row]) -> list[Prediction]:
+    features = contract.columns.of_tuples([contract.schema_of_row.values(row) for row in rows])
     return [
         Prediction(
             propensity=propensity,
-            decision="decline" if propensity >= THRESHOLD else "approve",
-            threshold=THRESHOLD,
-            model="propensity",
+            decision=contract.decision_names[propensity >= threshold],
+            threshold=threshold,
+            model=manifest.name,
         )
-        for propensity in form.propensities(encode(applications)).tolist()
+        for propensity in form.propensities(features).tolist()
     ]
 
 
 @app.post("/predict")
-async def predict(application: Application) -> Prediction:
-    """Predict one application."""
-    return _predictions([application])[0]
+async def predict(row: Row) -> Prediction:
+    """Predict one row."""
+    return _predictions([row])[0]
 
 
 @app.post("/predict_batch")
-async def predict_batch(body: dict[str, list[Application]]) -> dict[str, Any]:
+async def predict_batch(body: Rows) -> dict[str, Any]:
     """Predict a batch."""
-    return {"predictions": _predictions(body["applications"])}
+    return {"predictions": _predictions(body.rows)}

@@ -15,7 +15,7 @@ app = FastAPI()
 
 
 @app.post("/predict")
-def predict(applications: list[dict[str, Any]]) -> list[float]:
-    """The propensity of each application."""
-    propensities: list[float] = pipeline.predict_proba(pd.DataFrame(applications))[:, 1].tolist()
+def predict(rows: list[dict[str, Any]]) -> list[float]:
+    """The propensity of each row."""
+    propensities: list[float] = pipeline.predict_proba(pd.DataFrame(rows))[:, 1].tolist()
     return propensities

@@ -13,17 +13,17 @@ import pandas as pd
 
 
 class PropensityApi(litserve.LitAPI):
-    """Predicts lists of applications."""
+    """Predicts lists of rows."""
 
     def setup(self, device: str) -> None:
         self.pipeline = pickle.loads(Path(os.environ["PICKLE"]).read_bytes())
 
     def decode_request(self, request):  # LitServe reads annotations
-        return request["applications"]
+        return request["rows"]
 
     def batch(self, inputs: list[Any]) -> Any:
-        self.sizes = [len(applications) for applications in inputs]
-        return pd.DataFrame([application for applications in inputs for application in applications])
+        self.sizes = [len(rows) for rows in inputs]
+        return pd.DataFrame([row for rows in inputs for row in rows])
 
     def predict(self, x: Any) -> Any:
         return self.pipeline.predict_proba(x)[:, 1]

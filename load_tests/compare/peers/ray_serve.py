@@ -16,7 +16,7 @@ from ray import serve
 
 @serve.deployment(num_replicas=1, max_ongoing_requests=256, ray_actor_options={"num_cpus": 1})
 class Propensity:
-    """Predicts lists of applications."""
+    """Predicts lists of rows."""
 
     def __init__(self, path: str) -> None:
         self.pipeline = pickle.loads(Path(path).read_bytes())
@@ -24,14 +24,14 @@ class Propensity:
     @serve.batch(max_batch_size=64, batch_wait_timeout_s=0.005)
     async def predict(self, requests: list[Any]) -> list[list[float]]:
         """The propensities of each request."""
-        rows = [application for applications in requests for application in applications]
+        rows = [row for each in requests for row in each]
         propensities = self.pipeline.predict_proba(pd.DataFrame(rows))[:, 1].tolist()
         places = iter(propensities)
-        return [[next(places) for _ in applications] for applications in requests]
+        return [[next(places) for _ in each] for each in requests]
 
     async def __call__(self, request: Any) -> list[float]:
         """Answer a request."""
-        propensities: list[float] = await self.predict((await request.json())["applications"])
+        propensities: list[float] = await self.predict((await request.json())["rows"])
         return propensities
 
 
