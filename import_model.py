@@ -114,13 +114,13 @@ def _check_paths(path: Path, manifest_path: Path, known: Known | None) -> None:
         raise GateError(f"{path}: no such file")
     if manifest_path.exists() and known is not None:
         raise GateError(
-            f"{manifest_path}: is there, says what the flags would say, and wins; leave the flags out and change"
-            " it there, or move it away to have it inferred again"
+            f"{manifest_path}: says already what the flags would say, and wins; leave the flags out and"
+            " change it there, or move it away to have it inferred again"
         )
     if not manifest_path.exists() and known is None:
         raise GateError(
-            f"{path}: has no manifest beside it ({manifest_path.name}); write both with handover.write where it"
-            f" was trained, or give rows with known outcomes: {_command(path)}"
+            f"{path}: has no manifest beside it ({manifest_path.name}); write both with handover.write where"
+            f" it was trained, or give rows with known outcomes: {_command(path)}"
         )
 
 
@@ -221,8 +221,8 @@ def _known(model: Path, given: dict[str, Any]) -> Known | None:
         return None
     if not {"data", "target"} <= given.keys():
         raise GateError(
-            f"{', '.join(f'--{name}' for name in given)} alone can't tell what the model takes; give rows with"
-            f" known outcomes: {_command(model)}"
+            f"{', '.join(f'--{name}' for name in given)} alone can't tell what the model takes; give rows"
+            f" with known outcomes: {_command(model)}"
         )
     return Known(**given)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,9 @@ from propensity.model.gate import GateError
 
 MAX_CATEGORIES = 1_000
 """Distinct texts beyond which a column is free text, unless an encoder has learned them."""
+
+HALF = 0.5
+"""Share of numbers beyond which a column of texts is one of numbers with a few texts in it."""
 
 FEW = 50
 """Rows or values below which nothing is said about how many of them are distinct."""
@@ -34,6 +37,7 @@ class Column:
     Attributes:
         name: of the column.
         values: of all rows that are known, as Python objects; None where missing.
+        rows: what these rows are called.
         dtype: pandas type, as the pipeline was trained with, as far as known.
         encoder: what the pipeline's encoder has learned of it.
         is_imputed: whether the pipeline fills its missing values.
@@ -43,6 +47,7 @@ class Column:
 
     name: str
     values: list[Any]
+    rows: list[Any]
     dtype: Any
     encoder: Encoder | None = None
     is_imputed: bool = False
@@ -61,11 +66,14 @@ class Column:
             encoder: what the pipeline's encoder has learned of it.
             is_imputed: whether the pipeline fills its missing values.
         """
+        rows = [row for sample in samples for row in sample.index]
         cells = [cell for sample in samples for cell in sample.astype(object).tolist()]
         values = [None if is_missing(cell) else cell for cell in cells]
         first_missing = next((cell for cell in cells if is_missing(cell)), math.nan)
         dtype = samples[0].dtype
-        return cls(name, values, dtype, encoder, is_imputed, dtype.kind == "O" and first_missing is None)
+        return cls(
+            name, values, rows, dtype, encoder, is_imputed, dtype.kind == "O" and first_missing is None
+        )
 
     def field(self, kind: Kind | None, stated: Mapping[str, Any], knows_training: bool) -> Field:
         """Return the field, and note what a person should look at.
@@ -109,11 +117,10 @@ class Column:
             )
         types = {_type(value) for value in known}
         if len(types) > 1:
-            row = next(place for place, value in enumerate(self.values)
-                       if value is not None and _type(value) is not _type(known[0]))  # fmt: skip
+            where = self._first(lambda value: _type(value) is not _type(known[0]))
             raise GateError(
-                f"column {self.name}: holds {_PLAIN[_type(known[0])]}, but in row {row}"
-                f" {_PLAIN[_type(self.values[row])]} ({self.values[row]!r}); give it one type and train again"
+                f"column {self.name}: holds {_PLAIN[_type(known[0])]}, but {where}; give it one type, and"
+                " train again"
             )
         (kind,) = types
         if kind is object:
@@ -127,20 +134,19 @@ class Column:
             return "category"
         if kind is bool:
             return "boolean"
-        return "category" if kind is str else self._kind_of_numbers(known)
+        if kind is str:
+            self._check_no_numbers(known)
+            return "category"
+        return self._kind_of_numbers(known)
 
     def _is_date(self, known: list[Any]) -> bool:
         dates = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64, pd.Period)
         return isinstance(known[0], dates)
 
     def _kind_of_numbers(self, known: list[Any]) -> Kind:
-        infinite = next((row for row, value in enumerate(self.values)
-                         if value is not None and not math.isfinite(value)), None)  # fmt: skip
-        if infinite is not None:
-            raise GateError(
-                f"column {self.name}: row {infinite} holds {self.values[infinite]}; the API takes finite"
-                " numbers only"
-            )
+        if not all(map(math.isfinite, known)):
+            where = self._first(lambda value: not math.isfinite(value))
+            raise GateError(f"column {self.name}: {where}; the API takes finite numbers only")
         whole = all(float(value).is_integer() and abs(value) <= EXACT for value in known)
         if pd.api.types.is_integer_dtype(self.dtype) and not whole:
             raise GateError(
@@ -159,6 +165,19 @@ class Column:
                 " state 'kind': 'number'"
             )
         return "integer" if whole else "number"
+
+    def _check_no_numbers(self, known: list[str]) -> None:
+        """Refuse numbers that a few texts among them have turned into texts."""
+        if self.encoder is not None or _share(map(_is_number, known)) in {0.0, 1.0}:
+            return
+        if _share(map(_is_number, known)) > HALF:
+            where = self._first(lambda value: not _is_number(value))
+            raise GateError(f"column {self.name}: holds numbers, but {where}; correct it, or leave it empty")
+
+    def _first(self, is_it: Callable[[Any], bool]) -> str:
+        """Return where the first value that is known and such stands, and what it is."""
+        place = next(place for place, value in enumerate(self.values) if value is not None and is_it(value))
+        return f"row {self.rows[place]} holds {self.values[place]!r}"
 
     def _codes(self) -> list[float]:
         """Return the numbers that an encoder takes as categories."""
@@ -223,7 +242,9 @@ class Column:
         if isinstance(self.dtype, pd.CategoricalDtype):
             inner = self.dtype.categories.dtype
             dtype = f"category[{inner}]" if pd.api.types.is_numeric_dtype(inner) else "category"
-        if dtype != {"category": "str", "boolean": "bool"}.get(kind, "float64"):
+        is_default = dtype == {"category": "str", "boolean": "bool"}.get(kind, "float64")
+        loses_fractions = kind == "number" and pd.api.types.is_integer_dtype(self.dtype)
+        if not is_default and not loses_fractions:
             stored["dtype"] = dtype
         learned = () if self.encoder is None else self.encoder.categories
         if self.has_none or (None not in self.values and any(each is None for each in learned)):
@@ -249,6 +270,19 @@ class Column:
                     self.remarks.append(
                         f"its {bound} {extremes[bound]:g} is the data's; is it that of the domain?"
                     )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _share(of: Iterable[bool]) -> float:
+    listed = [*of]
+    return sum(listed) / len(listed)
 
 
 def _type(value: Any) -> type:

@@ -128,7 +128,7 @@ def _first(labels: Labels, truth: Truth) -> list[str]:
 
 def _features(frame: Rows, contract: Contract) -> Features:
     values = []
-    for number, row in enumerate(plain_rows(frame, contract)):
+    for number, row in zip(frame.index, plain_rows(frame, contract), strict=True):
         read = contract.read_row(row)
         if isinstance(read, Problem):
             where, why = holdout.first_error(read)
@@ -158,10 +158,10 @@ class _Proof:
         propensities = self._probabilities(self._form.input(features))
         differing = _differ(expected, propensities)
         if differing.any():
-            row = int(differing.argmax())
+            place = int(differing.argmax())
             raise GateError(
-                f"the API would predict {propensities[row]} for row {row}, where the pipeline predicts"
-                f" {expected[row]}; {self._culprit(features, expected)}"
+                f"the API would predict {propensities[place]} for row {self._frame.index[place]}, where the"
+                f" pipeline predicts {expected[place]}; {self._culprit(features, expected)}"
             )
         return propensities
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -94,11 +95,8 @@ def infer(
         raise GateError(
             f"contract: {where and f'{where}: '}{first['msg'].removeprefix('Value error, ')}"
         ) from error
-    return Inferred(
-        contract,
-        "frame" if anatomy.names and _columns_of(samples[0]) else _takes(pipeline, samples[-1]),
-        notes,
-    )
+    has_names = anatomy.names is not None and isinstance(samples[-1], pd.DataFrame)
+    return Inferred(contract, "frame" if has_names else _takes(pipeline, samples[-1]), notes)
 
 
 def frame_of(rows: Any, anatomy: Anatomy) -> Rows:
@@ -153,11 +151,13 @@ def _takes(pipeline: Any, rows: Any) -> Input:
     """Return what a pipeline takes that was not fitted with names."""
     if not isinstance(rows, pd.DataFrame):
         return "array"
-    try:
-        pipeline.predict_proba(rows.head(1).to_numpy())
-    except Exception:  # it looks its columns up by name, and what it raises then is its own affair
-        return "frame"
-    return "array"
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        try:
+            pipeline.predict_proba(rows.head(1))
+        except Exception:  # its own code may raise anything
+            return "array"
+    return "array" if any("feature names" in str(warning.message) for warning in warned) else "frame"
 
 
 def _check_known(stated: Mapping[str, Any], names: list[str]) -> None:

@@ -137,11 +137,9 @@ def check_classifier(pipeline: Any) -> None:
             " train one model for each class that matters, on y == class"
         )
     if not hasattr(pipeline, "predict_proba"):
-        way = (
-            "train it with probability=True"
-            if last in {"SVC", "NuSVC"}
-            else "wrap it in sklearn.calibration.CalibratedClassifierCV"
-        )
+        way = "wrap it in sklearn.calibration.CalibratedClassifierCV(estimator, ensemble=False)"
+        if last in {"SVC", "NuSVC"}:
+            way = f"train it with probability=True, or {way}"
         raise GateError(f"{last} has no predict_proba, and so no propensities; {way}, and fit it again")
 
 
