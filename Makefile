@@ -1,4 +1,6 @@
-# make serve   sets everything up and serves the model on PORT (3000)
+# make serve   sets everything up and serves the demonstration model on PORT (3000); your own model with
+#              PICKLE=path, and DATA=file TARGET=column [POSITIVE=value] [THRESHOLD=t] [NAME=name] if no manifest
+#              is beside it
 # make test    sets up what it needs and runs the tests
 # make         test and lint
 
@@ -10,11 +12,28 @@ MINUTES ?= 10
 
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
-PICKLE := artifacts/propensity.pkl
+DEMONSTRATION := artifacts/propensity.pkl
 NOTEBOOK := notebooks/propensity_model.ipynb
 LOCAL_TOKEN := .local/token
 CHECKOV := .local/checkov/.installed
 TRIVY := .local/trivy/.installed
+
+# Words with spaces and quotes, as the shell takes them.
+quoted = '$(subst ','\'',$(1))'
+
+# Of the command line only: an environment may have a NAME or a TARGET of its own.
+given = $(if $(filter command,$(firstword $(origin $(2)))),$(1) $(call quoted,$($(2))))
+
+ifeq ($(origin PICKLE),command line)
+# Somebody's model: the notebook neither makes nor overwrites it.
+MODEL := $(call quoted,$(PICKLE))
+else
+MODEL := $(DEMONSTRATION)
+MADE := $(DEMONSTRATION)
+endif
+
+IMPORT = $(PY) import_model.py $(MODEL) $(call given,--data,DATA) $(call given,--target,TARGET) \
+	$(call given,--positive,POSITIVE) $(call given,--threshold,THRESHOLD) $(call given,--name,NAME)
 
 # A store of its own, so that nothing of anyone else's is served or deleted.
 export BENTOML_HOME ?= $(CURDIR)/.local/bentoml
@@ -35,20 +54,20 @@ export PROPENSITY_MODEL_KEY ?= $(PROPENSITY_SIGNING_KEY).pub
 
 all: test lint
 
-serve: import $(LOCAL_TOKEN)
-	@$(PY) -m deploy.local $(PORT) $(LOCAL_TOKEN)
+serve: $(MADE) $(SIGNING_KEY) $(LOCAL_TOKEN)
+	@tag=$$($(IMPORT)) && echo "$$tag" && PROPENSITY_MODEL="$$tag" $(PY) -m deploy.local $(PORT) $(LOCAL_TOKEN)
 
 # Two at a time, those of a file one after the other: they share what their fixtures start.
 PYTEST := $(PY) -m pytest --numprocesses 2 --dist loadfile --durations 10
 
-test: $(PICKLE)
+test: $(DEMONSTRATION)
 	@$(PYTEST) -m "not thorough and not fuzz"
 
 # CONTRIBUTING.md says what it adds.
-test-all: $(PICKLE) $(CHECKOV) $(TRIVY)
+test-all: $(DEMONSTRATION) $(CHECKOV) $(TRIVY)
 	@$(PYTEST) -m "not fuzz"
 
-fuzz: $(PICKLE)
+fuzz: $(DEMONSTRATION)
 	@$(PYTEST) -m fuzz
 
 lint: $(INSTALLED)
@@ -72,16 +91,16 @@ token: $(LOCAL_TOKEN)
 notebook: $(INSTALLED)
 	@$(PY) notebooks/execute.py artifacts/propensity_model.ipynb
 
-import: $(PICKLE) $(SIGNING_KEY)
-	@$(PY) import_model.py $(PICKLE)
+import: $(MADE) $(SIGNING_KEY) | $(INSTALLED)
+	@$(IMPORT)
 
 # The running service beside the notebook: make evaluate URL=https://... TOKEN=...
-evaluate: $(PICKLE) $(LOCAL_TOKEN)
-	@TOKEN=$${TOKEN:-$$(cat .local/token)} $(PY) -m propensity evaluate --url $(URL) --pickle $(PICKLE)
+evaluate: $(MADE) $(LOCAL_TOKEN)
+	@TOKEN=$${TOKEN:-$$(cat .local/token)} $(PY) -m propensity evaluate --url $(URL) --pickle $(MODEL)
 
 # Evaluates the running service into docs/evaluation, and writes docs/model_card.md of it and of the manifest.
-model-card: $(PICKLE) $(LOCAL_TOKEN)
-	@TOKEN=$${TOKEN:-$$(cat .local/token)} $(PY) -m propensity evaluate --url $(URL) --pickle $(PICKLE) --report docs/evaluation
+model-card: $(MADE) $(LOCAL_TOKEN)
+	@TOKEN=$${TOKEN:-$$(cat .local/token)} $(PY) -m propensity evaluate --url $(URL) --pickle $(MODEL) --report docs/evaluation
 	@$(PY) -m propensity card
 
 build: import
@@ -108,10 +127,10 @@ release: $(INSTALLED)
 monitoring: $(INSTALLED)
 	@$(PY) -m deploy.monitoring
 
-applications: $(PICKLE)
+applications: $(DEMONSTRATION)
 	@$(PY) -m load_tests.resample $(ROWS)
 
-benchmark: $(PICKLE)
+benchmark: $(DEMONSTRATION)
 	@$(PY) -m pytest tests/load_tests/test_benchmarks.py --benchmark-enable --benchmark-storage=.local/benchmarks \
 		--benchmark-autosave --benchmark-columns=median,iqr,rounds \
 		$(if $(wildcard .local/benchmarks/*/*.json),--benchmark-compare)
@@ -171,7 +190,7 @@ LIBRARIES := catboost lightgbm xgboost
 LOCKING := --quiet --no-config --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock"
 
-$(PICKLE): $(NOTEBOOK) notebooks/execute.py $(INSTALLED)
+$(DEMONSTRATION): $(NOTEBOOK) notebooks/execute.py $(INSTALLED)
 	@$(PY) notebooks/execute.py artifacts/propensity_model.ipynb
 
 # Made once and kept here alone, readable by its owner; the service knows its hash only.

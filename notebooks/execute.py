@@ -5,6 +5,8 @@ python notebooks/execute.py artifacts/propensity_model.ipynb
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from pathlib import Path
 
@@ -14,7 +16,39 @@ from nbclient.exceptions import CellExecutionError
 from traitlets.config import Config
 
 NOTEBOOK = Path(__file__).with_name("propensity_model.ipynb")
+PICKLE = NOTEBOOK.parents[1] / "artifacts" / "propensity.pkl"
+"""What the notebook writes."""
+
+SOURCE = "credit_data of the R package modeldata"
+"""How the notebook's manifests begin to say where its data are from."""
+
 CELL_TIMEOUT_SECONDS = 600
+
+
+def check_own() -> None:
+    """Check that the notebook would overwrite nothing but what an earlier run of it has written.
+
+    Raises:
+        FileExistsError: somebody's model is in its place; the message says what to do.
+    """
+    if not PICKLE.exists():
+        return
+    try:
+        manifest = json.loads(PICKLE.with_suffix(".json").read_bytes())
+        of_notebook = str(manifest["data"]["source"]).startswith(SOURCE)
+        is_own = of_notebook and manifest["pickle"]["sha256"] == _digest(PICKLE)
+    except (OSError, ValueError, LookupError, TypeError):
+        is_own = False
+    if not is_own:
+        raise FileExistsError(
+            f"{PICKLE}: this notebook did not write it, and does not overwrite it; to serve it: `make serve"
+            " PICKLE=artifacts/propensity.pkl DATA=FILE TARGET=COLUMN`; to serve the demonstration, move it"
+            " away"
+        )
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def execute(executed: Path) -> None:
@@ -48,6 +82,9 @@ if __name__ == "__main__":
     if len(sys.argv) != 2:  # noqa: PLR2004
         sys.exit("usage: python notebooks/execute.py EXECUTED_NOTEBOOK")
     try:
+        check_own()
         execute(Path(sys.argv[1]))
+    except FileExistsError as error:
+        sys.exit(f"notebook: {error}")
     except CellExecutionError as error:
         sys.exit(f"notebook: a cell failed\n{error}")
