@@ -8,11 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
+
+from propensity.contract.contract import Contract
 from propensity.evaluation.errors import EvaluationError
 from propensity.model.manifest import ModelCard
 
 BATCH = 1_000
-"""Applications per request of `Api.batch`."""
+"""Rows per request of `Api.batch`."""
 
 
 class Api:
@@ -36,26 +39,37 @@ class Api:
 
     def model_card(self) -> ModelCard:
         """Return the card of the model that the service serves."""
-        return ModelCard.model_validate(self._request("GET", "/v1/model"))
+        try:
+            return ModelCard.model_validate(self._request("GET", "/v1/model"))
+        except ValidationError as error:
+            (first, *_) = error.errors(include_url=False)
+            raise EvaluationError(
+                f"{self._url}/v1/model: {'.'.join(map(str, first['loc']))}: {first['msg']}; is it of this"
+                " version?"
+            ) from error
 
-    def one_by_one(self, applications: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Yield the prediction of each application, from a request of its own."""
-        for application in applications:
-            yield self._request("POST", "/v1/predict", application)
+    def one_by_one(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Yield the prediction of each row, from a request of its own."""
+        for row in rows:
+            yield self._request("POST", "/v1/predict", row)
 
-    def batch(self, applications: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return the predictions of all applications, from requests of `BATCH` each.
+    def batch(self, rows: Sequence[dict[str, Any]], contract: Contract) -> list[dict[str, Any]]:
+        """Return the predictions of all rows, from requests of `BATCH` each.
+
+        Args:
+            rows: as callers send them.
+            contract: their contract.
 
         Raises:
-            EvaluationError: an application has a problem instead.
+            EvaluationError: a row has a problem instead.
         """
         predictions: list[dict[str, Any]] = []
-        for start in range(0, len(applications), BATCH):
-            body = {"applications": applications[start : start + BATCH]}
+        for start in range(0, len(rows), BATCH):
+            body = {contract.rows: rows[start : start + BATCH]}
             predictions += self._request("POST", "/v1/predict_batch", body)["predictions"]
         for place, prediction in enumerate(predictions):
             if "propensity" not in prediction:
-                raise EvaluationError(f"application {place}: {prediction['detail']}")
+                raise EvaluationError(f"{contract.row} {place}: {prediction['detail']}")
         return predictions
 
     def _request(self, method: str, path: str, body: object = None) -> Any:

@@ -1,12 +1,12 @@
 """The command of the evaluation.
 
-    python -m propensity evaluate --url http://127.0.0.1:3000 --token TOKEN
+    python -m propensity evaluate --known holdout.json --url http://127.0.0.1:3000 --token TOKEN
     python -m propensity evaluate --outcomes outcomes.csv --log /var/log/propensity
     make evaluate
 
-Sends applications with known outcomes to the running service, one by one and as a batch. Outcomes that arrive
-later are joined with the prediction log by request id instead, to evaluate what was predicted at the time.
-Writes a report with pictures and ends with a verdict; the exit code is 1 if production differs from what the
+Sends rows with known outcomes to the running service, one by one and as a batch. Outcomes that arrive later
+are joined with the prediction log by request id instead, to evaluate what was predicted at the time. Writes
+a report with pictures and ends with a verdict; the exit code is 1 if production differs from what the
 notebook promised.
 """
 
@@ -19,17 +19,10 @@ from pathlib import Path
 
 from propensity.evaluation.client import Api
 from propensity.evaluation.errors import EvaluationError
-from propensity.evaluation.evaluation import (
-    KnownOutcomes,
-    ask_service,
-    evaluate,
-    load_notebook_pipeline,
-)
-from propensity.evaluation.repayments import read_repayments
+from propensity.evaluation.evaluation import evaluate, load_notebook_pipeline
+from propensity.evaluation.known_outcomes import KnownOutcomes, ask_service
+from propensity.evaluation.later_outcomes import read_later_outcomes
 from propensity.evaluation.report import lines, write
-
-HOLDOUT = Path("load_tests/data/applications.json")
-"""The notebook's hold-out set."""
 
 
 def main() -> None:
@@ -40,9 +33,12 @@ def main() -> None:
     )
     parser.add_argument("--url", default="http://127.0.0.1:3000", help="URL of the running service")
     parser.add_argument("--token", default=os.environ.get("TOKEN"), help="with the scope predict ($TOKEN)")
-    parser.add_argument("--known", type=Path, default=HOLDOUT, help=f"applications with outcomes ({HOLDOUT})")
-    parser.add_argument(
-        "--outcomes", type=Path, help="CSV or Parquet: request_id, default, and row of a batch"
+    outcomes = parser.add_mutually_exclusive_group(required=True)
+    outcomes.add_argument(
+        "--known", type=Path, help="rows with outcomes, such as the notebook's hold-out set"
+    )
+    outcomes.add_argument(
+        "--outcomes", type=Path, help="CSV or Parquet: request_id, the target, and row of a batch"
     )
     parser.add_argument("--log", type=Path, help="folder of the prediction log that the outcomes belong to")
     parser.add_argument("--pickle", type=Path, help="the notebook's pickle, to compare each propensity with")
@@ -57,9 +53,9 @@ def main() -> None:
             card = api.model_card()
             notebook = None if given.pickle is None else load_notebook_pipeline(given.pickle, card)
             if given.outcomes is None:
-                deployed = ask_service(api, card, KnownOutcomes.read(given.known))
+                deployed = ask_service(api, card, KnownOutcomes.read(given.known, card))
             else:
-                deployed = read_repayments(card, given.outcomes, given.log)
+                deployed = read_later_outcomes(card, given.outcomes, given.log)
         evaluation = evaluate(deployed, notebook)
     except EvaluationError as error:
         sys.exit(f"evaluate: {error}")

@@ -21,12 +21,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from bentoml.exceptions import BentoMLException
 
-from propensity.contract.features import COLUMNS
+from propensity.contract.contract import Contract
+from propensity.contract.field import Field
 from propensity.evaluation.errors import EvaluationError
 from propensity.evaluation.logged_predictions import read, values
 from propensity.model import store
 from propensity.model.manifest import Distribution
-from propensity.model.reference import MISSING, MOVED, NOTICED, PROPENSITY, Counts, bins, count, psi
+from propensity.model.reference import MOVED, NOTICED, Counts, bins, count, of_propensity, psi
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,13 @@ class Drift:
     """The drift of one field.
 
     Attributes:
+        field: the field; None for the propensity.
         reference: the distribution in the hold-out set.
         counts: logged values in each bin of the reference, shape (bins,).
         index: the population stability index.
     """
 
+    field: Field | None
     reference: Distribution
     counts: Counts
     index: float
@@ -50,9 +53,17 @@ class Drift:
             return "moved"
         return "noticeable" if self.index > NOTICED else "the same"
 
+    @property
+    def bins(self) -> list[str]:
+        """What falls into each bin, in words."""
+        names, bounds = bins(self.field, self.reference), self.reference.bounds
+        if bounds is None:
+            return names
+        return [*(f"up to {name}" for name in names[: len(bounds)]), "above", *names[len(bounds) + 1 :]]
+
 
 def measure_drift(
-    log: Path, model: str, since: datetime, references: Mapping[str, Distribution]
+    log: Path, model: str, since: datetime, references: Mapping[str, Distribution], contract: Contract
 ) -> dict[str, Drift]:
     """Return the drift of the propensity and of each field in the log, the largest first.
 
@@ -61,6 +72,7 @@ def measure_drift(
         model: tag; predictions of other models are ignored.
         since: time of the oldest prediction to include.
         references: the distributions of that model by field.
+        contract: the contract of that model.
 
     Raises:
         EvaluationError: the log has no such predictions, or can't be read.
@@ -70,17 +82,20 @@ def measure_drift(
         pc.field("predicted_at") >= pa.scalar(since, pa.timestamp("us", "UTC"))
     )
     for table in read(log, wanted):
-        for field, reference in references.items():
-            logged = values(field, table)
+        for name, reference in references.items():
+            field = contract.by_name.get(name)
+            logged = values(field, table, contract)
             if logged is not None:
-                if field == PROPENSITY:  # missing where the model failed
+                if field is None:  # missing where the model failed
                     logged = logged[~np.isnan(logged)]
-                counts[field] = counts.get(field, 0) + count(field, reference, logged)
-    if not counts or not counts[PROPENSITY].sum():
+                counts[name] = counts.get(name, 0) + count(field, reference, logged)
+    if not counts or not counts[of_propensity(contract)].sum():
         raise EvaluationError(f"{log}: no predictions of {model} since {since:%Y-%m-%d %H:%M}")
     drifts = {
-        field: Drift(references[field], counted, psi(references[field].ratios, counted))
-        for field, counted in counts.items()
+        name: Drift(
+            contract.by_name.get(name), references[name], counted, psi(references[name].ratios, counted)
+        )
+        for name, counted in counts.items()
         if counted.sum()
     }
     return dict(sorted(drifts.items(), key=lambda item: -item[1].index))
@@ -88,7 +103,7 @@ def measure_drift(
 
 def page(drifts: Mapping[str, Drift], title: str) -> str:
     """Return an HTML page that draws both distributions of each field; it needs no other file."""
-    sections = "".join(_section(field, drift) for field, drift in drifts.items())
+    sections = "".join(_section(name, drift) for name, drift in drifts.items())
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Drift</title><style>{_STYLE}</style>\n'
         f"<h1>Drift</h1><p>{html.escape(title)} Grey is the hold-out set, blue the log.</p>\n"
@@ -105,18 +120,17 @@ i, b { display: block; height: 7px; background: #b0b0b0 } b { background: #1f4e7
 """
 
 
-def _section(field: str, drift: Drift) -> str:
+def _section(name: str, drift: Drift) -> str:
     rows = ""
-    reference, shares = drift.reference, drift.counts / drift.counts.sum()
-    for name, expected, share in zip(bins(field, reference), reference.ratios, shares, strict=True):
-        label = name if reference.bounds is None or name == MISSING else f"up to {name}"
+    shares = drift.counts / drift.counts.sum()
+    for label, expected, share in zip(drift.bins, drift.reference.ratios, shares, strict=True):
         rows += (
-            f"<tr><th>{html.escape(label.replace('up to +Inf', 'above'))}</th>"
+            f"<tr><th>{html.escape(label)}</th>"
             f'<td><i style="width:{expected:.1%}"></i><b style="width:{share:.1%}"></b></td>'
             f"<td>{expected:.1%}</td><td>{share:.1%}</td></tr>"
         )
     return (
-        f"<section><h2>{field}: PSI {drift.index:.3f}, {drift.verdict}</h2><table>"
+        f"<section><h2>{html.escape(name)}: PSI {drift.index:.3f}, {drift.verdict}</h2><table>"
         f"<tr><th></th><th></th><th>hold-out</th><th>log</th></tr>{rows}</table></section>\n"
     )
 
@@ -129,27 +143,29 @@ def main() -> None:
     )
     parser.add_argument("log", type=Path, help="folder of the prediction log")
     parser.add_argument("--days", type=float, default=7, help="number of days to look back (7)")
-    parser.add_argument("--model", default=str(store.SERVED.tag), help=f"tag ({store.SERVED.tag})")
+    parser.add_argument("--model", default=str(store.SERVED.tag), help="tag (the model that is served)")
     parser.add_argument("--page", type=Path, help="HTML file to write")
     given = parser.parse_args()
     try:
         model = store.ImportedModel(given.model).resolve()
-        references = store.manifest_of(model).reference
+        manifest = store.manifest_of(model)
         since = datetime.now(UTC) - timedelta(days=given.days)
-        drifts = measure_drift(given.log, str(model.tag), since, references)
+        drifts = measure_drift(given.log, str(model.tag), since, manifest.reference, manifest.contract)
     except (EvaluationError, BentoMLException) as error:
         sys.exit(f"drift: {error}")
-    rows = int(drifts[PROPENSITY].counts.sum())
+    propensity = of_propensity(manifest.contract)
+    rows = int(drifts[propensity].counts.sum())
     title = f"{rows:,} predictions of {model.tag} in the last {given.days:g} days, beside its hold-out set."
     print(f"{title}\n")
-    for field, drift in drifts.items():
-        print(f"{field:12} {drift.index:8.4f}  {drift.verdict}")
-    absent = [field for field in (*COLUMNS, PROPENSITY) if field not in drifts]
+    width = max(map(len, drifts))
+    for name, drift in drifts.items():
+        print(f"{name:{width}} {drift.index:8.4f}  {drift.verdict}")
+    absent = [name for name in (*manifest.contract.columns.names, propensity) if name not in drifts]
     if absent:
         print(f"\nnot compared, since the log omits or hashes them: {', '.join(absent)}")
     if given.page:
         given.page.write_text(page(drifts, title), encoding="utf-8")
         print(f"\ndrift: wrote {given.page}")
-    moved = [field for field, drift in drifts.items() if drift.index > MOVED]
+    moved = [name for name, drift in drifts.items() if drift.index > MOVED]
     if moved:
         sys.exit(f"drift: moved: {', '.join(moved)}")

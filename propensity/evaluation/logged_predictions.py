@@ -12,8 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from propensity.contract.application import CATEGORIES
+from propensity.contract.contract import Contract
+from propensity.contract.field import Field
 from propensity.evaluation.errors import EvaluationError
+from propensity.monitoring.prediction_log import column_of
 
 
 def read(log: Path, wanted: pc.Expression) -> Iterator[pa.Table]:
@@ -38,17 +40,24 @@ def read(log: Path, wanted: pc.Expression) -> Iterator[pa.Table]:
             raise EvaluationError(f"{file}: {str(error).splitlines()[0]}; move it out of the log") from error
 
 
-def values(field: str, logged: pa.Table) -> npt.NDArray[np.float64] | None:
-    """Return the values of a field as in `Features`, shape (n,); None if the log omits or hashes them."""
-    if field not in logged.column_names:
+def values(field: Field | None, logged: pa.Table, contract: Contract) -> npt.NDArray[np.float64] | None:
+    """Return the values of a field as in `Features`, shape (n,); None if the log omits or hashes them.
+
+    Args:
+        field: the field; None for the propensity.
+        logged: predictions from the log.
+        contract: the contract of their model.
+    """
+    name = "propensity" if field is None else column_of(field.name, contract)
+    if name not in logged.column_names:
         return None
-    column: Any = logged[field].combine_chunks()
-    if field in CATEGORIES:
-        places = pc.index_in(column.cast(pa.string()), pa.array(CATEGORIES[field]))
+    column: Any = logged[name].combine_chunks()
+    if field is not None and field.categories is not None:
+        places = pc.index_in(column.cast(pa.string()), pa.array(field.categories, pa.string()))
         if places.null_count > column.null_count:
             return None
         column = places
-    elif not pa.types.is_floating(column.type):
+    elif not (pa.types.is_floating(column.type) or pa.types.is_boolean(column.type)):
         return None
     numbers: npt.NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     return numbers

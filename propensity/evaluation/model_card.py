@@ -1,128 +1,101 @@
-"""Writes the model card, docs/model_card.md, from the manifest and the evaluation in docs.
+"""Writes a model card from the manifest of a model, and from an evaluation if there is one.
 
-python -m propensity card      # `make model-card` evaluates the running service first
+    python -m propensity card --manifest artifacts/churn.json --output model_card.md
+
+To say more than the manifest does, give a template: Markdown, in which `{quality}` stands for a section, and
+`{threshold}` for a figure. An unknown name is refused, with the list of those that are known.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from propensity.evaluation.errors import EvaluationError
+from propensity.evaluation.figures import Figures
+from propensity.evaluation.markdown import text
+from propensity.evaluation.sections import sections
 from propensity.model.manifest import Manifest, ManifestError, read_manifest
 
-DOCS = Path("docs")
-MANIFEST = Path("artifacts/propensity.json")
+TEMPLATE = """# {title}
 
-FEW = 100
-"""Number of applications below which the figures of a group say little."""
+Written by `python -m propensity card` from what the manifest of the model says; do not edit.
 
-_METRICS = {
-    "auc": "AUC: how often a default ranks above a good credit",
-    "gini": "Gini: 2 AUC - 1",
-    "ks": "KS: largest distance between the two distributions",
-    "brier": "Brier: mean squared error of the propensity",
-    "log_loss": "log loss",
-    "calibration_in_the_large": "mean propensity less share of defaults",
-    "declined": "declined",
-    "defaults_declined": "defaults that are declined",
-    "good_declined": "good applicants that are declined",
-}
-_GROUP = {
-    "default_rate": "defaults",
-    "mean_propensity": "mean propensity",
-    "auc": "AUC",
-    "declined": "declined",
-    "defaults_declined": "defaults declined",
-    "good_declined": "good declined",
-}
+{summary}
+
+{fields}
+
+{data}
+
+{quality}
+
+{groups}
+
+{importance}
+
+{form}
+
+{limits}
+"""
+"""The template of a card, unless another is given."""
 
 
-def card(template: str, manifest: Manifest, evaluation: dict[str, Any]) -> str:
+def card(template: str, manifest: Manifest, evaluation: Figures | None) -> str:
     """Return the model card as Markdown.
 
     Args:
-        template: the text, with placeholders for the figures.
-        manifest: the notebook's manifest.
-        evaluation: the content of an `evaluation.json`.
+        template: the text, with the names of sections and figures in braces.
+        manifest: the manifest of the model.
+        evaluation: the figures of an evaluation of the model, if there is one.
+
+    Raises:
+        EvaluationError: the evaluation is of another model, or the template can't be filled.
     """
-    metrics = manifest.metrics.model_dump()
-    importance: dict[str, float] = metrics["permutation_importance"]
-    return template.format(
-        model=evaluation["model"],
-        algorithm=manifest.algorithm,
-        threshold=manifest.threshold.value,
-        cost_default_approved=manifest.threshold.model_dump()["cost_default_approved"],
-        source=manifest.data["source"],
-        licence=manifest.data["licence"],
-        rows=manifest.data["rows"],
-        training_rows=manifest.data["training_rows"],
-        holdout_rows=manifest.holdout.rows,
-        seed=manifest.seed,
-        evaluated=evaluation["rows"],
-        defaults=evaluation["defaults"],
-        of=evaluation["of"],
-        quality="\n".join(_quality(evaluation)),
-        max_difference=evaluation["max_difference"],
-        few=FEW,
-        groups="\n\n".join("\n".join(_group(*each)) for each in metrics["groups"].items()),
-        importance="\n".join(
-            _table(["Field", "AUC"], [[name, f"{by:.4f}"] for name, by in importance.items()])
-        ),
-    )
-
-
-def _table(head: list[str], rows: list[list[str]]) -> Iterator[str]:
-    """Yield the lines of a table whose first column is text, and whose other columns are figures."""
-    yield f"| {' | '.join(head)} |"
-    yield f"|---|{'---:|' * (len(head) - 1)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-
-
-def _quality(evaluation: dict[str, Any]) -> Iterator[str]:
-    rows = []
-    for name, words in _METRICS.items():
-        low, high = evaluation["intervals"][name]
-        stated = evaluation["notebook"].get(name)
-        notebook = "" if stated is None else f"{stated:.4f}"
-        rows.append([words, f"{evaluation['metrics'][name]:.4f}", f"{low:.4f} to {high:.4f}", notebook])
-    yield from _table(["", "deployed", "95 of 100 samples", "notebook"], rows)
-
-
-def _group(field: str, members: dict[str, dict[str, float]]) -> Iterator[str]:
-    rows = []
-    for name, figures in members.items():
-        count = figures["rows"]
-        mark = "*" if count < FEW else ""
-        rows.append([f"{name}{mark}", f"{count:,.0f}", *(f"{figures[each]:.2f}" for each in _GROUP)])
-    yield from _table([field, "applications", *_GROUP.values()], rows)
-    share = {name: each["good_declined"] for name, each in members.items() if each["rows"] >= FEW}
-    most, least = max(share, key=share.__getitem__), min(share, key=share.__getitem__)
-    yield ""
-    yield (
-        f"Of good applicants, {share[most]:.0%} of {field} {most} are declined, {share[least]:.0%} of"
-        f" {least}: {share[most] / share[least]:.1f} times as many."
-    )
+    if evaluation is not None and evaluation.pickle != manifest.pickle.sha256:
+        raise EvaluationError(
+            f"the evaluation is of {evaluation.model}, whose pickle is another; evaluate again"
+        )
+    threshold = manifest.threshold.model_dump()
+    costs = {name: text(cost) for name, cost in threshold.items() if name.startswith("cost_")}
+    names = {
+        "title": text(manifest.contract.title),
+        "threshold": f"{manifest.threshold.value:.12g}",
+        **costs,
+        **sections(manifest, evaluation),
+    }
+    try:
+        filled = template.format_map(names)
+    except KeyError as error:
+        raise EvaluationError(
+            f"the template names {error.args[0]!r}; of this manifest it may name {', '.join(names)}"
+        ) from error
+    except (ValueError, IndexError, AttributeError) as error:
+        raise EvaluationError(f"the template can't be read: {error}; write a brace as two") from error
+    return re.sub(r"\n{3,}", "\n\n", filled).rstrip() + "\n"
 
 
 def main() -> None:
     """Run the command `card`."""
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m propensity card",
-        description="Writes docs/model_card.md from the manifest and the evaluation in docs.",
-    ).parse_args()
-    evaluated = DOCS / "evaluation/evaluation.json"
+        description="Writes a model card from the manifest of a model, and perhaps an evaluation.",
+    )
+    parser.add_argument("--manifest", type=Path, required=True, help="manifest of the model")
+    parser.add_argument(
+        "--evaluation", type=Path, help="evaluation.json of the model, which `evaluate` writes"
+    )
+    parser.add_argument("--template", type=Path, help="Markdown with sections and figures named in braces")
+    parser.add_argument("--output", type=Path, required=True, help="Markdown file to write")
+    given = parser.parse_args()
     try:
-        manifest = read_manifest(MANIFEST)
-        evaluation = json.loads(evaluated.read_bytes())
-    except ManifestError as error:
+        template = TEMPLATE if given.template is None else given.template.read_text(encoding="utf-8")
+        evaluation = None if given.evaluation is None else Figures.read(given.evaluation)
+        content = card(template, read_manifest(given.manifest), evaluation)
+        given.output.write_text(content, encoding="utf-8")
+    except (ManifestError, EvaluationError) as error:
         sys.exit(f"card: {error}")
-    except (OSError, ValueError) as error:
-        sys.exit(f"card: {evaluated}: {error}; `make model-card` makes it, while the service runs")
-    template = (DOCS / "model_card.md.in").read_text(encoding="utf-8")
-    (DOCS / "model_card.md").write_text(card(template, manifest, evaluation), encoding="utf-8")
-    print(f"card: wrote {DOCS / 'model_card.md'}")
+    except (OSError, UnicodeDecodeError) as error:
+        sys.exit(f"card: {error}")
+    print(f"card: wrote {given.output}")

@@ -2,89 +2,70 @@
 
 from __future__ import annotations
 
-import json
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
-from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
-from propensity.evaluation.evaluation import Evaluation
+from propensity.evaluation.evaluation import Evaluation, calibration
+from propensity.evaluation.figures import Figures
+from propensity.evaluation.markdown import table
 
 NOTEBOOK, DEPLOYED = "#b0b0b0", "#1f4e79"
 
 
 def lines(evaluation: Evaluation) -> list[str]:
     """Return the evaluation as Markdown tables."""
-    deployed = evaluation.deployed
-    report = [
-        f"Model {deployed.card.tag}, on {len(deployed.defaults):,} applications, "
-        f"{int(deployed.defaults.sum()):,} of them defaults, {deployed.of}.",
-        "",
-        "| Metric | deployed | 95 of 100 samples | notebook | difference |",
-        "|---|---:|---:|---:|---:|",
-    ]
+    deployed, stated = evaluation.deployed, evaluation.stated
+    metrics = []
     for name, value in evaluation.metrics.items():
         low, high = evaluation.intervals[name]
-        stated = evaluation.stated.get(name)
-        notebook = ("", "") if stated is None else (f"{stated:.6f}", f"{value - stated:+.1e}")
-        report.append(f"| {name} | {value:.6f} | {low:.4f} to {high:.4f} | {notebook[0]} | {notebook[1]} |")
-    manifest = deployed.card.metrics.model_dump()
-    decided = manifest.get("confusion") or {}
-    report += [
+        theirs = stated.metrics.get(name)
+        notebook = ("", "") if theirs is None else (f"{theirs:.6f}", f"{value - theirs:+.1e}")
+        metrics.append([name, f"{value:.6f}", f"{low:.4f} to {high:.4f}", *notebook])
+    decided = [
+        [
+            name.replace("_", " "),
+            f"{count:,}",
+            f"{stated.confusion[name]:,.0f}" if name in stated.confusion else "",
+        ]
+        for name, count in evaluation.confusion.items()
+    ]
+    curves = [
+        *evaluation.calibration.values(),
+        *(stated.calibration.get(name, []) for name in evaluation.calibration),
+    ]
+    quantiles = [
+        [str(place + 1), *("" if point is None else f"{point:.4f}" for point in points)]
+        for place, points in enumerate(zip_longest(*curves))
+    ]
+    compared = (
+        "Each propensity was not compared with the notebook's: no pickle was given, or not all fields."
+        if evaluation.max_difference is None
+        else "Each propensity beside what the notebook's pickle predicts: they differ by"
+        f" {evaluation.max_difference:.1e}."
+    )
+    return [
+        f"Model {deployed.card.tag}, on {len(deployed.truth):,} {deployed.card.contract.rows},"
+        f" {int(deployed.truth.sum()):,} of them positive, {deployed.of}.",
         "",
-        f"| At the threshold of {deployed.card.threshold.value:g} | deployed | notebook |",
-        "|---|---:|---:|",
-        *(
-            f"| {name.replace('_', ' ')} | {count:,} | {decided.get(name, '')} |"
-            for name, count in evaluation.confusion.items()
+        *table(["Metric", "deployed", "95 of 100 samples", "notebook", "difference"], metrics),
+        "",
+        *table([f"At the threshold of {deployed.card.threshold.value:g}", "deployed", "notebook"], decided),
+        "",
+        *table(
+            [
+                "Quantile, by propensity", "mean propensity", "share of positives", "notebook: propensity",
+                "positives",
+            ],
+            quantiles,
         ),
         "",
-        "| Tenth, by propensity | mean propensity | share of defaults | notebook: propensity | defaults |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    tenths = manifest.get("calibration") or {"mean_propensity": [], "default_rate": []}
-    for place, (predicted, observed, stated_predicted, stated_observed) in enumerate(
-        zip_longest(*evaluation.calibration.values(), tenths["mean_propensity"], tenths["default_rate"])
-    ):
-        cells = (predicted, observed, stated_predicted, stated_observed)
-        report.append(
-            f"| {place + 1} | {' | '.join('' if cell is None else f'{cell:.4f}' for cell in cells)} |"
-        )
-    if evaluation.max_difference is None:
-        report += [
-            "",
-            "Each propensity was not compared with the notebook's: no pickle was given, or not all fields.",
-        ]
-    else:
-        report += [
-            "",
-            "Each propensity beside what the notebook's pickle predicts: they differ by"
-            f" {evaluation.max_difference:.1e}.",
-        ]
-    return report
-
-
-def figures(evaluation: Evaluation) -> dict[str, Any]:
-    """Return the figures of the report, for programs to read."""
-    deployed = evaluation.deployed
-    return {
-        "model": deployed.card.tag,
-        "of": deployed.of,
-        "rows": len(deployed.defaults),
-        "defaults": int(deployed.defaults.sum()),
-        "metrics": evaluation.metrics,
-        "intervals": evaluation.intervals,
-        "notebook": evaluation.stated,
-        "confusion": evaluation.confusion,
-        "calibration": evaluation.calibration,
-        "max_difference": evaluation.max_difference,
-        "faults": evaluation.faults,
-    }
+        compared,
+    ]  # fmt: skip
 
 
 def write(evaluation: Evaluation, folder: Path) -> Path:
@@ -95,9 +76,8 @@ def write(evaluation: Evaluation, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     _draw(evaluation, folder / "evaluation.png")
-    (folder / "evaluation.json").write_text(
-        json.dumps(figures(evaluation), indent=1) + "\n", encoding="utf-8"
-    )
+    figures = Figures.of_evaluation(evaluation)
+    (folder / "evaluation.json").write_text(figures.model_dump_json(indent=1) + "\n", encoding="utf-8")
     verdict = ["As promised."] if not evaluation.faults else ["**Not** as promised:", ""]
     verdict += [f"- {fault}" for fault in evaluation.faults]
     report = folder / "evaluation.md"
@@ -108,33 +88,35 @@ def write(evaluation: Evaluation, folder: Path) -> Path:
 
 def _draw(evaluation: Evaluation, path: Path) -> None:
     mpl.use("Agg")
-    outcomes, deployed = evaluation.deployed.defaults, evaluation.deployed.propensities
+    truth, deployed = evaluation.deployed.truth, evaluation.deployed.propensities
+    card, bins = evaluation.deployed.card, len(evaluation.calibration["mean_propensity"])
     drawn = [(deployed, "deployed", DEPLOYED, "--", 1.4)]
     if evaluation.promised is not None:
         drawn.insert(0, (evaluation.promised, "notebook", NOTEBOOK, "-", 4.0))
-    with plt.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+    with plt.rc_context({
+        "font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
+        "text.parse_math": False,  # the contract's words may hold dollar signs
+    }):  # fmt: skip
         figure, (ranks, calibrates, spreads) = plt.subplots(1, 3, figsize=(13, 4), dpi=110)
-        for propensities, name, colour, style, width in drawn:
-            good, defaults, _ = roc_curve(outcomes, propensities)
-            ranks.plot(good, defaults, style, color=colour, linewidth=width, label=name)
-            observed, predicted = calibration_curve(outcomes, propensities, n_bins=10, strategy="quantile")
-            calibrates.plot(predicted, observed, style, marker="o", color=colour, linewidth=width, label=name)
+        for propensities, name, colour, line, width in drawn:
+            false_positive_rate, recall, _ = roc_curve(truth, propensities)
+            ranks.plot(false_positive_rate, recall, line, color=colour, linewidth=width, label=name)
+            curve = [*calibration(truth, propensities, bins).values()]
+            calibrates.plot(*curve, line, marker="o", color=colour, linewidth=width, label=name)
             spreads.hist(
                 propensities, bins=np.linspace(0, 1, 31).tolist(), color=colour, linewidth=1.6, label=name,
-                histtype="step" if style == "--" else "bar",
+                histtype="step" if line == "--" else "bar",
             )  # fmt: skip
         for axis in (ranks, calibrates):
             axis.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
         auc, brier = evaluation.metrics["auc"], evaluation.metrics["brier"]
-        ranks.set(xlabel="good applicants declined", ylabel="defaults declined", title=f"ROC: AUC {auc:.3f}")
+        ranks.set(xlabel="false positive rate", ylabel="recall", title=f"ROC: AUC {auc:.3f}")
         calibrates.set(
-            xlabel="mean propensity (tenths)", ylabel="share that defaulted",
+            xlabel="mean propensity, by quantile", ylabel="share of positives",
             title=f"Calibration: Brier {brier:.3f}",
         )  # fmt: skip
-        spreads.axvline(
-            evaluation.deployed.card.threshold.value, color="black", linewidth=1, label="threshold"
-        )
-        spreads.set(xlabel="propensity", ylabel="applications", title="Propensities")
+        spreads.axvline(card.threshold.value, color="black", linewidth=1, label="threshold")
+        spreads.set(xlabel="propensity", ylabel=card.contract.rows, title=card.contract.title)
         for axis in (ranks, calibrates, spreads):
             axis.legend(frameon=False)
         figure.tight_layout()
