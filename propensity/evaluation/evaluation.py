@@ -16,6 +16,7 @@ from sklearn.calibration import calibration_curve
 
 from propensity.contract.features import Features, Propensities
 from propensity.evaluation.errors import EvaluationError
+from propensity.importing import artifact
 from propensity.importing.figures import Truth, confusion, quality
 from propensity.model import gate
 from propensity.model.gate import GateError
@@ -158,14 +159,21 @@ class Evaluation:
 def load_notebook_pipeline(pickle: Path, card: ModelCard) -> PipelineForm:
     """Load the notebook's own pipeline.
 
+    Args:
+        pickle: the pickle, or whatever other file or folder the notebook wrote the model into.
+        card: the card of the model that is deployed.
+
     Raises:
-        EvaluationError: the pickle is not the one that is deployed, or must not be loaded.
+        EvaluationError: it is not the one that is deployed, or must not be loaded.
     """
     try:
-        pipeline = gate.load_pipeline(gate.checked_pickle(pickle, card.pickle.sha256))
+        read = artifact.read(pickle)
+        if read.sha256 == card.pickle.sha256:
+            pipeline = gate.load_pipeline(read.content)
+            return PipelineForm(pipeline, card.contract, card.takes, card.target.positive)
     except GateError as error:
-        raise EvaluationError(f"{error}; leave the pickle out, or give the one that is deployed") from error
-    return PipelineForm(pipeline, card.contract, card.takes, card.target.positive)
+        raise EvaluationError(f"{error}; leave it out, or give the model that is deployed") from error
+    raise EvaluationError(f"{pickle}: its SHA-256 is not that of {card.tag}, which is deployed")
 
 
 def evaluate(deployed: DeployedPredictions, notebook: PipelineForm | None) -> Evaluation:

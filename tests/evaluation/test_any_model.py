@@ -231,7 +231,7 @@ def test_the_pickle_that_is_deployed_is_loaded_and_no_other(folder: Path, card: 
     probability = loaded.pipeline.predict_proba(loaded.input(features))[0, 1]
     assert loaded.propensities(features).tolist() == [probability]
     other = card.pickle.model_copy(update={"sha256": "1" * 64})
-    with pytest.raises(EvaluationError, match="give the one that is deployed"):
+    with pytest.raises(EvaluationError, match=f"its SHA-256 is not that of {TAG}"):
         load_notebook_pipeline(folder / "leaving.pkl", card.model_copy(update={"pickle": other}))
 
 

@@ -10,37 +10,36 @@ from typing import Any
 import commands
 import pytest
 from conftest import ROOT
-from propensity.contract.application import Application
+from demonstration import CONTRACT
 from rows import poorer, unseen
 
-from propensity.contract.features import encode
 from propensity.evaluation import drift_report
 from propensity.formats.batch import Answers, Batch
-from propensity.importing.compiler import compile_pipeline
-from propensity.model.compiled import CompiledForm
+from propensity.model.pipeline import PipelineForm
 from propensity.monitoring.answered_request import AnsweredRequest
 from propensity.monitoring.prediction_log import PredictionLog
 
 
 @pytest.fixture(scope="module")
-def form(pipeline: Any) -> CompiledForm:
-    return CompiledForm(compile_pipeline(pipeline))
+def form(pipeline: Any, manifest: dict[str, Any]) -> PipelineForm:
+    return PipelineForm(pipeline, CONTRACT, "frame", manifest["target"]["positive"])
 
 
 def log_of(
     folder: Path,
-    form: CompiledForm,
+    form: PipelineForm,
     model: str,
     rows: list[dict[str, Any]],
     days_ago: float = 0,
     **options: Any,
 ) -> None:
     """Log these rows in two files."""
-    log = PredictionLog(folder, **options)
+    log = PredictionLog(folder, CONTRACT, **options)
     for part in (rows[::2], rows[1::2]):
-        batch = Batch(encode([Application.model_validate(row) for row in part]), {})
-        outcomes = Answers.of(batch, form.propensities(batch.features), 0.26, model)
-        log.add(AnsweredRequest.of(batch, outcomes, b"r", time.time() - days_ago * 86_400, 0.001), None)
+        batch = Batch(CONTRACT.encode(part), {})
+        answers = Answers.of(batch, form.propensities(batch.features), 0.26, model, CONTRACT)
+        at = time.time() - days_ago * 86_400
+        log.add(AnsweredRequest.of(batch, answers, CONTRACT, b"r", at, 0.001), None)
         log.write(None)
 
 
@@ -48,7 +47,7 @@ def report(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return commands.run(drift_report.main, folder, *options)
 
 
-def test_the_same_world_has_not_moved(tmp_path: Path, form: CompiledForm, tag: str) -> None:
+def test_the_same_world_has_not_moved(tmp_path: Path, form: PipelineForm, tag: str) -> None:
     log_of(tmp_path, form, tag, unseen())
     # Neither of these counts: one is of another model, the other is too old.
     log_of(tmp_path, form, "propensity:other", [poorer(row) for row in unseen()])
@@ -62,7 +61,7 @@ def test_the_same_world_has_not_moved(tmp_path: Path, form: CompiledForm, tag: s
 
 
 def test_a_field_that_has_moved_is_named_first_and_drawn(
-    tmp_path: Path, form: CompiledForm, tag: str
+    tmp_path: Path, form: PipelineForm, tag: str
 ) -> None:
     log_of(tmp_path, form, tag, [poorer(row) for row in unseen()])
     places = {"/var/log/propensity": tmp_path, "drift.html": tmp_path / "drift.html"}
@@ -80,7 +79,7 @@ def test_a_field_that_has_moved_is_named_first_and_drawn(
 
 
 def test_fields_that_the_log_omits_or_hashes_are_not_compared(
-    tmp_path: Path, form: CompiledForm, tag: str
+    tmp_path: Path, form: PipelineForm, tag: str
 ) -> None:
     log_of(tmp_path, form, tag, unseen(), omitted=["age"], pseudonyms=["income", "job"], key=b"k" * 16)
     done = report(tmp_path)
@@ -88,7 +87,7 @@ def test_fields_that_the_log_omits_or_hashes_are_not_compared(
     assert done.stdout.rstrip().endswith("omits or hashes them: age, income, job")
 
 
-def test_one_line_says_why_a_report_can_not_be_made(tmp_path: Path, form: CompiledForm, tag: str) -> None:
+def test_one_line_says_why_a_report_can_not_be_made(tmp_path: Path, form: PipelineForm, tag: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "torn" / "date=2026-01-01").mkdir(parents=True)
     (tmp_path / "torn" / "date=2026-01-01" / "a.parquet").write_bytes(b"PAR1")

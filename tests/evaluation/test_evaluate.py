@@ -16,24 +16,17 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from conftest import ARTIFACTS, PREDICT_TOKEN, ROOT
-from propensity.contract.application import EXAMPLE, Application
+from demonstration import CONTRACT, EXAMPLE
 
 from load_tests.compare.server import free_port
-from propensity.contract.features import encode
 from propensity.evaluation import command, evaluation
 from propensity.evaluation.client import Api
 from propensity.evaluation.errors import EvaluationError
-from propensity.evaluation.evaluation import (
-    KnownOutcomes,
-    ask_service,
-    evaluate,
-    intervals,
-    load_notebook_pipeline,
-    metrics,
-)
-from propensity.evaluation.repayments import read_repayments
+from propensity.evaluation.evaluation import evaluate, intervals, load_notebook_pipeline, metrics
+from propensity.evaluation.known_outcomes import KnownOutcomes, ask_service
+from propensity.evaluation.later_outcomes import read_later_outcomes
 from propensity.formats.batch import Answers, Batch
-from propensity.model.manifest import ModelCard
+from propensity.model.manifest import ModelCard, read_manifest
 from propensity.model.pipeline import PipelineForm
 from propensity.monitoring.answered_request import AnsweredRequest
 from propensity.monitoring.prediction_log import PredictionLog
@@ -65,19 +58,20 @@ def api(server: str) -> Iterator[Api]:
 
 @pytest.fixture(scope="module")
 def known() -> KnownOutcomes:
-    return KnownOutcomes.read(HOLDOUT)
+    return KnownOutcomes.read(HOLDOUT, read_manifest(ARTIFACTS / "propensity.json"))
 
 
 def test_the_deployed_model_is_what_the_notebook_promised(
     server: str, tmp_path: Path, manifest: dict[str, Any], tag: str
 ) -> None:
     pickle = str(ARTIFACTS / "propensity.pkl")
-    done = run("--url", server, "--token", PREDICT_TOKEN, "--pickle", pickle, folder=tmp_path)
+    arguments = ["--url", server, "--token", PREDICT_TOKEN, "--known", str(HOLDOUT), "--pickle", pickle]
+    done = run(*arguments, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("evaluate: as promised\n")
     report = (tmp_path / "evaluation.md").read_text()
-    assert f"Model {tag}, on 1,114 applications, 314 of them defaults, the notebook's hold-out set." in report
-    for name in ("auc", "gini", "ks", "brier", "log_loss", "declined"):
+    assert f"Model {tag}, on 1,114 applications, 314 of them positive, the notebook's hold-out set." in report
+    for name in ("auc", "gini", "ks", "brier", "log_loss", "selected"):
         (row,) = [line for line in report.splitlines() if line.startswith(f"| {name} |")]
         deployed, spread, notebook, difference = (cell.strip() for cell in row.split("|")[2:6])
         assert deployed == notebook == f"{manifest['metrics'][name]:.6f}"
@@ -88,7 +82,7 @@ def test_the_deployed_model_is_what_the_notebook_promised(
         assert f"| {name.replace('_', ' ')} | {count} | {count} |" in report
     tenths = manifest["metrics"]["calibration"]
     for place in range(10):
-        cells = f"{tenths['mean_propensity'][place]:.4f} | {tenths['default_rate'][place]:.4f}"
+        cells = f"{tenths['mean_propensity'][place]:.4f} | {tenths['positive_rate'][place]:.4f}"
         assert f"| {place + 1} | {cells} | {cells} |" in report
     figures = json.loads((tmp_path / "evaluation.json").read_bytes())
     assert figures["max_difference"] < 1e-12
@@ -125,6 +119,9 @@ def test_fewer_outcomes_of_the_same_world_are_as_promised(
     assert "no pickle was given" in done.stdout
 
 
+ENDPOINTS = ("/v1/predict", "/v1/predict_batch")
+
+
 class Changed(Api):
     """The running service with one change in its answers."""
 
@@ -132,17 +129,17 @@ class Changed(Api):
         self.__dict__.update(api.__dict__)
         self._change = change
 
-    def one_by_one(self, applications: Any) -> Iterator[dict[str, Any]]:
-        for place, prediction in enumerate(super().one_by_one(applications)):
+    def one_by_one(self, rows: Any) -> Iterator[dict[str, Any]]:
+        for place, prediction in enumerate(super().one_by_one(rows)):
             if place == 7 and self._change != "batch":
                 yield prediction | self._changes()[self._change]
             else:
                 yield prediction
 
-    def batch(self, applications: Any) -> list[dict[str, Any]]:
-        found = super().batch(applications)
+    def batch(self, rows: Any, contract: Any) -> list[dict[str, Any]]:
+        found = super().batch(rows, contract)
         if self._change == "batch":
-            found[3] = found[3] | {"propensity": 0.5}
+            found[3] = found[3] | {"propensity": found[3]["propensity"] + 1e-6}
         elif self._change in self._changes():
             found[7] = found[7] | self._changes()[self._change]
         return found
@@ -159,18 +156,18 @@ class Changed(Api):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("batch", ["1 predictions differ between /v1/predict and the batch, first 3"]),
+        ("batch", ["1 propensities differ between /v1/predict and /v1/predict_batch, by up to 1e-06;"]),
         (
             "propensity",
             [
                 "1 propensities differ from the notebook's pickle, by up to",
                 "auc is",
                 "gini is",
-                "calibration is {",
+                "calibration: mean_propensity is [",
             ],
         ),
-        ("model", ["application 7 is answered"]),
-        ("decision", ["application 7 is answered"]),
+        ("model", [f"{path} answers application 7 with" for path in ENDPOINTS]),
+        ("decision", [f"{path} answers application 7 with" for path in ENDPOINTS]),
     ],
 )
 def test_one_answer_that_is_not_as_promised_is_found(
@@ -192,7 +189,7 @@ def test_metrics_are_those_of_the_textbook() -> None:
     assert found["gini"] == 0.5
     assert found["ks"] == 0.5
     assert found["brier"] == pytest.approx((0.01 + 0.01 + 0.16 + 0.49) / 4)
-    assert (found["declined"], found["defaults_declined"], found["good_declined"]) == (0.5, 0.5, 0.5)
+    assert (found["selected"], found["recall"], found["false_positive_rate"]) == (0.5, 0.5, 0.5)
 
 
 def test_intervals_are_narrower_with_more_outcomes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,15 +206,16 @@ def test_intervals_are_narrower_with_more_outcomes(monkeypatch: pytest.MonkeyPat
 
 def logged(folder: Path, card: ModelCard, known: KnownOutcomes, form: PipelineForm, **options: Any) -> None:
     """Log the hold-out set request by request; one prediction is of another model."""
-    log = PredictionLog(folder, **options)
-    features = encode([Application.model_validate(application) for application in known.applications])
-    propensities = form.propensities(features)
-    for place in range(len(features)):
+    log = PredictionLog(folder, CONTRACT, **options)
+    propensities = form.propensities(known.features)
+    for place in range(len(known.features)):
         row = slice(place, place + 1)
         model = "propensity:other" if place == 5 else card.tag
-        batch = Batch(features[row], {})
-        outcomes = Answers.of(batch, propensities[row], card.threshold.value, model)
-        log.add(AnsweredRequest.of(batch, outcomes, b"loan-%d" % place, 1_800_000_000.0, 0.001), None)
+        batch = Batch(known.features[row], {})
+        answers = Answers.of(batch, propensities[row], card.threshold.value, model, CONTRACT)
+        log.add(
+            AnsweredRequest.of(batch, answers, CONTRACT, b"loan-%d" % place, 1_800_000_000.0, 0.001), None
+        )
     log.write(None)
 
 
@@ -231,11 +229,10 @@ def write_outcomes(path: Path, outcomes: dict[str, Any]) -> Path:
 
 
 def test_a_negative_zero_has_the_pseudonym_of_zero(tmp_path: Path) -> None:
-    features = encode([Application.model_validate(EXAMPLE | {"assets": assets}) for assets in (-0.0, 0.0)])
-    batch = Batch(features, {})
-    log = PredictionLog(tmp_path, pseudonyms=["assets"], key=b"k" * 16)
-    outcomes = Answers.of(batch, np.array([0.1, 0.1]), 0.5, "propensity:one")
-    log.add(AnsweredRequest.of(batch, outcomes, b"loans", 1_800_000_000.0, 0.001), None)
+    batch = Batch(CONTRACT.encode([EXAMPLE | {"assets": assets} for assets in (-0.0, 0.0)]), {})
+    log = PredictionLog(tmp_path, CONTRACT, pseudonyms=["assets"], key=b"k" * 16)
+    answers = Answers.of(batch, np.array([0.1, 0.1]), 0.5, "propensity:one", CONTRACT)
+    log.add(AnsweredRequest.of(batch, answers, CONTRACT, b"loans", 1_800_000_000.0, 0.001), None)
     log.write(None)
     (file,) = tmp_path.glob("date=*/*.parquet")
     assert len({*pq.read_table(file, partitioning=None)["assets"].to_pylist()}) == 1
@@ -254,7 +251,7 @@ def test_a_log_whose_files_differ_is_read_as_one(
     api: Api, known: KnownOutcomes, tmp_path: Path, options: dict[str, Any], has_features: bool
 ) -> None:
     card = api.model_card()
-    features = encode([Application.model_validate(application) for application in known.applications[:40]])
+    features = known.features[:40]
     propensities = np.linspace(0.01, 0.99, 40)
     first: Any = SimpleNamespace(model="propensity:challenger", threshold=0.5)
     second: Any = SimpleNamespace(model="propensity:next", threshold=0.5)
@@ -263,11 +260,12 @@ def test_a_log_whose_files_differ_is_read_as_one(
         (slice(20, 30), first, options),
         (slice(30, 40), second, options),
     ):
-        log = PredictionLog(tmp_path, **settings)
-        outcomes = Answers.of(Batch(features[rows], {}), propensities[rows], card.threshold.value, card.tag)
+        log = PredictionLog(tmp_path, CONTRACT, **settings)
+        batch = Batch(features[rows], {})
+        answers = Answers.of(batch, propensities[rows], card.threshold.value, card.tag, CONTRACT)
         name = b"loans-%d" % rows.start
         log.add(
-            AnsweredRequest.of(Batch(features[rows], {}), outcomes, name, 1_800_000_000.0, 0.001),
+            AnsweredRequest.of(batch, answers, CONTRACT, name, 1_800_000_000.0, 0.001),
             propensities[rows] if challenger else None,
         )
         log.write(challenger)
@@ -280,7 +278,7 @@ def test_a_log_whose_files_differ_is_read_as_one(
             "default": [place % 2 == 0 for place in range(40)],
         },
     )
-    deployed = read_repayments(card, known_by_now, tmp_path)
+    deployed = read_later_outcomes(card, known_by_now, tmp_path)
     assert sorted(deployed.propensities.tolist()) == propensities.tolist()
     assert (deployed.features is not None) == has_features
     if deployed.features is not None:
@@ -305,7 +303,7 @@ def test_outcomes_that_arrive_later_are_held_against_what_was_answered_then(
     logged(tmp_path, card, known, form, **options)
     # Only some outcomes, in another order, and one of an unknown request.
     ids = [f"loan-{place}" for place in reversed(range(1_000))]
-    defaults = known.defaults[:1_000][::-1].tolist()
+    defaults = known.truth[:1_000][::-1].tolist()
     path = write_outcomes(
         tmp_path / f"outcomes{suffix}", {"request_id": [*ids, "stranger"], "default": [*defaults, True]}
     )
@@ -318,8 +316,8 @@ def test_outcomes_that_arrive_later_are_held_against_what_was_answered_then(
     assert ("no pickle was given, or not all fields" in done.stdout) == hashed
     figures = json.loads((tmp_path / "report" / "evaluation.json").read_bytes())
     kept = [place for place in range(1_000) if place != 5]
-    features = encode([Application.model_validate(known.applications[place]) for place in kept])
-    expected = metrics(known.defaults[kept], form.propensities(features), card.threshold.value)
+    propensities = form.propensities(known.features[kept])
+    expected = metrics(known.truth[kept], propensities, card.threshold.value)
     assert figures["metrics"] == pytest.approx(expected, abs=1e-12)
     assert figures["max_difference"] == (None if hashed else 0)
 
@@ -329,14 +327,14 @@ def test_outcomes_that_arrive_later_are_held_against_what_was_answered_then(
     [
         (
             {"request_id": ["loan-1"]},
-            "needs the columns request_id and default; it has ['request_id', 'row']",
+            "needs the columns request_id and default; it has request_id",
         ),
-        ({"request_id": ["a", "a"], "default": [True, False]}, "names an application twice"),
+        ({"request_id": ["a", "a"], "default": [True, False]}, "has two outcomes of one request_id and row"),
         (
             {"request_id": ["a", None], "default": [True, False]},
-            "each outcome needs a request_id and a default",
+            "each outcome needs a request_id",
         ),
-        ({"request_id": ["a"], "default": ["perhaps"]}, "CSV conversion error to bool"),
+        ({"request_id": ["a"], "default": ["perhaps"]}, "default is 'perhaps'; it must be true or false"),
         (
             {"request_id": ["a", "b"], "default": [True, False]},
             "0 of its 2 outcomes belong to predictions of",
@@ -347,11 +345,11 @@ def test_outcomes_that_can_not_be_used_are_named(
     server: str, api: Api, known: KnownOutcomes, tmp_path: Path, outcomes: dict[str, Any], said: str
 ) -> None:
     card = api.model_card()
-    few = KnownOutcomes(known.applications[:6], known.defaults[:6], "")
+    few = KnownOutcomes(known.features[:6], known.truth[:6], "")
     logged(tmp_path, card, few, load_notebook_pipeline(ARTIFACTS / "propensity.pkl", card))
     path = write_outcomes(tmp_path / "outcomes.csv", outcomes)
     with pytest.raises(EvaluationError) as error:
-        read_repayments(card, path, tmp_path)
+        read_later_outcomes(card, path, tmp_path)
     assert str(error.value).startswith(f"{path}: ")
     assert said in str(error.value)
 
@@ -359,16 +357,17 @@ def test_outcomes_that_can_not_be_used_are_named(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{", "not a list of"),
-        ('[{"application": {}}]', "KeyError('default')"),
-        ('[{"application": {}, "default": 1}]', "outcomes must be true and false, and some of each"),
-        ('[{"application": {}, "default": true}]', "some of each"),
+        ("{", "not JSON"),
+        ('[{"application": {}}]', 'must be an object such as {"application": {...}, "default": true}'),
+        ('[{"application": {}, "default": 1}]', "default must be true or false"),
+        ('[{"application": {}, "default": true}]', "row 0: "),
+        ("[]", "default must be true for some applications, and false for others"),
     ],
 )
 def test_a_file_without_outcomes_is_named(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "known.json").write_text(content)
     with pytest.raises(EvaluationError, match=r"known\.json: ") as error:
-        KnownOutcomes.read(tmp_path / "known.json")
+        KnownOutcomes.read(tmp_path / "known.json", read_manifest(ARTIFACTS / "propensity.json"))
     assert said in str(error.value)
 
 
@@ -376,14 +375,16 @@ def test_one_line_says_why_an_evaluation_can_not_be_made(server: str, tmp_path: 
     nobody = f"http://127.0.0.1:{free_port()}"
     other = tmp_path / "other.pkl"
     other.write_bytes(b"other")
+    known = ("--known", str(HOLDOUT))
     for arguments, said in {
-        ("--url", nobody, "--token", "x"): f"{nobody} does not answer",
-        ("--url", server, "--token", "x"): "answers 401: this token is not valid",
+        ("--url", nobody, "--token", "x", *known): f"{nobody} does not answer",
+        ("--url", server, "--token", "x", *known): "answers 401: this token is not valid",
         ("--url", server, "--token", "x", "--outcomes", "o.csv"): "--outcomes and --log belong together",
-        ("--url", server): "no token; give one with --token",
-        ("--url", "service", "--token", "x"): "'service' is not the URL of a service",
+        ("--url", server, "--token", "x", "--log", "log", *known): "--outcomes and --log belong together",
+        ("--url", server, *known): "no token; give one with --token",
+        ("--url", "service", "--token", "x", *known): "'service' is not the URL of a service",
         ("--url", server, "--token", PREDICT_TOKEN, "--known", "none.json"): "none.json: No such file",
-        ("--url", server, "--token", PREDICT_TOKEN, "--pickle", str(other)): "other.pkl: ",
+        ("--url", server, "--token", PREDICT_TOKEN, "--pickle", str(other), *known): "other.pkl: ",
     }.items():
         done = run(*arguments, folder=tmp_path / "report")
         assert done.returncode == 1
@@ -391,3 +392,9 @@ def test_one_line_says_why_an_evaluation_can_not_be_made(server: str, tmp_path: 
         assert said in done.stderr
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "report").exists()
+
+
+def test_what_to_evaluate_must_be_said(tmp_path: Path) -> None:
+    done = run("--token", "x", folder=tmp_path)
+    assert done.returncode == 2
+    assert "one of the arguments --known --outcomes is required" in done.stderr
