@@ -54,7 +54,7 @@ class _Caller(FastHttpUser):
                 answer.failure(f"{answer.status_code}: {answer.text}")
 
 
-@events.test_start.add_listener
+@events.test_start.add_listener  # type: ignore[untyped-decorator]
 def read_rows(environment: Environment, **_: Any) -> None:
     """Read the rows, and what the served model calls them, before anybody calls."""
     request = urllib.request.Request(f"{environment.host}/v1/model", headers=_HEADERS)  # noqa: S310 - --host
