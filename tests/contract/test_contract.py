@@ -1,4 +1,4 @@
-"""The contract: every bound, category and nullability, and what a refusal says."""
+"""The contract: bounds, categories and missing values are enforced, and a refusal says what is wrong."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ import math
 from typing import Any
 
 import pytest
-from demonstration import CATEGORIES, EXAMPLE, FEATURES, NULLABLE
+from demonstration import BATCH, BOUNDS, CATEGORIES, EXAMPLE, FEATURES, NULLABLE, READER, named
 from hypothesis import given
 from hypothesis import strategies as st
-from rows import ANYTHING, BOUNDS, NEARLY, VALID
+from rows import ANYTHING, NEARLY, VALID
 
+from propensity.contract.features import Values
 from propensity.contract.limits import MAX_ROWS
 from propensity.contract.problem import Problem, ProblemError
-from propensity.formats.json import read_application, read_batch
-from propensity.formats.media_types import BatchJson, NdJson
-
-MISSING_IN_THE_DATA = {"home", "marital", "job", "income", "assets", "debt"}
 
 
-def read(**changes: object) -> Application:
+def read(**changes: object) -> dict[str, Any]:
     """The example with some fields changed, read from JSON as a request is."""
-    return read_application(json.dumps(EXAMPLE | changes).encode())
+    return named(READER.read_row(json.dumps(EXAMPLE | changes).encode()))
 
 
 def refused(**changes: object) -> Problem:
@@ -35,27 +32,17 @@ def details(problem: Problem) -> dict[str | None, str]:
     return {error.field: error.detail for error in problem.errors or []}
 
 
-def test_example_is_an_application_and_keeps_its_values() -> None:
-    assert read().model_dump() == EXAMPLE
-
-
-def test_every_feature_is_bounded_or_a_category() -> None:
-    assert set(FEATURES) == BOUNDS.keys() | CATEGORIES.keys()
-    assert len(FEATURES) == 13
+def test_the_example_is_valid_and_keeps_its_values() -> None:
+    assert read() == EXAMPLE
 
 
 @pytest.mark.parametrize("field", BOUNDS)
 def test_bounds_are_inclusive_and_enforced(field: str) -> None:
     lowest, highest = BOUNDS[field]
-    assert getattr(read(**{field: lowest}), field) == lowest
-    assert getattr(read(**{field: highest}), field) == highest
+    assert read(**{field: lowest})[field] == lowest
+    assert read(**{field: highest})[field] == highest
     assert details(refused(**{field: lowest - 1})) == {field: f"must be at least {lowest}"}
     assert details(refused(**{field: highest + 1})) == {field: f"must be at most {highest}"}
-
-
-@pytest.mark.parametrize("field", BOUNDS)
-def test_32_bit_floats_hold_every_allowed_value(field: str) -> None:
-    assert max(map(abs, BOUNDS[field])) < 2**24
 
 
 @pytest.mark.parametrize("field", BOUNDS)
@@ -83,13 +70,13 @@ def test_next_to_nothing_is_not_zero() -> None:
 
 @pytest.mark.parametrize("field", BOUNDS)
 def test_a_whole_number_may_be_written_with_a_point(field: str) -> None:
-    assert getattr(read(**{field: 20.0}), field) == 20
+    assert read(**{field: 20.0})[field] == 20
 
 
 @pytest.mark.parametrize("field", CATEGORIES)
 def test_each_category_is_accepted(field: str) -> None:
     for category in CATEGORIES[field]:
-        assert getattr(read(**{field: category}), field) == category
+        assert read(**{field: category})[field] == category
 
 
 @pytest.mark.parametrize("field", CATEGORIES)
@@ -100,25 +87,19 @@ def test_categories_are_closed(field: str, value: object) -> None:
     assert all(f"'{category}'" in detail for category in CATEGORIES[field])
 
 
-def test_missing_values_are_allowed_exactly_where_the_data_have_them() -> None:
-    assert NULLABLE == MISSING_IN_THE_DATA
-
-
-@pytest.mark.parametrize("field", sorted(MISSING_IN_THE_DATA))
+@pytest.mark.parametrize("field", sorted(NULLABLE))
 def test_a_missing_value_is_null_or_left_out(field: str) -> None:
     without = {name: value for name, value in EXAMPLE.items() if name != field}
-    assert getattr(read(**{field: None}), field) is None
-    left_out = read_application(json.dumps(without).encode())
-    assert isinstance(left_out, Application)
-    assert getattr(left_out, field) is None
+    assert read(**{field: None})[field] is None
+    assert named(READER.read_row(json.dumps(without).encode()))[field] is None
 
 
-@pytest.mark.parametrize("field", sorted(set(FEATURES) - MISSING_IN_THE_DATA))
+@pytest.mark.parametrize("field", sorted(set(FEATURES) - NULLABLE))
 def test_a_required_value_is_neither_null_nor_left_out(field: str) -> None:
     without = {name: value for name, value in EXAMPLE.items() if name != field}
     assert list(details(refused(**{field: None}))) == [field]
     with pytest.raises(ProblemError) as caught:
-        read_application(json.dumps(without).encode())
+        READER.read_row(json.dumps(without).encode())
     assert details(caught.value.problem) == {field: "is required and missing"}
 
 
@@ -150,7 +131,7 @@ def test_a_refusal_does_not_repeat_what_was_sent() -> None:
      b'{"age": 1} {}', b"{}\0"],
 )  # fmt: skip
 def test_what_is_not_json_is_a_bad_request(body: bytes) -> None:
-    for read_body in (read_application, read_batch):
+    for read_body in (READER.read_row, READER.read_batch):
         with pytest.raises(ProblemError, match="the body is not JSON") as caught:
             read_body(body)
         assert caught.value.problem.status == 400
@@ -158,7 +139,7 @@ def test_what_is_not_json_is_a_bad_request(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"1", b"null", b'"x"', b"[]", b"NaN"])
 def test_json_that_is_no_object_is_unprocessable(body: bytes) -> None:
-    for read_body in (read_application, read_batch):
+    for read_body in (READER.read_row, READER.read_batch):
         with pytest.raises(ProblemError) as caught:
             read_body(body)
         assert caught.value.problem.status == 422
@@ -170,10 +151,9 @@ def batch(*rows: object, **more: object) -> bytes:
 
 def test_rows_that_are_not_valid_become_problems_in_their_place() -> None:
     body = batch(EXAMPLE, EXAMPLE | {"age": 17}, EXAMPLE | {"age": 44}, 7, EXAMPLE | {"x": math.nan})
-    rows = [*read_batch(body)]
-    assert [type(row) for row in rows] == [Application, Problem, Application, Problem, Problem]
-    assert isinstance(rows[2], Application)
-    assert rows[2].age == 44
+    rows = [*READER.read_batch(body)]
+    assert [type(row) for row in rows] == [tuple, Problem, tuple, Problem, Problem]
+    assert named(rows[2])["age"] == 44
     assert isinstance(rows[1], Problem)
     assert rows[1].model_dump(exclude_none=True) == {
         "type": "../problems#invalid-row",
@@ -198,22 +178,22 @@ def test_rows_that_are_not_valid_become_problems_in_their_place() -> None:
 )
 def test_a_batch_that_is_none_is_refused_whole(body: bytes, detail: str) -> None:
     with pytest.raises(ProblemError) as caught:
-        read_batch(body)
+        READER.read_batch(body)
     assert caught.value.problem.status == 422
     assert [error.detail for error in caught.value.problem.errors or []] == [detail]
 
 
 def test_a_flood_of_unknown_fields_gets_a_short_answer() -> None:
     flood = dict.fromkeys(map(str, range(100_000)), 1)
-    (row,) = read_batch(batch(flood))
+    (row,) = READER.read_batch(batch(flood))
     assert isinstance(row, Problem)
     assert row.detail == "application 0 has 100,000 fields; an application has 13"
     with pytest.raises(ProblemError, match="the body has 100,000 fields; an application has 13"):
-        read_application(json.dumps(flood).encode())
+        READER.read_row(json.dumps(flood).encode())
 
 
 def test_the_name_of_an_unknown_field_is_repeated_in_part() -> None:
-    (row,) = read_batch(batch(EXAMPLE | {"x" * 1_000_000: 1}))
+    (row,) = READER.read_batch(batch(EXAMPLE | {"x" * 1_000_000: 1}))
     assert isinstance(row, Problem)
     assert len(row.model_dump_json()) < 1_000
 
@@ -228,7 +208,7 @@ def test_the_name_of_an_unknown_field_is_repeated_in_part() -> None:
     ],
 )
 def test_more_values_than_any_batch_has_are_refused_before_they_take_memory(body: bytes) -> None:
-    for read_body in (read_application, read_batch):
+    for read_body in (READER.read_row, READER.read_batch):
         with pytest.raises(ProblemError, match="holds more values than 10,000 applications have") as caught:
             read_body(body)
         assert caught.value.problem.status == 422
@@ -248,11 +228,11 @@ def test_more_values_than_any_batch_has_are_refused_before_they_take_memory(body
 def test_a_name_that_stands_twice_is_refused(application: str) -> None:
     """JSON readers differ in which value they take, and a decision must not depend on that."""
     with pytest.raises(ProblemError, match="a name stands twice in an object, at line 1 column") as caught:
-        read_application(application.encode())
+        READER.read_row(application.encode())
     assert caught.value.problem.status == 400
     for form, body in (
-        (BatchJson(), f'{{"applications": [{json.dumps(EXAMPLE)}, {application}]}}'),
-        (NdJson(), application),
+        (BATCH[0], f'{{"applications": [{json.dumps(EXAMPLE)}, {application}]}}'),
+        (BATCH[1], application),
     ):
         try:
             (*_, last) = form.read(body.encode()).problems.values()
@@ -263,33 +243,27 @@ def test_a_name_that_stands_twice_is_refused(application: str) -> None:
 
 
 def test_the_largest_batch_is_read() -> None:
-    assert len([*read_batch(batch(*[EXAMPLE] * MAX_ROWS))]) == MAX_ROWS
+    assert len([*READER.read_batch(batch(*[EXAMPLE] * MAX_ROWS))]) == MAX_ROWS
 
 
 @given(VALID)
-def test_every_application_within_bounds_is_read_as_it_is(application: dict[str, Any]) -> None:
-    row = read_application(json.dumps(application).encode())
-    assert isinstance(row, Application)
-    assert row.model_dump() == application
+def test_every_row_within_bounds_is_read_as_it_is(application: dict[str, Any]) -> None:
+    assert named(READER.read_row(json.dumps(application).encode())) == application
 
 
 @given(st.lists(NEARLY | ANYTHING, min_size=1, max_size=6))
 def test_a_batch_answers_each_row_as_if_it_were_alone(rows: list[Any]) -> None:
-    def alone(row: object) -> Application | None:
+    def alone(row: object) -> Values | None:
         try:
-            application = read_application(json.dumps(row).encode())
+            return READER.read_row(json.dumps(row).encode())
         except ProblemError as error:
             assert error.problem.status in {400, 422}
             return None
-        assert isinstance(application, Application)
-        return application
 
     try:
-        read_rows = read_batch(batch(*rows))
+        read_rows = READER.read_batch(batch(*rows))
     except ProblemError as error:
         # Only a body that is not JSON, such as one with a lone surrogate, is refused as a whole.
         assert error.problem.status == 400
         return
-    assert [row if isinstance(row, Application) else None for row in read_rows] == [
-        alone(row) for row in rows
-    ]
+    assert [None if isinstance(row, Problem) else row for row in read_rows] == [alone(row) for row in rows]

@@ -21,7 +21,6 @@ from starlette.testclient import TestClient
 
 from propensity.contract.limits import MAX_ROWS, MAX_TABLE_ROWS
 from propensity.contract.problem import Problem
-from propensity.formats.media_types import BATCH
 
 
 def post(client: TestClient, content: bytes, media_type: str, **headers: str) -> Any:
@@ -450,13 +449,15 @@ def test_a_single_prediction_is_json_only(client: TestClient) -> None:
     assert refusal(answer, 415).detail == "send JSON with the header `Content-Type: application/json`"
 
 
+@pytest.mark.parametrize(
+    ("media_type", "most"), [(JSON, 8 * 1024**2), (NDJSON, 8 * 1024**2), (ARROW, 32 * 1024**2)]
+)
 def test_a_table_may_be_larger_than_json_but_not_of_any_size(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, media_type: str, most: int
 ) -> None:
-    for each in BATCH:
-        monkeypatch.setattr(type(each), "max_bytes", 300)
-    found = refusal(post(client, stream(example_table()), ARROW), 413)
-    assert found.detail == "the body is larger than 300 bytes; split the batch"
+    assert post(client, b" " * most, media_type).status_code in {400, 422}
+    found = refusal(post(client, b" " * (most + 1), media_type), 413)
+    assert found.detail == f"the body is larger than {most:,} bytes; split the batch"
 
 
 def test_a_model_that_fails_on_a_row_leaves_a_problem_in_its_place(

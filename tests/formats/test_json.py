@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from demonstration import COLUMNS, EXAMPLE, NULLABLE
+from demonstration import BATCH, COLUMNS, CONTRACT, EXAMPLE, NULLABLE, READER
 from hypothesis import example, given
 from hypothesis import strategies as st
 from rows import ANYTHING, NEARLY, VALID
@@ -15,8 +15,6 @@ from rows import ANYTHING, NEARLY, VALID
 from propensity.contract.features import Features
 from propensity.contract.limits import MAX_ROWS
 from propensity.formats.batch import Answers, Batch
-from propensity.formats.json import read_batch, read_batch_fast, read_lines_fast
-from propensity.formats.media_types import BatchJson
 
 
 def whole(rows: list[Any], **more: Any) -> bytes:
@@ -24,7 +22,7 @@ def whole(rows: list[Any], **more: Any) -> bytes:
 
 
 def by_contract(body: bytes) -> Features:
-    batch = Batch.of(read_batch(body))
+    batch = Batch.of(READER.read_batch(body), CONTRACT.columns)
     assert not batch.problems
     return batch.features
 
@@ -32,7 +30,7 @@ def by_contract(body: bytes) -> Features:
 @given(st.lists(VALID, min_size=1, max_size=5))
 def test_what_is_valid_is_read_as_the_contract_reads_it(rows: list[Any]) -> None:
     lines = "\n".join(map(json.dumps, rows)).encode()
-    for features in (read_batch_fast(whole(rows)), read_lines_fast(lines)):
+    for features in (READER.read_batch_fast(whole(rows)), READER.read_lines_fast(lines)):
         assert features is not None
         assert np.array_equal(features, by_contract(whole(rows)), equal_nan=True)
 
@@ -45,7 +43,7 @@ def test_what_it_accepts_the_contract_accepts_too(rows: list[Any], data: st.Data
     body = bytearray(whole(rows))
     for _ in range(data.draw(st.integers(0, 2))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.sampled_from(PIECES))
-    features = read_batch_fast(bytes(body))
+    features = READER.read_batch_fast(bytes(body))
     if features is not None:
         assert np.array_equal(features, by_contract(bytes(body)), equal_nan=True)
 
@@ -60,7 +58,7 @@ VALUE = b'"age": 30'
 )  # fmt: skip
 def test_other_ways_to_write_the_same_are_read_the_same(written: bytes) -> None:
     body = whole([EXAMPLE]).replace(VALUE, written)
-    features = read_batch_fast(body)
+    features = READER.read_batch_fast(body)
     assert features is not None
     assert np.array_equal(features, by_contract(body))
     assert np.array_equal(features, by_contract(whole([EXAMPLE])))
@@ -74,7 +72,7 @@ def test_other_ways_to_write_the_same_are_read_the_same(written: bytes) -> None:
      b'"age": [30]', b'"age": 1' + b"0" * 400, b'"home": "castle", "age": 30', b'"age": 30, "\xff": 1'],
 )  # fmt: skip
 def test_what_is_wrong_is_left_to_the_contract(written: bytes) -> None:
-    assert read_batch_fast(whole([EXAMPLE]).replace(VALUE, written)) is None
+    assert READER.read_batch_fast(whole([EXAMPLE]).replace(VALUE, written)) is None
 
 
 @pytest.mark.parametrize(
@@ -83,12 +81,12 @@ def test_what_is_wrong_is_left_to_the_contract(written: bytes) -> None:
      b"[" * 100_000, whole([[]]), whole([EXAMPLE] * (MAX_ROWS + 1)), b'{"applications": {}}'],
 )  # fmt: skip
 def test_what_is_no_batch_is_left_to_the_contract(body: bytes) -> None:
-    assert read_batch_fast(body) is None
+    assert READER.read_batch_fast(body) is None
 
 
 def test_what_may_be_missing_may_be_left_out_or_null() -> None:
     null, left_out = (
-        read_batch_fast(whole([row]))
+        READER.read_batch_fast(whole([row]))
         for row in (
             EXAMPLE | dict.fromkeys(NULLABLE),
             {name: value for name, value in EXAMPLE.items() if name not in NULLABLE},
@@ -105,7 +103,7 @@ ROW = json.dumps(EXAMPLE).encode()
 
 @pytest.mark.parametrize("body", [ROW, ROW + b"\n", b"\n \n" + ROW + b"\r\n" + ROW + b"\n\n"])
 def test_an_object_a_line_is_read_fast(body: bytes) -> None:
-    features = read_lines_fast(body)
+    features = READER.read_lines_fast(body)
     assert features is not None
     assert len(features) == body.count(b"{")
 
@@ -121,7 +119,7 @@ LINES = [ROW, b"\n", b"\r\n", b" ", b"\n\n", b"\r", ROW.replace(b",", b",\n", 1)
 @example([LINES[-1], ROW])
 def test_what_it_reads_is_an_object_a_line(parts: list[bytes]) -> None:
     body = b"".join(parts)
-    features = read_lines_fast(body)
+    features = READER.read_lines_fast(body)
     if features is not None:
         assert [line.strip() for line in body.strip().split(b"\n")] == [ROW] * len(features)
 
@@ -131,7 +129,8 @@ def test_what_it_reads_is_an_object_a_line(parts: list[bytes]) -> None:
 @example([0.2], 5e-5)
 def test_numbers_are_written_as_python_writes_them(propensities: list[float], threshold: float) -> None:
     batch = Batch(np.empty((len(propensities), len(COLUMNS))), {})
-    body = BatchJson().write(Answers.of(batch, np.array(propensities), threshold, "propensity:model"))
+    answers = Answers.of(batch, np.array(propensities), threshold, "propensity:model", CONTRACT)
+    body = BATCH[0].write(answers)
     rows = [
         {
             "propensity": propensity,

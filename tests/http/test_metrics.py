@@ -81,8 +81,8 @@ def test_lines_that_are_not_json_are_counted_with_the_others(client: TestClient,
     with rising(client) as risen:
         assert client.post("/v1/predict_batch", content=lines, headers=headers).status_code == 200
     counted = {outcome: risen.get(named("propensity_rows_total", model=tag, outcome=outcome))
-               for outcome in ("unreadable-body", "invalid-row", "approve")}  # fmt: skip
-    assert counted == {"unreadable-body": 1, "invalid-row": 1, "approve": 2}
+               for outcome in ("unreadable-body", "invalid-row", "negative")}  # fmt: skip
+    assert counted == {"unreadable-body": 1, "invalid-row": 1, "negative": 2}
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,10 @@ def test_the_model_is_described_and_nothing_waits_or_is_stale(
     client: TestClient, tag: str, manifest: dict[str, Any]
 ) -> None:
     found = series(client)
-    described = named("propensity_model_info", model=tag, algorithm="gradient boosting", form="compiled")
+    described = named("propensity_model_info", model=tag, algorithm="gradient boosting", form="tables")
     assert found[described] == 1
-    declined = found[named("propensity_model_declined_ratio", model=tag)]
-    assert declined == pytest.approx(manifest["metrics"]["declined"])
+    selected = found[named("propensity_model_selected_ratio", model=tag)]
+    assert selected == pytest.approx(manifest["metrics"]["selected"])
     trained = found[named("propensity_model_trained_timestamp_seconds", model=tag)]
     assert time.gmtime(trained)[:5] == time.strptime(manifest["trained_at"][:16], "%Y-%m-%dT%H:%M")[:5]
     for method in ("predict", "predict_batch"):

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from bodies import stream
 from conftest import AUTHORIZED, METRICS_AUTHORIZED
-from demonstration import CATEGORIES, COLUMNS, NULLABLE
+from demonstration import CATEGORIES, COLUMNS, CONTRACT, NULLABLE
 from rows import poorer, unseen
 from servers import eventually, serving
 
@@ -28,32 +28,35 @@ def served_manifest(tag: str) -> ServedManifest:
 
 
 def test_the_reference_is_kept_with_the_model(
-    served_manifest: ServedManifest, applications: list[Application]
+    served_manifest: ServedManifest, applications: list[dict[str, Any]]
 ) -> None:
     assert [*served_manifest.reference] == [*COLUMNS, "propensity"]
     for field, distribution in served_manifest.reference.items():
-        names = bins(field, distribution)
+        names = bins(CONTRACT.by_name.get(field), distribution)
         assert len(distribution.ratios) == len(names) == len(set(names))
         assert sum(distribution.ratios) == pytest.approx(1)
         assert (names[-1] == "missing") == (field in NULLABLE)
     records = served_manifest.reference["records"]
-    with_record = sum(application.records == "yes" for application in applications)
+    with_record = sum(application["records"] == "yes" for application in applications)
     assert records.ratios == pytest.approx([1 - with_record / 1_114, with_record / 1_114])
     income = served_manifest.reference["income"]
     assert income.bounds is not None
     assert len(income.bounds) == 9
-    missing = sum(application.income is None for application in applications)
+    missing = sum(application["income"] is None for application in applications)
     assert income.ratios[-1] == pytest.approx(missing / 1_114)
     assert all(0.05 < ratio < 0.15 for ratio in income.ratios[:-1])
 
 
 def test_counts_of_parts_add_up_to_those_of_the_whole(
-    served_manifest: ServedManifest, applications: list[Application]
+    served_manifest: ServedManifest, applications: list[dict[str, Any]]
 ) -> None:
-    features, of = encode(applications), served_manifest.reference
+    features, of = CONTRACT.encode(applications), served_manifest.reference
     propensities = np.linspace(0, 1, len(features))
-    whole = count_all(of, features, propensities)
-    parts = [count_all(of, features[part], propensities[part]) for part in (slice(300), slice(300, None))]
+    whole = count_all(of, features, propensities, CONTRACT)
+    parts = [
+        count_all(of, features[part], propensities[part], CONTRACT)
+        for part in (slice(300), slice(300, None))
+    ]
     for field, counts in whole.items():
         assert counts.sum() == len(features)
         assert np.array_equal(counts, parts[0][field] + parts[1][field])
@@ -71,10 +74,10 @@ def test_the_index_is_that_of_the_textbook() -> None:
 def test_values_on_a_bound_and_beyond_all_are_counted() -> None:
     features = np.zeros((4, len(COLUMNS)))
     features[:, COLUMNS.index("age")] = [20, 30, 40, 50]
-    of = reference(features, np.array([0.1, 0.2, 0.3, 0.4]))
+    of = reference(features, np.array([0.1, 0.2, 0.3, 0.4]), CONTRACT)
     assert of["age"].bounds == [20, 30, 40]
     features[:, COLUMNS.index("age")] = [18, 30, 31, 99]
-    assert count_all(of, features, np.zeros(4))["age"].tolist() == [1, 1, 1, 1]
+    assert count_all(of, features, np.zeros(4), CONTRACT)["age"].tolist() == [1, 1, 1, 1]
 
 
 def replay(url: str, rows: list[dict[str, Any]]) -> None:
@@ -121,4 +124,4 @@ def test_a_replay_moves_the_index_of_what_has_moved_and_of_nothing_else(
 
 def test_every_category_is_a_bin(served_manifest: ServedManifest) -> None:
     for field, names in CATEGORIES.items():
-        assert bins(field, served_manifest.reference[field])[: len(names)] == [*names]
+        assert bins(CONTRACT.by_name[field], served_manifest.reference[field])[: len(names)] == [*names]

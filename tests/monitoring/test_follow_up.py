@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from conftest import AUTHORIZED, METRICS_AUTHORIZED, ROOT, other_model
-from demonstration import COLUMNS, CONTRACT, EXAMPLE
+from demonstration import COLUMNS, CONTRACT, EXAMPLE, batch_of
 from servers import BENTOML, Callers, eventually, serving
 from starlette.testclient import TestClient
 
@@ -31,7 +31,7 @@ from deploy import image
 from deploy.image import models_of
 from propensity.contract.features import Features, Propensities
 from propensity.contract.prediction import Explanation
-from propensity.formats.batch import Answers, Batch
+from propensity.formats.batch import Answers
 from propensity.model.predictor import Predictor
 from propensity.monitoring import follow_up, prediction_log
 from propensity.monitoring.answered_request import AnsweredRequest
@@ -48,9 +48,9 @@ def answered(
     model: str = "m:1",
 ) -> AnsweredRequest:
     """A request for these applications, all valid, that was answered with these propensities."""
-    batch = Batch.of([Application.model_validate(each) for each in applications])
-    outcomes = Answers.of(batch, np.array(propensities), 0.26, model)
-    return AnsweredRequest.of(batch, outcomes, request_id, 1_800_000_000.25, 0.0015)
+    batch = batch_of(*applications)
+    outcomes = Answers.of(batch, np.array(propensities), 0.26, model, CONTRACT)
+    return AnsweredRequest.of(batch, outcomes, CONTRACT, request_id, 1_800_000_000.25, 0.0015)
 
 
 def logged(folder: Path) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ def logged(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_a_prediction_is_logged_with_all_that_it_rests_on(tmp_path: Path) -> None:
-    log = PredictionLog(tmp_path)
+    log = PredictionLog(tmp_path, CONTRACT)
     log.add(answered([EXAMPLE, EXAMPLE | {"income": None, "job": None}], [0.1, 0.9]), None)
     log.add(answered([EXAMPLE], [np.nan], b"r2"), None)
     log.write(None)
@@ -78,17 +78,10 @@ def test_a_prediction_is_logged_with_all_that_it_rests_on(tmp_path: Path) -> Non
 
 
 def test_the_place_of_a_row_is_that_in_its_request(tmp_path: Path) -> None:
-    batch = Batch.of(
-        [
-            CONTRACT.read_row({}, 0),
-            CONTRACT.read_row(EXAMPLE),
-            CONTRACT.read_row({}, 2),
-            CONTRACT.read_row(EXAMPLE),
-        ]
-    )
-    outcomes = Answers.of(batch, np.array([0.1, 0.2]), 0.26, "m:1")
-    log = PredictionLog(tmp_path)
-    log.add(AnsweredRequest.of(batch, outcomes, b"r", 0.0, 0.0), None)
+    batch = batch_of({}, EXAMPLE, {}, EXAMPLE)
+    outcomes = Answers.of(batch, np.array([0.1, 0.2]), 0.26, "m:1", CONTRACT)
+    log = PredictionLog(tmp_path, CONTRACT)
+    log.add(AnsweredRequest.of(batch, outcomes, CONTRACT, b"r", 0.0, 0.0), None)
     log.write(None)
     assert [(row["row"], row["propensity"]) for row in logged(tmp_path)] == [(1, 0.1), (3, 0.2)]
 
@@ -97,7 +90,11 @@ def test_fields_are_left_out_or_kept_as_keyed_hashes(tmp_path: Path) -> None:
     for name, key in (("a", b"k" * 16), ("b", b"K" * 16)):
         (tmp_path / name).mkdir()
         log = PredictionLog(
-            tmp_path / name, omitted=["age"], pseudonyms=["request_id", "income", "marital"], key=key
+            tmp_path / name,
+            CONTRACT,
+            omitted=["age"],
+            pseudonyms=["request_id", "income", "marital"],
+            key=key,
         )
         log.add(
             answered([EXAMPLE, EXAMPLE | {"income": None}, EXAMPLE | {"marital": "single"}], [0.1] * 3), None
@@ -132,7 +129,7 @@ def test_a_setting_of_the_log_that_can_not_be_used_is_named(
     for name, value in ({"PROPENSITY_LOG_FOLDER": str(tmp_path)} | settings).items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingError) as error:
-        PredictionLog.from_environment()
+        PredictionLog.from_environment(CONTRACT)
     assert said in str(error.value)
 
 
@@ -160,7 +157,9 @@ def test_a_challenger_that_does_not_come_back_delays_nothing_and_drops_are_count
     monkeypatch.setattr(follow_up, "MAX_FOLLOWED_ROWS", 100)
     before = dropped(client)
     stuck = Stuck()
-    following = FollowUp(PredictionLog(tmp_path), Challenger(Predictor(stuck, 0.5, "propensity:stuck")))
+    following = FollowUp(
+        PredictionLog(tmp_path, CONTRACT), Challenger(Predictor(stuck, CONTRACT, 0.5, "propensity:stuck"))
+    )
     try:
         for number in range(300):
             following.record(answered([EXAMPLE], [0.3], b"r%d" % number))
@@ -177,15 +176,15 @@ def test_a_challenger_that_does_not_come_back_delays_nothing_and_drops_are_count
 def test_what_is_kept_of_a_request_does_not_grow_with_its_problems(tmp_path: Path, valid: int) -> None:
     explained = Explanation(base=0.0, contributions=dict.fromkeys(COLUMNS, 0.1), reasons=[])
     stuck = Stuck()
-    following = FollowUp(PredictionLog(tmp_path), Challenger(Predictor(stuck, 0.5, "propensity:stuck")))
+    following = FollowUp(
+        PredictionLog(tmp_path, CONTRACT), Challenger(Predictor(stuck, CONTRACT, 0.5, "propensity:stuck"))
+    )
     tracemalloc.start()
     try:
         for number in range(20):
-            batch = Batch.of(
-                [CONTRACT.read_row({}, place) for place in range(200)] + [CONTRACT.read_row(EXAMPLE)] * valid
-            )
-            outcomes = Answers.of(batch, np.full(valid, 0.3), 0.26, "m:1", [explained] * valid)
-            following.record(AnsweredRequest.of(batch, outcomes, b"r%d" % number, 0.0, 0.0))
+            batch = batch_of(*[{}] * 200, *[EXAMPLE] * valid)
+            outcomes = Answers.of(batch, np.full(valid, 0.3), 0.26, "m:1", CONTRACT, [explained] * valid)
+            following.record(AnsweredRequest.of(batch, outcomes, CONTRACT, b"r%d" % number, 0.0, 0.0))
         del batch, outcomes
         kept, _ = tracemalloc.get_traced_memory()
     finally:
@@ -202,7 +201,7 @@ def test_a_log_that_can_not_be_written_is_kept_and_tried_again(
 ) -> None:
     monkeypatch.setattr(prediction_log, "SECONDS", 0)
     (tmp_path / "predictions").touch()  # where its folder should be
-    following = FollowUp(PredictionLog(tmp_path / "predictions"), None)
+    following = FollowUp(PredictionLog(tmp_path / "predictions", CONTRACT), None)
     following.record(answered([EXAMPLE], [0.3]))
     while not caplog.records:
         time.sleep(0.05)
@@ -268,7 +267,7 @@ def test_the_query_of_the_docs_runs_on_what_is_logged_until_the_end(bento: Path,
         re.findall(r'^propensity_challenger_rows_total{.*outcome="([a-z-]+)"} (\S+)$', metrics, re.MULTILINE)
     )
     assert {outcome: float(rows) for outcome, rows in counted.items() if float(rows)} == {
-        "both-approve": 1, "challenger-approves": 1,
+        "both-negative": 1, "challenger-negative": 1,
     }  # fmt: skip
     (index,) = re.findall(r"^propensity_challenger_psi{.*} (\S+)$", metrics, re.MULTILINE)
     assert float(index) == 0
@@ -314,7 +313,7 @@ def test_a_bento_holds_its_challenger_and_promotion_is_a_change_of_tags(
             card = httpx2.get(f"{served.url}/v1/model", headers=AUTHORIZED).json()
             httpx2.post(f"{served.url}/v1/predict", json=EXAMPLE, headers=AUTHORIZED)
             other = settings["PROPENSITY_CHALLENGER"]
-            pattern = rf'propensity_challenger_rows_total\{{challenger="{other}",outcome="both-approve"\}}'
+            pattern = rf'propensity_challenger_rows_total\{{challenger="{other}",outcome="both-negative"\}}'
             counted = partial(served.metric, pattern, METRICS_AUTHORIZED)
             assert eventually(counted, lambda rows: rows >= 1) == 1
         assert (card["tag"], card["threshold"]["value"]) == ((tag, 0.26), (challenger, 0.9))[number]

