@@ -28,8 +28,8 @@ from propensity.model.manifest import ModelCard
 from propensity.settings import MAX_LATENCY_MS
 
 _DESCRIPTION = """\
-{title}: for {a_row}, the probability that {meaning}, and the decision that follows from it. Send one {row} or a
-batch of them.
+For {a_row}: the probability that {meaning}, and the decision that follows from it. Send one {row} or a batch
+of them.
 
 Every error is a problem document (RFC 9457) that says what to do about it; its `type`, relative to the URL of
 the request, names its place on the page [/problems](./problems). Every answer but those of health checks and
@@ -124,7 +124,7 @@ def document(contract: Contract) -> dict[str, Any]:
             "version": __version__,
             "summary": f"The probability that {contract.meaning}.",
             "description": _DESCRIPTION.format(
-                title=contract.title, a_row=contract.a_row, row=contract.row, meaning=contract.meaning
+                a_row=contract.a_row, row=contract.row, meaning=contract.meaning
             ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
