@@ -112,8 +112,9 @@ class PassedOver(Part):
 class Served(Part):
     """The form in which a model is served."""
 
-    form: Literal["tables", "additive", "forest", "pipeline"] = Field(
-        description="Tables of trees, a sum of functions of one field each, a compiled forest, or the pipeline."
+    form: Literal["tables", "additive", "mixture", "forest", "pipeline"] = Field(
+        description="Tables of trees, a sum of functions of one field each, a mean of compiled forms, a compiled"
+        " forest, or the pipeline."
     )
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="Digest of the stored form.")
     parity: Parity | None = Field(default=None, description="How it was proven; not for the pipeline itself.")
