@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-import numpy.typing as npt
-
 from propensity.contract.contract import Contract
 from propensity.contract.features import Features
 from propensity.contract.field import Field, Words
 from propensity.contract.limits import MAX_REASONS
 from propensity.contract.prediction import Explanation, Reason
-
-Contributions = npt.NDArray[np.float64]
-"""Log-odds that each column adds to each row, shape (n, columns)."""
+from propensity.model.forms import Contributions
 
 _MISSING: Words = {"en": "not stated", "es": "sin declarar"}
 _BOOLEANS: dict[bool, Words] = {True: {"en": "yes", "es": "sí"}, False: {"en": "no", "es": "no"}}

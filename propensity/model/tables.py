@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from propensity.contract.features import Features, Propensities
 from propensity.model.buckets import Buckets
+from propensity.model.forms import Contributions
 
 MAX_LEAVES = 64
 """Leaves of a tree at most: a bit each in the widest integer."""
@@ -33,9 +34,6 @@ EXPLAINED_STEPS = 1_000_000
 
 INSTANT_CELLS = 4_000_000
 """Cells of the table that are ANDed in less time than handing rows to a thread takes."""
-
-Contributions = npt.NDArray[np.float64]
-"""Log-odds that each column adds to each row, shape (n, columns)."""
 
 
 @dataclass(frozen=True)
