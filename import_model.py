@@ -38,7 +38,7 @@ from propensity.model.signature import SignatureError
 from propensity.model.store import StoreError
 from propensity.settings import SettingError
 
-LINE_SECONDS = 5.0
+LINE_SECONDS = 10.0
 """Seconds of work after which a log gets a line for each further step; a terminal gets one for each."""
 
 
@@ -88,6 +88,7 @@ def import_model(path: Path, known: Known | None = None) -> str:
     figures.check(manifest, features, candidate.truth, propensities)
     kept = store.find(manifest)
     if kept is not None:
+        _write(candidate.supplement)
         return str(kept.tag)
     ladder.check_consistency(form, features)
     step("compiling it, and comparing both forms")
@@ -104,8 +105,7 @@ def import_model(path: Path, known: Known | None = None) -> str:
             passed_over=climbed.passed_over,
         ),
     )
-    if candidate.supplement is not None:
-        print(candidate.supplement.write(), file=sys.stderr)
+    _write(candidate.supplement)
     return str(store.save(climbed.content, served_manifest).tag)
 
 
@@ -171,6 +171,19 @@ def _check_digest(path: Path, digest: str, manifest: Manifest) -> None:
             f"{path}: its SHA-256 is {digest[:12]}…, its manifest says {manifest.pickle.sha256[:12]}…: they"
             " are not of one run; fetch both again, or write both again, together"
         )
+
+
+def _write(made: Supplement | None) -> None:
+    if made is None:
+        return
+    try:
+        written = made.write()
+    except OSError as error:
+        raise GateError(
+            f"{error.filename}: {error.strerror}; the manifest belongs beside the model: move that to where"
+            " you may write"
+        ) from error
+    print(written, file=sys.stderr)
 
 
 def _predicted(form: PipelineForm, features: Features) -> Propensities:

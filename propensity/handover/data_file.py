@@ -43,7 +43,7 @@ def read(path: Path, encoders: Mapping[str, Encoder]) -> Rows:
         raise GateError(f"{path}: can't be read as {kind}: {error}") from error
     if rows.empty:
         raise GateError(f"{path}: holds no rows")
-    return rows.rename(columns=str)
+    return rows.rename(columns=str).reset_index(drop=True)
 
 
 def _csv(path: Path, encoders: Mapping[str, Encoder]) -> Rows:

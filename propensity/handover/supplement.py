@@ -147,13 +147,15 @@ def _inferred(
     columns, notes = _columns(pipeline, rows.drop(columns=known.target), signature)
     taken = _as_trained(pipeline, columns)
     places = _sample(outcomes)
+    sample = taken.iloc[places]
+    rest = taken.drop(index=sample.index)
     drafted = draft(
         pipeline,
-        taken.iloc[places],
+        sample,
         [outcomes[place] for place in places],
         target=known.target,
         positive=known.positive,
-        others=[taken],
+        others=[] if rest.empty else [rest],
         kinds={name: KINDS[kind] for name, kind in signature or () if kind in KINDS},
     )
     drafted.notes.extend([

@@ -8,6 +8,7 @@ import os
 import pickle  # nosec B403
 import platform
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -238,9 +239,10 @@ def libraries_of(pipeline: Any) -> dict[str, str]:
     """Return the versions of Python and of the libraries that the classes of a pipeline belong to."""
     pickler = _NotingPickler()
     pickler.dump(pipeline)
-    distributions = packages_distributions()
-    owners = {owner for module in pickler.modules for owner in distributions.get(module, ())}
-    names = ["scikit-learn", "numpy", "pandas", *sorted(owners - {"scikit-learn", "numpy", "pandas"})]
+    foreign = pickler.modules - {"sklearn", "numpy", "pandas"} - sys.stdlib_module_names
+    distributions = packages_distributions() if foreign else {}  # which takes a second
+    owners = {owner for module in foreign for owner in distributions.get(module, ())}
+    names = ["scikit-learn", "numpy", "pandas", *sorted(owners)]
     python = ".".join(platform.python_version_tuple()[:2])
     return {"python": python} | {name: version(name) for name in names}
 
