@@ -94,6 +94,8 @@ def draft(
         stated=stated or {}, kinds=kinds or {}, knows_training=knows_training,
     )  # fmt: skip
     contract = inferred.contract
+    if target == contract.row:
+        raise GateError(f"the outcome and a row are both called {target}; call one of them otherwise")
     frame = frame_of(rows, Anatomy.of(pipeline))
     text = holdout.text_of(contract, target, _features(frame, contract), truth)
     with threadpool_limits(limits=1):

@@ -58,20 +58,25 @@ class Labels:
             of_class = _zero_and_one(classes, known, positive)
         texts = [*map(str, classes)]
         places = dict(zip(texts, (0, 1), strict=True)) | of_class
-        if positive is not None and text_of(positive) not in places:
+        stated = places.get(text_of(positive), _place_of(positive, classes))
+        if positive is not None and stated is None:
             raise GateError(
                 f"{positive} is no class: the outcomes are {_listed(known)}, the pipeline's classes"
                 f" {_listed(classes)}"
             )
         usual = {place for text, place in places.items() if text.lower() in POSITIVE}
-        is_guess = positive is None and len(usual) != 1
-        place = 1 if is_guess else usual.pop() if positive is None else places[text_of(positive)]
+        is_guess = stated is None and len(usual) != 1
+        place = 1 if is_guess else usual.pop() if stated is None else stated
         meant = frozenset(text for text, of in of_class.items() if of == place)
         return cls(texts[place], texts[1 - place], meant, is_guess)
 
     def truth(self, outcomes: Sequence[Any]) -> Truth:
         """Return whether each outcome is the positive one, shape (n,)."""
         return np.array([text_of(outcome) in self.meant for outcome in outcomes], dtype=np.bool_)
+
+
+def _place_of(positive: object, classes: Sequence[Any]) -> int | None:
+    return next((place for place, label in enumerate(classes) if label == positive), None)
 
 
 def _zero_and_one(classes: Sequence[Any], known: dict[str, Any], positive: object) -> dict[str, int]:
