@@ -209,17 +209,25 @@ def _listed(rows: pd.DataFrame) -> str:
 
 
 def _as_trained(pipeline: Any, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with texts as categoricals, if the pipeline does not take them as they are."""
+    """Return rows in the types of the training, as far as the pipeline tells: files don't have them all."""
+    encoders = Anatomy.of(pipeline).encoders
+    holding_none = [
+        name
+        for name in rows.columns
+        if name in encoders and any(each is None for each in encoders[name].categories)
+    ]
+    rows = rows.assign(**{
+        name: rows[name].astype(object).where(rows[name].notna(), None) for name in holding_none
+    })  # fmt: skip
     texts = [name for name in rows.columns if pd.api.types.is_string_dtype(rows[name].dtype)]
     if not texts or _predicts(pipeline, rows):
         return rows
-    encoders = Anatomy.of(pipeline).encoders
-    dtypes = {
-        name: pd.CategoricalDtype(
-            encoders[name].texts if name in encoders else sorted(rows[name].dropna().unique())
+    dtypes = {}
+    for name in texts:
+        learned = encoders[name].texts if name in encoders else []
+        dtypes[name] = pd.CategoricalDtype(
+            [*dict.fromkeys([*learned, *sorted(rows[name].dropna().unique())])]
         )
-        for name in texts
-    }
     categorical = rows.astype(dtypes)
     return categorical if _predicts(pipeline, categorical) else rows
 
