@@ -49,7 +49,7 @@ export PROPENSITY_MODEL_KEY ?= $(PROPENSITY_SIGNING_KEY).pub
 
 .PHONY: all serve test test-all fuzz lint format token notebook import build applications benchmark load-test compare \
 	scaling report audit lock soak image image-check release up down monitoring evaluate \
-	model-card options bulk slides FORCE
+	model-card options bulk forms slides FORCE
 .DELETE_ON_ERROR:
 
 all: test lint
@@ -160,6 +160,11 @@ options: import
 
 bulk: import
 	@$(PY) -m load_tests.bulk
+
+# A model of each family of classifiers, in the form that it would be served in; ONNX and treelite beside ours.
+forms: $(PICKLE)
+	@$(PY) -m load_tests.forms
+	@$(PY) -m load_tests.report
 
 # LimpiApp's deck and the implementation's, PDF and PPTX, Spanish and English.
 slides: $(INSTALLED)

@@ -301,6 +301,39 @@ def forms(comparison: Comparison) -> str:
     return table([*head, "rows/s in batches of 1,000"], rows)
 
 
+def families(measured: dict[str, Any]) -> str:
+    """What a model of each family is served in, and how fast."""
+    rows = []
+    for family, of in measured["families"].items():
+        difference = "" if of["parity"] is None else _difference(of["parity"]["max_difference"])
+        rows.append([family, of["form"], difference, *_calls(of)])
+    return table(["family", "served as", "largest difference", *_CALLS], rows)
+
+
+def compilers(measured: dict[str, Any]) -> str:
+    """What compilers make of the demonstration model, and how fast it is."""
+    rows = [
+        [name, _difference(of["max_difference"]), *_calls(of)] for name, of in measured["compilers"].items()
+    ]
+    return table(["form", "largest difference", *_CALLS], rows)
+
+
+def _difference(of_propensities: float) -> str:
+    return f"{of_propensities:.0e}" if of_propensities else "0"
+
+
+_CALLS = ["one row", "times as fast", "1,000 rows", "times as fast"]
+
+
+def _calls(of: dict[str, Any]) -> list[str]:
+    calls = (of["batch_1"], of["batch_1000"])
+    return [
+        cell
+        for each in calls
+        for cell in (f"{each['microseconds']:,.0f} µs", times(each["times_as_fast_as_pipeline"]))
+    ]
+
+
 def soaked(soak: dict[str, Any]) -> str:
     """What became of the requests of the soak, by kind."""
     rows = []
@@ -338,7 +371,7 @@ MADE_BY = {
     "soak": "`make soak` (ten minutes)",
     "options": "`make options` (some minutes; needs wrk)",
     "bulk": "`make bulk` (some minutes; needs Java 17)",
-    "forms": "`python -m load_tests.forms`",
+    "forms": "`make forms` (some minutes)",
 }
 
 
@@ -372,6 +405,7 @@ def report() -> str:
         configured=configured(comparison),
         profile=profile(),
         forms=forms(comparison),
+        families=families(read("forms")),
         merged_c32=times(comparison.ratio(THIS, DIRECT, C32)),
         bentomls_c32=times(comparison.ratio(THIS, BENTOMLS, C32)),
         merged_p50=f"{comparison.median(THIS, c1, 'p50_ms'):.2f}",
