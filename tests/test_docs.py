@@ -21,6 +21,7 @@ from starlette.testclient import TestClient
 
 from load_tests import measurements
 from load_tests.compare.server import free_port
+from load_tests.report import report
 from load_tests.report.report import MADE_BY
 from propensity.contract import limits
 from propensity.contract.prediction import Prediction
@@ -144,13 +145,7 @@ def test_the_bounds_that_are_stated_are_those_of_the_code() -> None:
 
 def test_the_figures_of_the_decision_to_compile_are_the_measured_ones() -> None:
     page = (ROOT / "docs/adr/0003-exact-compilation.md").read_text()
-    measured = json.loads((ROOT / "load_tests/measurements/forms.json").read_bytes())
-    for form, figures in measured.items():
-        cells = [form, f"{figures['max_difference']:.1e}"]
-        for size in (1, 1_000):
-            cells.append(f"{figures[f'batch_{size}']['microseconds']} µs")
-            cells.append(str(figures[f"batch_{size}"]["times_as_fast_as_pipeline"]))
-        assert f"| {' | '.join(cells)} |" in page
+    assert report.compilers(measurements.read("forms")) in page
 
 
 def test_the_capacity_plan_of_the_deployment_is_what_the_command_prints() -> None:
