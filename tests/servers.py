@@ -67,7 +67,11 @@ def eventually(read: Callable[[], Value], is_it: Callable[[Value], bool]) -> Val
 
 @contextmanager
 def serving(
-    bento: Path, folder: Path, environment: dict[str, str] | None = None, stdout: IO[Any] | None = None
+    bento: Path,
+    folder: Path,
+    environment: dict[str, str] | None = None,
+    stdout: IO[Any] | None = None,
+    command: str = BENTOML,
 ) -> Iterator[Served]:
     """Serve the built Bento in a process of its own; yields it when it is ready.
 
@@ -76,6 +80,7 @@ def serving(
         folder: the folder for its log and its BENTOML_HOME.
         environment: variables to add to the environment.
         stdout: a file for standard output, instead of the log.
+        command: the `bentoml` to serve it with.
     """
     port = str(free_port())
     inherited = {name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
@@ -85,7 +90,7 @@ def serving(
         (home / shared).symlink_to(Path(os.environ["BENTOML_HOME"]) / shared)
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            [BENTOML, "serve", str(bento), "--host", "127.0.0.1", "--port", port],
+            [command, "serve", str(bento), "--host", "127.0.0.1", "--port", port],
             stdout=stdout or log, stderr=log, cwd=folder,
             env=inherited | {"BENTOML_HOME": str(home)} | (environment or {}),
         )  # fmt: skip

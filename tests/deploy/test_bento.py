@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
+import pickle
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import bentoml
 import httpx2
+import numpy as np
 import pytest
 import yaml
 from conftest import AUTHORIZED, ORIGIN, PREDICT_TOKEN, ROOT
-from propensity.contract.application import EXAMPLE
+from demonstration import CONTRACT, EXAMPLE
+from servers import BENTOML, serving
+from sklearn.compose import make_column_transformer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 from starlette.testclient import TestClient
+from xgboost import XGBClassifier
+
+from propensity.model import store
+from propensity.model.manifest import ServedManifest
+from propensity.model.pipeline import frame
+from propensity.model.reference import reference
 
 
 def test_a_bento_contains_only_what_serving_needs(bento: Path) -> None:
@@ -152,3 +168,68 @@ def test_bentomls_own_client_gives_the_problem_of_a_row_and_sends_what_it_is_giv
         f"{CONTRACT.row} 1 is not valid: age; see errors",
         f"{CONTRACT.row} 2 is not valid: incom; see errors",
     ]
+
+
+@pytest.fixture
+def boosted(holdout: list[dict[str, Any]], manifest: dict[str, Any]) -> Iterator[tuple[bentoml.Model, Any]]:
+    """A model of XGBoost that is served as its pipeline, and the pipeline."""
+    texts = [*CONTRACT.columns.categories]
+    encoder = make_column_transformer((OneHotEncoder(), texts), remainder="passthrough")
+    features = CONTRACT.encode([row[CONTRACT.row] for row in holdout])
+    labels = [int(row[manifest["target"]["name"]]) for row in holdout]
+    pipeline = make_pipeline(encoder, XGBClassifier(n_estimators=20, random_state=0))
+    pipeline.fit(frame(features, CONTRACT), labels)
+    content = pickle.dumps(pipeline)
+    digest = hashlib.sha256(content).hexdigest()
+    target = manifest["target"] | {"positive": "1", "negative": "0"}
+    as_pipeline = ServedManifest.model_validate(
+        manifest
+        | {"name": "boosted", "target": target, "pickle": {"file": "boosted.pkl", "sha256": digest}}
+        | {"libraries": manifest["libraries"] | {"xgboost": version("xgboost")}}
+        | {"served": {"form": "pipeline", "sha256": digest}}
+        | {"reference": reference(features, np.full(len(features), 0.5), CONTRACT)}
+    )
+    model = store.save(content, as_pipeline)
+    yield model, pipeline
+    bentoml.models.delete(model.tag)
+
+
+@pytest.mark.thorough
+def test_a_model_that_needs_xgboost_is_served_in_an_environment_made_of_its_bento(
+    boosted: tuple[bentoml.Model, Any], tmp_path: Path
+) -> None:
+    model, pipeline = boosted
+    environment = os.environ | {"PROPENSITY_MODEL": str(model.tag)}
+    command = [BENTOML, "build", "--output", "tag", str(ROOT)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    tag = done.stdout.strip().splitlines()[-1].removeprefix("__tag__:")
+    bento = Path(bentoml.get(tag).path)
+    # As in the image: BentoML adds itself once more, without a hash.
+    own = f"bentoml=={bentoml.__version__}"
+    lines = (bento / "env/python/requirements.txt").read_text().splitlines()
+    (tmp_path / "requirements.txt").write_text("\n".join(line for line in lines if line != own))
+    uv, clean = str(Path(sys.executable).with_name("uv")), tmp_path / "environment"
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(clean)], check=True)
+    install = [uv, "pip", "install", "--quiet", "--python", str(clean / "bin/python"), "--require-hashes"]
+    subprocess.run([*install, "--requirement", str(tmp_path / "requirements.txt")], check=True)
+    with serving(bento, tmp_path, command=str(clean / "bin/bentoml")) as served:
+        answer = httpx2.post(f"{served.url}/v1/predict", json=EXAMPLE, headers=AUTHORIZED)
+    row = frame(CONTRACT.encode([EXAMPLE]), CONTRACT)
+    assert answer.json()["model"] == str(model.tag)
+    assert answer.json()["propensity"] == float(pipeline.predict_proba(row)[0, 1])
+    bentoml.delete(tag)
+
+
+def test_a_bento_is_not_built_when_a_library_of_its_model_is_not_locked(
+    boosted: tuple[bentoml.Model, Any],
+) -> None:
+    model, _ = boosted
+    manifest = store.manifest_of(model)
+    older = manifest.model_copy(update={"libraries": manifest.libraries | {"xgboost": "2.1.4"}})
+    tag = store.save(Path(model.path_of("model.pkl")).read_bytes(), older).tag
+    environment = os.environ | {"PROPENSITY_MODEL": str(tag)}
+    done = subprocess.run(
+        [BENTOML, "build", str(ROOT)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "which needs xgboost 2.1.4, but requirements/xgboost.txt locks" in done.stderr

@@ -10,27 +10,32 @@ from typing import Any
 import numpy as np
 import pytest
 from bodies import ARROW, JSON, NDJSON, body
-from propensity.contract.application import Application
+from demonstration import CONTRACT
 
-from propensity.contract.features import Features, encode
+from load_tests.demonstration import MANIFEST, pipeline_form
+from propensity.contract.features import Features
 from propensity.formats.batch import Answers, Batch
-from propensity.formats.media_types import BATCH
-from propensity.importing.compiler import compile_pipeline
-from propensity.model.compiled import CompiledForm
+from propensity.formats.media_types import formats_of
+from propensity.importing.trees import compile_tables
+from propensity.model.forms import Form
 from propensity.model.pipeline import PipelineForm
 
-THRESHOLD = 0.26
-BY_MEDIA_TYPE = {each.media_type: each for each in BATCH}
+BY_MEDIA_TYPE = {each.media_type: each for each in formats_of(CONTRACT)["predict_batch"]}
 
 
 @pytest.fixture(scope="module")
 def rows(holdout: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [row["application"] for row in holdout[:1_000]]
+    return [row[CONTRACT.row] for row in holdout[:1_000]]
 
 
 @pytest.fixture(scope="module")
 def features(rows: list[dict[str, Any]]) -> Features:
-    return encode([Application.model_validate(row) for row in rows])
+    return CONTRACT.encode(rows)
+
+
+@pytest.fixture(scope="module")
+def in_pipeline_form(pickle_path: Any) -> PipelineForm:
+    return pipeline_form()
 
 
 @pytest.mark.benchmark(group="validate")
@@ -45,12 +50,16 @@ def test_validate(
 
 
 @pytest.mark.benchmark(group="score")
-@pytest.mark.parametrize("form", ["compiled", "pipeline"])
+@pytest.mark.parametrize("name", ["compiled", "pipeline"])
 @pytest.mark.parametrize("size", [1, 32, 1_000])
-def test_score(benchmark: Any, features: Features, pipeline: Any, form: str, size: int) -> None:
-    made = PipelineForm(pipeline) if form == "pipeline" else CompiledForm(compile_pipeline(pipeline))
-    propensities = benchmark(made.propensities, features[:size])
-    expected = PipelineForm(pipeline).propensities(features[:size])
+def test_score(
+    benchmark: Any, features: Features, in_pipeline_form: PipelineForm, name: str, size: int
+) -> None:
+    form: Form = in_pipeline_form
+    if name == "compiled":
+        form = compile_tables(in_pipeline_form, features).form
+    propensities = benchmark(form.propensities, features[:size])
+    expected = in_pipeline_form.propensities(features[:size])
     assert propensities == pytest.approx(expected, abs=1e-12, rel=0)
 
 
@@ -59,6 +68,7 @@ def test_score(benchmark: Any, features: Features, pipeline: Any, form: str, siz
 @pytest.mark.parametrize("size", [1, 1_000])
 def test_serialise(benchmark: Any, features: Features, media_type: str, size: int) -> None:
     propensities = np.linspace(0, 1, size)
-    outcomes = Answers.of(Batch(features[:size], {}), propensities, THRESHOLD, "propensity:model")
-    answer: bytes = benchmark(BY_MEDIA_TYPE[media_type].write, outcomes)
+    threshold = MANIFEST.threshold.value
+    answers = Answers.of(Batch(features[:size], {}), propensities, threshold, MANIFEST.name, CONTRACT)
+    answer: bytes = benchmark(BY_MEDIA_TYPE[media_type].write, answers)
     assert len(answer) > size

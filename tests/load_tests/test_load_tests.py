@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PREDICT_TOKEN, ROOT
-from propensity.contract.application import EXAMPLE
+from demonstration import EXAMPLE
 
 from load_tests import capacity
 from load_tests.compare.__main__ import CELLS
@@ -125,6 +125,16 @@ def test_the_fits_follow_what_was_measured() -> None:
     for form in ("compiled", "pipeline"):
         assert min(costs.fit(form)) >= 0
         assert sorted(map(abs, costs.residuals(form)))[len(costs.residuals(form)) // 2] < 0.35
+
+
+def test_a_compiled_family_predicts_what_its_pipeline_does() -> None:
+    families = read("forms")["families"]
+    assert len(families) >= 15
+    for family, of in families.items():
+        assert (of["form"] == "pipeline") == (of["parity"] is None), family
+        if of["parity"] is not None:
+            assert of["parity"]["max_difference"] <= 1e-6, family
+            assert of["parity"]["decisions_changed"] == 0, family
 
 
 @pytest.mark.thorough
