@@ -70,11 +70,11 @@ def read(path: Path) -> Artifact:
         raise GateError(f"{path}: {error.strerror}") from error
     try:
         content = _to_pickle(stored)
-        gate.rehearse(content)
+        version = gate.rehearse(content)
     except GateError as error:
         raise GateError(f"{path}: {error}") from error
     digest = hashlib.sha256(stored).hexdigest()
-    return Artifact(content, digest, path.name, signature, gate.stated_version(content))
+    return Artifact(content, digest, path.name, signature, version)
 
 
 def _to_pickle(stored: bytes) -> bytes:
