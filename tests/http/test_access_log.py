@@ -163,14 +163,14 @@ def test_a_full_disk_costs_lines_and_no_predictions(
 
 
 PREDICT_ONCE = """
-import asyncio, json
+import asyncio, sys
 from service import Propensity
 
 async def main():
     app = Propensity.to_asgi()
     async with app.router.lifespan_context(app):
         async def receive():
-            return {"type": "http.request", "body": json.dumps(EXAMPLE).encode(), "more_body": False}
+            return {"type": "http.request", "body": sys.argv[1].encode(), "more_body": False}
 
         async def send(message):
             pass
@@ -193,8 +193,8 @@ def test_a_line_names_the_trace_where_spans_are_exported(tag: str, tmp_path: Pat
     tracing = {"exporter_type": "in_memory", "sample_rate": 1.0}
     config.write_text(yaml.safe_dump({"services": {"propensity": {"tracing": tracing}}}))
     done = subprocess.run(
-        [sys.executable, "-c", PREDICT_ONCE], cwd=ROOT, env=os.environ | {"BENTOML_CONFIG": str(config)},
-        capture_output=True, text=True, check=True,
+        [sys.executable, "-c", PREDICT_ONCE, json.dumps(EXAMPLE)], cwd=ROOT, capture_output=True, text=True,
+        check=True, env=os.environ | {"BENTOML_CONFIG": str(config)},
     )  # fmt: skip
     (line,) = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert line["trace_id"] == "0123456789abcdef0123456789abcdef"

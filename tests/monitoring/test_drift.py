@@ -54,8 +54,7 @@ def test_counts_of_parts_add_up_to_those_of_the_whole(
     propensities = np.linspace(0, 1, len(features))
     whole = count_all(of, features, propensities, CONTRACT)
     parts = [
-        count_all(of, features[part], propensities[part], CONTRACT)
-        for part in (slice(300), slice(300, None))
+        count_all(of, features[part], propensities[part], CONTRACT) for part in (slice(300), slice(300, None))
     ]
     for field, counts in whole.items():
         assert counts.sum() == len(features)

@@ -155,7 +155,7 @@ def test_a_tokens_file_that_is_replaced_under_load_is_used_from_the_next_request
 @pytest.mark.parametrize(
     ("file", "part", "changed_to", "said"),
     [
-        ("propensity.npz", b"reachable.npy", b"reachable.npx", "propensity.npz"),
+        ("model.npz", b"reachable.npy", b"reachable.npx", "model.npz"),
         ("model.yaml", b"seed: 2026", b"seed: 2027", "signature"),
         ("model.yaml", b"seed: 2026", b"seed:\x0b2026", "model.yaml can't be read"),
     ],

@@ -1,4 +1,4 @@
-"""How the model behaves, whatever its metrics: invariance, direction, minimum functionality."""
+"""How the demonstration model behaves, whatever its metrics: invariance, direction, minimum functionality."""
 
 from __future__ import annotations
 
@@ -12,18 +12,14 @@ from conftest import AUTHORIZED
 from demonstration import CATEGORIES, CONTRACT, EXAMPLE, NULLABLE
 from starlette.testclient import TestClient
 
-from propensity.importing.compiler import compile_pipeline
+from propensity.contract.features import Features
 from propensity.model.compiled import CompiledForm
 
-
-@pytest.fixture(scope="module")
-def form(pipeline: Any) -> CompiledForm:
-    """The served model."""
-    return CompiledForm(compile_pipeline(pipeline))
+Applications = list[dict[str, Any]]
 
 
-def changed(applications: list[Application], **changes: object) -> list[Application]:
-    return [application.model_copy(update=changes) for application in applications]
+def changed(applications: Applications, **changes: object) -> Features:
+    return CONTRACT.encode([application | changes for application in applications])
 
 
 def test_the_order_of_fields_does_not_matter(client: TestClient) -> None:
@@ -39,16 +35,15 @@ def test_the_order_of_fields_does_not_matter(client: TestClient) -> None:
     assert len(propensities) == 1
 
 
-def test_the_order_of_applications_does_not_matter(
-    form: CompiledForm, applications: list[Application]
-) -> None:
-    backwards = form.propensities(encode(applications[::-1]))[::-1]
-    assert np.array_equal(form.propensities(encode(applications)), backwards)
+def test_the_order_of_applications_does_not_matter(form: CompiledForm, applications: Applications) -> None:
+    backwards = form.propensities(CONTRACT.encode(applications[::-1]))[::-1]
+    assert np.array_equal(form.propensities(CONTRACT.encode(applications)), backwards)
 
 
-def test_company_in_a_batch_does_not_matter(form: CompiledForm, applications: list[Application]) -> None:
-    together = form.propensities(encode(applications[:30]))
-    alone = [float(form.propensities(encode([application]))[0]) for application in applications[:30]]
+def test_company_in_a_batch_does_not_matter(form: CompiledForm, applications: Applications) -> None:
+    features = CONTRACT.encode(applications[:30])
+    together = form.propensities(features)
+    alone = [float(form.propensities(features[[place]])[0]) for place in range(30)]
     assert together.tolist() == alone
 
 
@@ -65,14 +60,14 @@ def test_company_in_a_batch_does_not_matter(form: CompiledForm, applications: li
 )
 def test_what_makes_a_default_likelier_raises_the_propensity(
     form: CompiledForm,
-    applications: list[Application],
+    applications: Applications,
     safer: dict[str, Any],
     riskier: dict[str, Any],
     share: float,
 ) -> None:
     """`share` of the hold-out applications must follow: trees are not monotone by construction."""
-    rises = form.propensities(encode(changed(applications, **riskier))) > form.propensities(
-        encode(changed(applications, **safer))
+    rises = form.propensities(changed(applications, **riskier)) > form.propensities(
+        changed(applications, **safer)
     )
     assert rises.mean() >= share
 
@@ -96,22 +91,21 @@ BAD = EXAMPLE | {
 
 
 def test_an_obviously_good_and_an_obviously_bad_application_are_told_apart(form: CompiledForm) -> None:
-    good, bad = form.propensities(CONTRACT.encode([row for row in (GOOD, BAD)]))
+    good, bad = form.propensities(CONTRACT.encode([GOOD, BAD]))
     assert good < 0.05
     assert bad > 0.8
 
 
 @pytest.mark.parametrize("field", sorted(NULLABLE))
 def test_a_missing_value_still_gives_a_propensity(
-    form: CompiledForm, applications: list[Application], field: str
+    form: CompiledForm, applications: Applications, field: str
 ) -> None:
-    propensities = form.propensities(encode(changed(applications, **{field: None})))
+    propensities = form.propensities(changed(applications, **{field: None}))
     assert np.all((propensities > 0) & (propensities < 1))
 
 
 def test_an_application_with_everything_missing_that_may_be_is_predicted(form: CompiledForm) -> None:
-    application = Application.model_validate(EXAMPLE | dict.fromkeys(NULLABLE))
-    (propensity,) = form.propensities(encode([application]))
+    (propensity,) = form.propensities(CONTRACT.encode([EXAMPLE | dict.fromkeys(NULLABLE)]))
     assert 0 < propensity < 1
 
 
@@ -130,5 +124,5 @@ def test_the_corners_of_the_contract_give_a_propensity(form: CompiledForm) -> No
     highest = {"seniority": 60, "time": 120, "age": 100, "expenses": 100_000, "income": 100_000}
     most = {"assets": 10_000_000, "debt": 10_000_000, "amount": 1_000_000, "price": 1_000_000}
     corners = [EXAMPLE | lowest | {"amount": 1, "price": 1}, EXAMPLE | highest | most]
-    propensities = form.propensities(CONTRACT.encode([corner for corner in corners]))
+    propensities = form.propensities(CONTRACT.encode(corners))
     assert np.all((propensities > 0) & (propensities < 1))
