@@ -37,8 +37,8 @@ from propensity.http import access_log
 from propensity.http.request_metrics import report_stale
 from propensity.importing import parity
 from propensity.model import forms, store
-from propensity.model.compiled import CompiledForm
 from propensity.model.signature import new_key
+from propensity.model.tables import ExplainedTablesForm
 from propensity.monitoring import prediction_metrics
 from service import Propensity
 
@@ -98,11 +98,11 @@ def applications(holdout: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def form(tag: str) -> CompiledForm:
+def form(tag: str) -> ExplainedTablesForm:
     """The form in which the model is served."""
     model = bentoml.models.get(tag)
     served = forms.load(store.manifest_of(model).served.form, store.check(model))
-    assert isinstance(served, CompiledForm)
+    assert isinstance(served, ExplainedTablesForm)
     return served
 
 
@@ -110,8 +110,8 @@ def form(tag: str) -> CompiledForm:
 def few_generated_rows() -> Iterator[None]:
     """Imports try compiled forms on few rows: all 100,000 take seconds each time."""
     with pytest.MonkeyPatch.context() as patched:
-        for bound in ("FEWEST_ROWS", "MOST_ROWS"):
-            patched.setattr(parity, bound, 1_000)
+        for name, rows in (("FEWEST_ROWS", 1_000), ("MOST_ROWS", 1_000), ("CHUNK", 500)):
+            patched.setattr(parity, name, rows)
         yield
 
 
