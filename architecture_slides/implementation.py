@@ -47,9 +47,8 @@ from load_tests.report.figures import (
     cell,
 )
 from load_tests.report.report import C32, EXAMPLES, digits, fastest, ranked
-from propensity.contract.application import EXAMPLE
 from propensity.contract.limits import MAX_ROWS, MAX_TABLE_ROWS
-from propensity.importing.compiler import GENERATED_ROWS
+from propensity.importing.parity import MOST_ROWS
 
 IMPLEMENTATION = Path(__file__).with_name("implementation.yaml")
 ROOT = IMPLEMENTATION.parents[1]
@@ -242,7 +241,7 @@ class Implementation:
         }
 
     def _design_facts(self) -> dict[str, str]:
-        return {"generated": self._number(GENERATED_ROWS)}
+        return {"generated": self._number(MOST_ROWS)}
 
     def _api_facts(self) -> dict[str, str]:
         return {"rows": self._number(MAX_ROWS), "table_rows": self._number(MAX_TABLE_ROWS)}
@@ -257,13 +256,13 @@ class Implementation:
 
     def _api(self, words: Words) -> Sequence[Item]:
         readme = (ROOT / "README.md").read_text(encoding="utf-8")
-        answer = re.search(r"```json\n(.*?)\n```", readme, re.DOTALL)
-        assert answer  # noqa: S101 - a test compares README and service
-        given = json.dumps(json.loads(answer[1]))
+        shown = re.search(r"-d '(\{.*?\})'.*?```json\n(.*?)\n```", readme, re.DOTALL)
+        assert shown  # noqa: S101 - a test compares README and service
+        asked, given = (json.dumps(json.loads(text)) for text in shown.groups())
         paths = [name for name in self._of.words if name.startswith(("GET", "POST"))]
         rows = [(words["endpoint"], words["does"]), *((path, words[path]) for path in paths)]
         return (
-            Box(LEFT, TOP, 500, 112, words["request"], json.dumps(EXAMPLE), 14, PALE),
+            Box(LEFT, TOP, 500, 112, words["request"], asked, 14, PALE),
             Box(LEFT + 514, TOP, RIGHT - LEFT - 514, 112, words["answer"], given, 14, PALE),
             table(rows, (1, 3), y=TOP + 130, size=15),
         )
@@ -436,13 +435,13 @@ class Implementation:
         tenths = found["calibration"]
         calibration = {
             words["perfect"]: [(0.0, 0.0), (1.0, 1.0)],
-            words["deployed"]: list(zip(tenths["mean_propensity"], tenths["default_rate"], strict=True)),
+            words["deployed"]: list(zip(tenths["mean_propensity"], tenths["positive_rate"], strict=True)),
         }
         share = (0, 0.25, 0.5, 0.75, 1)
         drawn = chart(
             calibration,
             self._axis(words["mean_propensity"], share, digits=2),
-            self._axis(words["default_rate"], share, digits=2),
+            self._axis(words["positive_rate"], share, digits=2),
             at=(270, TOP + 206),
             size=(420, 202),
             alt=words["evaluation"],

@@ -74,20 +74,22 @@ def schemas(contract: Contract) -> tuple[type[Prediction], type[Predictions]]:
         __doc__=Explanation.__doc__,
         reasons=(list[reason], Explanation.model_fields["reasons"]),  # type: ignore[valid-type]
     )
+    decision: Any = Literal[negative, positive]
+    optional: Any = explanation | None
     prediction = create_model(
         "Prediction",
         __base__=Prediction,
         __doc__=f"The propensity of one {contract.row}, and the decision that follows from it.",
         propensity=(float, Field(ge=0, le=1, description=f"Probability that {contract.meaning}.")),
         decision=(
-            Literal[negative, positive],
+            decision,
             Field(description=f"`{positive}` where the propensity reaches the threshold."),
         ),
         threshold=(
             float,
             Field(gt=0, lt=1, description=f"Propensity from which on the decision is `{positive}`."),
         ),
-        explanation=(explanation | None, Prediction.model_fields["explanation"]),
+        explanation=(optional, Prediction.model_fields["explanation"]),
     )
     described = f"Predictions, with a problem in the place of each {contract.row} that was not predicted."
     predictions = create_model(

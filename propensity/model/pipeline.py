@@ -33,14 +33,14 @@ def frame(features: Features, contract: Contract) -> pd.DataFrame:
 def _column(field: Field, values: npt.NDArray[np.float64]) -> Any:
     missing = np.isnan(values)
     if field.categories is not None:
-        known = pd.Series(field.categories, dtype="str").astype(field.category_dtype)
+        texts: Any = pd.Series(field.categories, dtype="str")
+        known = texts.astype(field.category_dtype)
         if field.dtype is not None and field.dtype.startswith("category"):
             places = np.where(missing, -1, values).astype(np.intp)
             return pd.Categorical.from_codes(places, dtype=pd.CategoricalDtype(known))
-        texts = np.array([*known, field.missing_value], dtype=object)
-        return pd.Series(
-            texts[np.where(missing, len(known), values).astype(np.intp)], dtype=field.dtype or "str"
-        )
+        cells = np.array([*known, field.missing_value], dtype=object)
+        places = np.where(missing, len(known), values).astype(np.intp)
+        return pd.Series(cells[places], dtype=field.dtype or "str")
     dtype = pd.api.types.pandas_dtype(field.dtype or ("bool" if field.kind == "boolean" else "float64"))
     if dtype == object:
         cells = (values == 1 if field.kind == "boolean" else values).astype(object)
