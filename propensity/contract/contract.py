@@ -59,9 +59,8 @@ class Contract(BaseModel):
             raise ValueError("row and rows need different words")
         example = self.read_row(self.example)
         if isinstance(example, Problem):
-            first = (example.errors or [None])[0]
-            detail = example.detail if first is None else f"{first.field} {first.detail}"
-            raise ValueError(f"example: {detail}")
+            faults = [f"{error.field} {error.detail}" for error in example.errors or ()]
+            raise ValueError(f"example: {'; '.join(faults) or example.detail}")
         return self
 
     @cached_property

@@ -65,9 +65,8 @@ class Columns:
         NaN is neither.
         """
         numbers, whole = features[:, : self.numbers], features[:, : self._whole]
-        broken: npt.NDArray[np.bool_] = ((numbers < self.lowest) | (numbers > self.highest)).any(axis=1)
-        broken |= (np.floor(whole) < whole).any(axis=1)
-        return broken
+        outside: npt.NDArray[np.bool_] = ((numbers < self.lowest) | (numbers > self.highest)).any(axis=1)
+        return outside | (np.floor(whole) < whole).any(axis=1)
 
     def tuple_of(self, features: npt.NDArray[np.float64]) -> Values:
         """Return a row of features, shape (columns,), as the values that it stands for."""

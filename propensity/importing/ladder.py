@@ -16,7 +16,7 @@ from propensity.importing.parity import COMPANY, SEED, Proof, company, first_lin
 from propensity.importing.steps import put_together, take_apart
 from propensity.importing.trees import compile_forest, compile_tables
 from propensity.model.forms import Form, load
-from propensity.model.manifest import Parity, PassedOver
+from propensity.model.manifest import FormName, Parity, PassedOver
 from propensity.model.pipeline import PipelineForm
 
 TOLERANCE = 1e-9
@@ -41,7 +41,7 @@ class Climbed:
     """
 
     form: Form
-    name: str
+    name: FormName
     content: bytes = b""
     parity: Parity | None = None
     passed_over: list[PassedOver] = field(default_factory=list)
@@ -121,7 +121,7 @@ def _mixture(form: PipelineForm, rows: Features) -> Compiled[Any]:
     return compile_mixture(form, rows, _member)
 
 
-def _member(form: PipelineForm, rows: Features) -> tuple[str, Compiled[Any]]:
+def _member(form: PipelineForm, rows: Features) -> tuple[FormName, Compiled[Any]]:
     reasons = []
     for name, compiled_as in _RUNGS.items():
         try:
@@ -131,7 +131,7 @@ def _member(form: PipelineForm, rows: Features) -> tuple[str, Compiled[Any]]:
     raise NotCompilableError("; ".join(reasons))
 
 
-_RUNGS: dict[str, Callable[[PipelineForm, Features], Compiled[Any]]] = {
+_RUNGS: dict[FormName, Callable[[PipelineForm, Features], Compiled[Any]]] = {
     "tables": compile_tables,
     "additive": _additive,
     "mixture": _mixture,

@@ -105,14 +105,17 @@ class Parity(Part):
 class PassedOver(Part):
     """A form that the model is not served in."""
 
-    form: str
+    form: FormName
     reason: str
+
+
+FormName = Literal["tables", "additive", "mixture", "forest", "pipeline"]
 
 
 class Served(Part):
     """The form in which a model is served."""
 
-    form: Literal["tables", "additive", "mixture", "forest", "pipeline"] = Field(
+    form: FormName = Field(
         description="Tables of trees, a sum of functions of one field each, a mean of compiled forms, a compiled"
         " forest, or the pipeline."
     )
