@@ -65,8 +65,9 @@ class Columns:
         NaN is neither.
         """
         numbers, whole = features[:, : self.numbers], features[:, : self._whole]
-        outside: npt.NDArray[np.bool_] = ((numbers < self.lowest) | (numbers > self.highest)).any(axis=1)
-        return outside | (np.floor(whole) < whole).any(axis=1)
+        broken = (numbers < self.lowest) | (numbers > self.highest)
+        rows: npt.NDArray[np.bool_] = broken.any(axis=1) | (np.floor(whole) < whole).any(axis=1)
+        return rows
 
     def tuple_of(self, features: npt.NDArray[np.float64]) -> Values:
         """Return a row of features, shape (columns,), as the values that it stands for."""
