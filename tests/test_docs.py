@@ -16,7 +16,7 @@ import grimp
 import httpx2
 import pytest
 from conftest import PREDICT_TOKEN, ROOT, checked_out
-from demonstration import EXAMPLE
+from demonstration import CONTRACT, EXAMPLE
 from starlette.testclient import TestClient
 
 from load_tests import measurements
@@ -133,13 +133,14 @@ def test_the_endpoints_of_the_readme_are_those_of_the_document(client: TestClien
 
 def test_the_bounds_that_are_stated_are_those_of_the_code() -> None:
     table = dict(
-        re.findall(r"^\| `([A-Z_]+)` \| ([\d,.]+) \|", (ROOT / "docs/serving.md").read_text(), re.MULTILINE)
+        re.findall(r"^\| `([A-Za-z_]+)` \| ([\d,.]+) \|", (ROOT / "docs/serving.md").read_text(), re.MULTILINE)
     )
     bounds = {
         name: value
         for name, value in vars(limits).items()
-        if name.isupper() and name != "RETRY_AFTER_SECONDS"
+        if name.isupper() and not name.startswith("_") and name != "RETRY_AFTER_SECONDS"
     }
+    bounds |= vars(CONTRACT.limits)
     assert {name: float(value.replace(",", "")) for name, value in table.items()} == bounds
 
 
