@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import bz2
-import gzip
 import io
 import lzma
 import zlib
 from collections.abc import Callable
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 from propensity.model.gate import GateError
 from propensity.model.stand_ins import RehearsalError
@@ -19,7 +18,7 @@ MAX_BYTES = 4 * 2**30
 MAX_RATIO = 250
 """Most bytes that one compressed byte may stand for, in a stream of more than `FREE_BYTES`."""
 
-FREE_BYTES = 64 * 2**20
+FREE_BYTES = 16 * 2**20
 
 
 def most_bytes(compressed: int) -> int:
@@ -29,7 +28,7 @@ def most_bytes(compressed: int) -> int:
 
 def is_compressed(content: bytes) -> bool:
     """Say whether a file is compressed, of its first bytes."""
-    return _decompressor(content) is not None
+    return _machine(content) is not None
 
 
 def opened(content: bytes) -> BinaryIO:
@@ -42,58 +41,93 @@ def opened(content: bytes) -> BinaryIO:
     """
     if content.startswith(b"\x04\x22\x4d\x18"):
         raise GateError("compressed with lz4; write it again with `joblib.dump(pipeline, file, compress=3)`")
-    decompressor = _decompressor(content)
-    if decompressor is None:
+    machine = _machine(content)
+    if machine is None:
         return io.BytesIO(content)
-    return cast("BinaryIO", _Bounded(decompressor(io.BytesIO(content)), len(content)))
+    stream = io.BufferedReader(_Decompressed(content, machine()), _CHUNK)
+    return cast("BinaryIO", _Bounded(stream, len(content)))
 
 
-def _decompressor(content: bytes) -> Callable[[BinaryIO], Any] | None:
-    for start, decompressor in _DECOMPRESSORS.items():
+def _machine(content: bytes) -> Callable[[], _Machine] | None:
+    for start, machine in _MACHINES.items():
         if content.startswith(start):
-            return decompressor
+            return machine
     return None
 
 
-class _Inflated(io.RawIOBase):
-    """A zlib stream, decompressed as it is read."""
+class _Machine(Protocol):
+    """What decompresses, a part at a time."""
 
-    def __init__(self, source: BinaryIO) -> None:
-        self._source = source
-        self._machine = zlib.decompressobj()
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def needs_input(self) -> bool: ...
+
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+class _Zlib:
+    """Zlib's machine, for zlib and gzip, as the machines of bz2 and lzma are."""
+
+    def __init__(self) -> None:
+        self._machine = zlib.decompressobj(zlib.MAX_WBITS + _ZLIB_OR_GZIP)
+
+    @property
+    def eof(self) -> bool:
+        return self._machine.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._machine.unconsumed_tail
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        return self._machine.decompress(self._machine.unconsumed_tail + data, max_length)
+
+
+class _Decompressed(io.RawIOBase):
+    """A stream that is decompressed as it is read."""
+
+    def __init__(self, content: bytes, machine: _Machine) -> None:
+        self._source = io.BytesIO(content)
+        self._machine = machine
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         while not self._machine.eof:
-            pending = self._machine.unconsumed_tail or self._source.read(_CHUNK)
-            if not pending:
+            part = self._source.read(_CHUNK) if self._machine.needs_input else b""
+            if self._machine.needs_input and not part:
                 raise EOFError("the compressed data ends early")
-            found = self._machine.decompress(pending, len(buffer))
+            found = self._machine.decompress(part, len(buffer))
             if found:
                 buffer[: len(found)] = found
                 return len(found)
         return 0
 
 
-def _inflated(source: BinaryIO) -> io.BufferedReader:
-    return io.BufferedReader(_Inflated(source), _CHUNK)
+_CHUNK = 2**18
+_ZLIB_OR_GZIP = 32
+_LZMA_MEMORY = 256 * 2**20
+"""For the dictionary of lzma, whose size the file states; the strongest level needs 64 MiB."""
 
 
-_CHUNK = 2**20
+def _lzma() -> _Machine:
+    return lzma.LZMADecompressor(memlimit=_LZMA_MEMORY)
 
-_DECOMPRESSORS: dict[bytes, Callable[[BinaryIO], Any]] = {
-    b"\x78\x01": _inflated,
-    b"\x78\x5e": _inflated,
-    b"\x78\x9c": _inflated,
-    b"\x78\xda": _inflated,
-    b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\xfd7zXZ": lzma.open,
-    b"\x5d\x00\x00": lzma.open,
+
+_MACHINES: dict[bytes, Callable[[], _Machine]] = {
+    b"\x78\x01": _Zlib,
+    b"\x78\x5e": _Zlib,
+    b"\x78\x9c": _Zlib,
+    b"\x78\xda": _Zlib,
+    b"\x1f\x8b": _Zlib,
+    b"BZh": bz2.BZ2Decompressor,
+    b"\xfd7zXZ": _lzma,
+    b"\x5d\x00\x00": _lzma,
 }
-"""First bytes: what reads the stream."""
+"""First bytes of a file: what decompresses it."""
 
 
 class _Bounded:

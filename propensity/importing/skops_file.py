@@ -40,7 +40,7 @@ def to_pickle(content: bytes) -> bytes:
     allowed = gate.allowed()
     unlisted = [node for node in nodes if not _is_allowed(node, allowed)]
     if unlisted:
-        raise gate.unlisted(dict.fromkeys(map(_described, unlisted)), None)
+        raise gate.unlisted({_described(node, allowed): None for node in unlisted}, None)
     trusted = sorted({".".join(_name(node)) for node in nodes})
     # Python's pickler calls methods of what it pickles, which may fail as those that load.
     return bytes(gate.loaded(lambda: pickle.dumps(skops.loads(content, trusted=trusted), protocol=5)))
@@ -97,17 +97,19 @@ def _name(node: dict[str, Any]) -> tuple[str, str]:
     return str(node.get("__module__")), str(node.get("__class__"))
 
 
-def _described(node: dict[str, Any]) -> tuple[str, str]:
-    module, name = _name(node)
-    loader = str(node["__loader__"])
-    return module, name if loader in {*_NAMES, *_USES} else f"{name} (as {loader})"
-
-
 def _is_allowed(node: dict[str, Any], allowed: Mapping[tuple[str, str], Use]) -> bool:
     loader, name = str(node["__loader__"]), _name(node)
     if loader in _NAMES:
         return ".".join(name) in _NAMES[loader]
-    return bool(allowed.get(name, Use(0)) & _USES.get(loader, Use(0)))
+    use = allowed.get(name, Use(0))
+    return loader in _USES and (use == Use.ANY or bool(use & _USES[loader]))
+
+
+def _described(node: dict[str, Any], allowed: Mapping[tuple[str, str], Use]) -> tuple[str, str]:
+    """Return module and name, and with a listed name what is wrong with it."""
+    loader, (module, name) = str(node["__loader__"]), _name(node)
+    is_the_loader = (module, name) in allowed or loader not in {*_NAMES, *_USES}
+    return module, f"{name} (as {loader})" if is_the_loader else name
 
 
 _SPARSE = {
@@ -138,6 +140,7 @@ _NAMES = {
 """Loader of skops: what it may make."""
 
 _USES = {
+    "ConstructorFromReduceNode": Use(0),  # It calls a class with arguments: of the own file's alone.
     "FunctionNode": Use.HOLD,
     "LossNode": Use.CALL | Use.HOLD,
     "ObjectNode": Use.CREATE | Use.HOLD,

@@ -174,7 +174,7 @@ def _printable(text: str) -> str:
     return text if len(text) <= _LENGTH else f"{text[:_LENGTH]}…"
 
 
-_LENGTH = 120
+_LENGTH = 200
 """Most characters of such a text."""
 
 
@@ -233,9 +233,8 @@ def loaded(load: Callable[[], Any]) -> Any:
             return load()
     except RehearsalError as error:
         raise GateError(str(error)) from error
-    except ImportError as error:
-        raise GateError(f"the pickle can't be loaded: {error}; install what it needs") from error
     except Exception as error:  # a class's __setstate__ can raise anything
-        raise GateError(
-            f"the pickle can't be loaded: {error}; run the notebook that wrote it again"
-        ) from error
+        said = _printable(" ".join(str(error).split()))
+        missing = isinstance(error, ImportError)
+        way_out = "install what it needs" if missing else "write it again, in this environment"
+        raise GateError(f"the pickle can't be loaded: {said}; {way_out}") from error
