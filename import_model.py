@@ -47,6 +47,7 @@ class _Candidate:
     """A model that has passed the gate, with the hold-out set, of n rows.
 
     Attributes:
+        content: the pickle.
         pipeline: as it was loaded.
         manifest: as it was read or inferred.
         features: of the hold-out set, shape (n, columns).
@@ -54,6 +55,7 @@ class _Candidate:
         supplement: what is to be written beside the model, if it came without a manifest.
     """
 
+    content: bytes
     pipeline: Any
     manifest: Manifest
     features: Features
@@ -95,18 +97,19 @@ def import_model(path: Path, known: Known | None = None) -> str:
     climbed = ladder.climb(form, manifest.threshold.value, features)
     for passed in climbed.passed_over if climbed.name == "pipeline" else ():
         _say(f"kept as a pipeline, which is slower: {passed.form}: {passed.reason}")
+    content = candidate.content if climbed.name == "pipeline" else climbed.content
     served_manifest = ServedManifest(
         **manifest.model_dump(),
         reference=reference(features, propensities, manifest.contract),
         served=Served(
             form=climbed.name,
-            sha256=hashlib.sha256(climbed.content).hexdigest(),
+            sha256=hashlib.sha256(content).hexdigest(),
             parity=climbed.parity,
             passed_over=climbed.passed_over,
         ),
     )
     _write(candidate.supplement)
-    return str(store.save(climbed.content, served_manifest).tag)
+    return str(store.save(content, served_manifest).tag)
 
 
 def _check_paths(path: Path, manifest_path: Path, known: Known | None) -> None:
@@ -134,7 +137,7 @@ def _handed_over(path: Path, manifest_path: Path) -> _Candidate:
     gate.check_libraries(manifest.libraries)
     pipeline = gate.load_pipeline(content)
     features, truth = holdout.read(manifest_path.parent / manifest.holdout.file, manifest)
-    return _Candidate(pipeline, manifest, features, truth)
+    return _Candidate(content, pipeline, manifest, features, truth)
 
 
 def _supplemented(path: Path, manifest_path: Path, known: Known) -> _Candidate:
@@ -150,7 +153,7 @@ def _supplemented(path: Path, manifest_path: Path, known: Known) -> _Candidate:
         sha256=read.sha256,
         signature=read.signature,
     )
-    return _Candidate(pipeline, made.manifest, made.draft.features, made.draft.truth, made)
+    return _Candidate(read.content, pipeline, made.manifest, made.draft.features, made.draft.truth, made)
 
 
 def _read(path: Path, manifest: Manifest) -> Artifact:
