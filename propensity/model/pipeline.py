@@ -46,9 +46,10 @@ def _column(field: Field, values: npt.NDArray[np.float64]) -> Any:
         cells = (values == 1 if field.kind == "boolean" else values).astype(object)
         cells[missing] = field.missing_value
         return pd.Series(cells, dtype=object)
-    if isinstance(dtype, np.dtype) and dtype.kind in "biu" and missing.any():
-        return values  # The type has no missing value: pandas holds such a column as floats, too.
-    return pd.Series(values).astype(dtype)
+    if not isinstance(dtype, np.dtype):
+        return pd.Series(values).astype(dtype)
+    # A type without a missing value: pandas holds such a column as floats, too.
+    return values if dtype.kind in "biu" and missing.any() else values.astype(dtype)
 
 
 class PipelineForm:
