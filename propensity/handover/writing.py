@@ -265,7 +265,7 @@ class _Nowhere:
 
     def write(self, written: Any) -> int:
         """Return how many bytes were given."""
-        return len(written)
+        return memoryview(written).nbytes  # a buffer of a large array has no length
 
 
 def algorithm_of(pipeline: Any) -> str:
