@@ -254,4 +254,7 @@ def _calibration(bins: int, truth: Truth, propensities: Propensities) -> dict[st
     if not bins:
         return {}
     observed, predicted = calibration_curve(truth, propensities, n_bins=bins, strategy="quantile")
+    if len(observed) < bins:
+        # Equal propensities share a quantile. Whoever draws the curve again knows how many it has, no more.
+        return _calibration(len(observed), truth, propensities)
     return {"calibration": {"mean_propensity": predicted.tolist(), "positive_rate": observed.tolist()}}
