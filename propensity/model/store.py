@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import bentoml
 import yaml
@@ -22,6 +22,9 @@ from propensity.model.manifest import Manifest, ServedManifest
 from propensity.model.predictor import Predictor
 from propensity.model.signature import SignatureError
 from propensity.settings import CHALLENGER_MODEL, MODEL
+
+
+_M = TypeVar("_M", bound=Manifest)
 
 
 class StoreError(BentoMLException):
@@ -106,6 +109,7 @@ def find(manifest: Manifest) -> bentoml.Model | None:
         SignatureError: the private key can't be read.
         StoreError: the model was imported with another manifest.
     """
+    manifest = _storable(manifest)
     model = _get(_tag(manifest))
     if model is None:
         return None
@@ -148,6 +152,7 @@ def save(content: bytes, manifest: ServedManifest) -> bentoml.Model:
     Raises:
         SignatureError: the private key can't be read.
     """
+    manifest = _storable(manifest)
     tag = _tag(manifest)
     signed = signature.sign(tag, manifest)
     if _get(tag) is not None:
@@ -162,6 +167,18 @@ def save(content: bytes, manifest: ServedManifest) -> bentoml.Model:
         if signed is not None:
             Path(model.path_of(signature.FILE)).write_bytes(signed)
     return bentoml.models.get(tag)
+
+
+def _storable(manifest: _M) -> _M:
+    """Return a manifest as BentoML can keep it: without what is null, in an example or a figure too."""
+    members = json.loads(manifest.model_dump_json(exclude_none=True))
+    return type(manifest).model_validate(_without_nulls(members))
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(member) for name, member in value.items() if member is not None}
+    return [_without_nulls(member) for member in value] if isinstance(value, list) else value
 
 
 def manifest_of(model: bentoml.Model) -> ServedManifest:
