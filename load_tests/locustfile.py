@@ -54,10 +54,12 @@ class _Caller(FastHttpUser):
                 answer.failure(f"{answer.status_code}: {answer.text}")
 
 
-@events.test_start.add_listener  # type: ignore[untyped-decorator]
+@events.init.add_listener  # type: ignore[untyped-decorator]
 def read_rows(environment: Environment, **_: Any) -> None:
     """Read the rows, and what the served model calls them, before anybody calls."""
-    request = urllib.request.Request(f"{environment.host}/v1/model", headers=_HEADERS)  # noqa: S310 - --host
+    if not environment.host:
+        sys.exit("locustfile: name the service: --host http://127.0.0.1:3000")
+    request = urllib.request.Request(f"{environment.host}/v1/model", headers=_HEADERS)  # noqa: S310
     # Locust's users know of no proxy either.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
