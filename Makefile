@@ -77,7 +77,8 @@ lint: $(INSTALLED)
 	@.venv/bin/lint-imports --no-logo --no-cache
 	@$(PY) -m deptry --no-ansi propensity --config pyproject.toml
 	@$(PY) -m deptry --no-ansi . --ignore DEP002,DEP004
-	@.venv/bin/bandit --quiet --recursive propensity service.py import_model.py
+	@# B311 takes numpy's generators for the module of their usual name; ruff's S311 tells them apart.
+	@.venv/bin/bandit --quiet --recursive --skip B311 propensity service.py import_model.py
 	@.venv/bin/hadolint deploy/image/Dockerfile
 	@.venv/bin/yamllint --strict deploy
 
