@@ -128,8 +128,7 @@ def conduct(rehearsal: Rehearsal) -> None:
         raise GateError(str(failure)) from None
     if failure is not None:
         raise GateError(
-            f"not a complete pickle ({_printable(str(failure))}); write it with"
-            " `pickle.dump(pipeline, file)`, and its SHA-256 into the manifest"
+            f"not a complete pickle ({type(failure).__name__}); write it with `pickle.dump(pipeline, file)`"
         ) from None
 
 

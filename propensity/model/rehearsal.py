@@ -88,6 +88,7 @@ class Rehearsal(_Restricted):
         super().__init__(stream, allowed)
         self.unlisted: dict[tuple[str, str], None] = {}
         self.version: str | None = None
+        self._kept: dict[int, Any] = {}
 
     def find_class(self, module: str, name: str) -> Named:
         """Return a stand-in for a class or function, and note whether it is listed."""
@@ -107,7 +108,7 @@ class Rehearsal(_Restricted):
         """Return a stand-in for a new instance of a class."""
         require(type(of) is Named and type(arguments) is tuple, "creates an instance of what it has made")
         if Use.CALL in of.use:
-            return Made(of, arguments)
+            return call(of, arguments)
         self._permit(Use.CREATE, of, "creates")
         require(arguments == (), f"creates {of} with arguments")
         return Instance(of)
@@ -117,6 +118,8 @@ class Rehearsal(_Restricted):
         require(isinstance(made, Made), "changes a class, or a function")
         self.hold(state)
         made.build(state)
+        # What an object keeps was checked, and may not change afterwards.
+        self._kept.update((id(kept), kept) for kept in made.kept(state))
         if type(state) is dict and type(version := state.get("_sklearn_version")) is str:
             self.version = version  # The outermost comes last.
         return made
@@ -158,7 +161,7 @@ class Rehearsal(_Restricted):
 
     def _append(self, *values: Any) -> None:
         self.hold(*values)
-        target = self.stack[-1]
+        target = self._changed()
         require(type(target) is list or _is_own(target), "appends to what is no list")
         if type(target) is list:
             target.extend(values)
@@ -171,7 +174,7 @@ class Rehearsal(_Restricted):
         self._set_items(*self.pop_mark())
 
     def _set_items(self, *items: Any) -> None:
-        target = self.stack[-1]
+        target = self._changed()
         is_mapping = type(target) is dict or (
             isinstance(target, Made) and (target.by.module, target.by.name) in MAPPINGS
         )
@@ -192,8 +195,14 @@ class Rehearsal(_Restricted):
         members = self.pop_mark()
         self.hold(*members)
         require_keys(members)
-        require(type(self.stack[-1]) is set, "adds to what is no set")
-        self.stack[-1].update(members)
+        target = self._changed()
+        require(type(target) is set, "adds to what is no set")
+        target.update(members)
+
+    def _changed(self) -> Any:
+        target = self.stack[-1]
+        require(id(target) not in self._kept, "changes what an object has taken")
+        return target
 
     def _load_frozenset(self) -> None:
         members = self.pop_mark()

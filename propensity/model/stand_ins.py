@@ -55,6 +55,10 @@ class Made:
     def _check(self, state: Any) -> None:
         """Check a state, in stand-ins for classes that would believe it."""
 
+    def kept(self, state: Any) -> list[Any]:
+        """Return what an object keeps of its state, as it is."""
+        return [state]
+
 
 class Instance(Made):
     """An instance of a listed class, whose state is its attributes."""
@@ -104,6 +108,10 @@ class Dtype(Made):
             and (fields is None if names is None else self._fits(names, fields)),
             "gives a data type of numpy a state that does not fit",
         )
+
+    def kept(self, state: Any) -> list[Any]:
+        """Return what a data type keeps: its fields."""
+        return [state[4]]
 
     def _fits(self, names: Any, fields: Any) -> bool:
         return (
@@ -179,6 +187,10 @@ class Partial(Made):
                 pass
             case _:
                 refuse("makes a partial function of another function than check_array")
+
+    def kept(self, state: Any) -> list[Any]:
+        """Return what a partial function keeps: the arguments."""
+        return [state[2]]
 
 
 _CHECK_ARRAY = "sklearn.utils.validation.check_array"

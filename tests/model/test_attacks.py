@@ -309,6 +309,49 @@ ATTACKS_WITH_LISTED_NAMES = {
         "the attribute '__reduce_ex__'",
     ),
     "two states": (ESTIMATOR + data({"C": 1}) + b"b" + data({"C": 2}) + b"b", "a state twice"),
+    "call in the guise of a creation": (
+        named("functools", "partial") + tuple_of(named("numpy", "log")) + b"\x81",
+        "of another function than check_array",
+    ),
+    "bytes of any size, created": (
+        named("builtins", "bytes") + data((2**40,)) + b"\x81",
+        r"calls builtins\.bytes with",
+    ),
+    "set of nested tuples, created": (
+        named("builtins", "frozenset") + tuple_of(b"](" + nested_text(50_000) + b"e") + b"\x81",
+        "has a key that no estimator has",
+    ),
+    "state changed after it was taken": (
+        ESTIMATOR + b"}q\x07b0h\x07" + text("__reduce_ex__") + named("numpy", "log") + b"s",
+        "changes what an object has taken",
+    ),
+    "fields changed after they were taken": (
+        dtype(
+            "V8",
+            data(3),
+            text("|"),
+            data(None),
+            data(("a",)),
+            b"}" + text("a") + tuple_of(dtype("f8"), data(0)) + b"sq\x07",
+            data(8),
+            data(1),
+            data(0),
+        )
+        + b"0h\x07"
+        + text("a")
+        + tuple_of(dtype("O8"), data(0))
+        + b"s",
+        "changes what an object has taken",
+    ),
+    "arguments changed after they were taken": (
+        called(named("functools", "partial"), named("sklearn.utils.validation", "check_array"))
+        + tuple_of(named("sklearn.utils.validation", "check_array"), b")", b"}q\x07", data(None))
+        + b"b0h\x07"
+        + data("dtype")
+        + data(1)
+        + b"s",
+        "changes what an object has taken",
+    ),
     "items of an instance": (ESTIMATOR + data("x") + data(1) + b"s", "sets items of what is no dictionary"),
     "items of a class": (
         named("sklearn.utils._bunch", "Bunch") + data("x") + data(1) + b"s",
