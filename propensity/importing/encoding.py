@@ -40,6 +40,9 @@ hold-out set, and as many between them; numbers that the fitted pipeline remembe
 TRIED = 17
 """Values of each field that the whole pipeline is tried with, before anything is made of it."""
 
+NEAR = 16
+"""Floats below and above a switch that are evaluated, too."""
+
 COMPARED = 256
 """Random rows by which it is checked that each encoded column answers to one field only."""
 
@@ -122,12 +125,11 @@ def find_encoding(
     """
     grids = _Grids(form, encode, rows)
     columns = [int(grids.owners[each.column]) for each in tests]
-    sides = _switches(grids, tests, columns)
-    keys = [np.unique(below) for below, _ in sides]
-    # One value of each bucket: a key lies in its own interval, and the end of the grid in the last one.
+    found = _switches(grids, tests, columns)
+    keys = [switches.keys() for switches in found]
     values = [
-        np.concatenate([of_column, grid[-1:], missing if len(missing) else grid[-1:]])
-        for of_column, grid, missing in zip(keys, grids.values, grids.missing, strict=True)
+        np.concatenate([inside := switches.inside(of_column), missing if len(missing) else inside[-1:]])
+        for switches, of_column, missing in zip(found, keys, grids.missing, strict=True)
     ]
     encoded = grids.encode_together(values)
     return Encoding(
@@ -139,8 +141,8 @@ def find_encoding(
             for each, column in zip(tests, columns, strict=True)
         ],
         probes=[
-            np.concatenate([np.unique(np.concatenate([*pair, ends])), missing])
-            for pair, ends, missing in zip(sides, grids.ends, grids.missing, strict=True)
+            np.append(np.unique(np.append(switches.sides(), ends)), missing)
+            for switches, ends, missing in zip(found, grids.ends, grids.missing, strict=True)
         ],
     )
 
@@ -328,12 +330,8 @@ def _remembered(thing: Any) -> Iterator[Floats]:
         yield numbers[np.isfinite(numbers)].astype(np.float64)
 
 
-Sides = tuple[Floats, Floats]
-"""Neighbouring values between which an outcome switches: the lower ones, and the next above each."""
-
-
-def _switches(grids: _Grids, tests: Sequence[Tests], columns: Sequence[int]) -> list[Sides]:
-    """Return the sides of all switches of each column."""
+def _switches(grids: _Grids, tests: Sequence[Tests], columns: Sequence[int]) -> list[_Switches]:
+    """Return the switches of each column."""
     encoded = grids.encode_together(grids.values)
     found = [_Switches(values, whole) for values, whole in zip(grids.values, grids.whole, strict=True)]
     for each, column in zip(tests, columns, strict=True):
@@ -343,17 +341,31 @@ def _switches(grids: _Grids, tests: Sequence[Tests], columns: Sequence[int]) -> 
         encoded = grids.encode_together([switches.middles() for switches in found])
         for switches in found:
             switches.halve(encoded)
-    return [switches.sides() for switches in found]
+    for offset in range(-NEAR, NEAR + 2):
+        near = [switches.near(offset) for switches in found]
+        if not any(map(len, near)):
+            break
+        encoded = grids.encode_together(near)
+        for switches in found:
+            switches.compare(offset, encoded)
+    return found
 
 
 class _Switches:
-    """The switches of one column: pairs of values that have different outcomes of a test."""
+    """The switches of one column: pairs of values that have different outcomes of a test.
+
+    First, the pairs are far apart. They are halved until they are neighbours. Near those, rounding errors of
+    the preprocessing can make the test switch to and fro before it settles: all values near by are compared.
+    """
 
     def __init__(self, values: Floats, whole: bool) -> None:
         self._whole = whole
         self._grid = _ordered(values, whole)
         self._low = self._high = np.empty(0, np.uint64)
-        self._tests: list[tuple[Tests, Whole, Truths]] = []
+        self._passes = self._first = np.empty(0, np.bool_)
+        self._tests: list[tuple[Tests, Whole]] = []
+        self._found = [np.empty(0, np.uint64)]
+        self._assumed = [np.empty(0, np.uint64)]
 
     def add(self, tests: Tests, encoded: Floats) -> None:
         """Add the switches of some tests.
@@ -367,10 +379,10 @@ class _Switches:
         counts = np.abs(after - before)
         pairs = np.arange(len(counts)).repeat(counts)
         within = np.arange(len(pairs)) - (np.cumsum(counts) - counts).repeat(counts)
-        places = np.minimum(before, after)[pairs] + within
-        self._tests.append((tests, places, (before <= after)[pairs]))
+        self._tests.append((tests, np.minimum(before, after)[pairs] + within))
         self._low = np.append(self._low, self._grid[:-1][pairs])
         self._high = np.append(self._high, self._grid[1:][pairs])
+        self._passes = self._first = np.append(self._passes, (before < after)[pairs])
 
     def are_apart(self) -> bool:
         """Return whether there are values between those of a pair."""
@@ -384,23 +396,72 @@ class _Switches:
         """Narrow each pair to the half that the switch is in.
 
         Args:
-            encoded: what the middles are encoded as, shape (at least switches, encoded columns).
+            encoded: what the middles are encoded as, shape (at least pairs, encoded columns).
         """
         middles = self._middles()
-        start = 0
-        as_low = np.empty(len(middles), np.bool_)
-        for tests, places, low_passes in self._tests:
-            part = slice(start, start := start + len(places))
-            as_low[part] = tests.passes(encoded[part, tests.column], places) == low_passes
+        as_low = self._outcomes(encoded) == self._passes
         self._low = np.where(as_low, middles, self._low)
         self._high = np.where(as_low, self._high, middles)
 
-    def sides(self) -> Sides:
-        """Return the pairs."""
-        return _valued(self._low, self._whole), _valued(self._high, self._whole)
+    def near(self, offset: int) -> Floats:
+        """Return the float so many places above the lower one of each pair, if the grid goes as far."""
+        if self._whole:
+            return np.empty(0)
+        return _valued(self._at(offset), self._whole)
+
+    def compare(self, offset: int, encoded: Floats) -> None:
+        """Note where outcomes differ from those of the offset before.
+
+        Args:
+            offset: as of `near`, ascending from call to call.
+            encoded: what `near` of this offset is encoded as, shape (at least pairs, encoded columns).
+        """
+        if self._whole:
+            return
+        outcomes = self._outcomes(encoded)
+        # Farther below, the outcome is the first one; where this one differs, it switches somewhere between.
+        found = self._found if offset > -NEAR else self._assumed
+        found.append(self._at(offset - 1)[outcomes != self._passes])
+        if offset > NEAR:
+            self._assumed.append(self._at(offset)[outcomes == self._first])
+        self._passes = outcomes
+
+    def keys(self) -> Floats:
+        """Return the upper ends of the intervals that have one outcome of each test, but for the last."""
+        return _valued(np.unique(np.concatenate([self._lows(), *self._assumed])), self._whole)
+
+    def inside(self, keys: Floats) -> Floats:
+        """Return a value of each interval, from its middle, where rounding errors do not reach."""
+        ends = np.append(_ordered(keys, self._whole), self._grid[-1])
+        starts = np.minimum(np.append(self._grid[0], ends[:-1] + 1), ends)
+        return _valued(starts + (ends - starts) // 2, self._whole)
+
+    def sides(self) -> Floats:
+        """Return the values on both sides of each switch."""
+        low = self._lows()
+        return _valued(np.append(low, low + 1), self._whole)
+
+    def _lows(self) -> Ordered:
+        return self._low if self._whole else np.concatenate(self._found)
 
     def _middles(self) -> Ordered:
         return self._low + (self._high - self._low) // 2
+
+    def _at(self, offset: int) -> Ordered:
+        first, last = self._grid[[0, -1]]
+        if offset < 0:
+            at: Ordered = np.maximum(self._low, first + np.uint64(-offset)) - np.uint64(-offset)
+        else:
+            at = np.minimum(self._low + np.uint64(offset), last)
+        return at
+
+    def _outcomes(self, encoded: Floats) -> Truths:
+        """Return the outcome of the test of each pair."""
+        outcomes, start = np.empty(len(self._low), np.bool_), 0
+        for tests, places in self._tests:
+            part = slice(start, start := start + len(places))
+            outcomes[part] = tests.passes(encoded[part, tests.column], places)
+        return outcomes
 
 
 _SIGN = np.uint64(1 << 63)

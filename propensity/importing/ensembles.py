@@ -257,12 +257,13 @@ def _lightgbm(classifier: Any, place: int) -> Ensemble:
 
     def see(encoded: Any) -> Floats:
         seen = _numbers_of_lightgbm(encoded, booster.pandas_categorical)
+        seen[np.abs(seen) <= _LIGHTGBM_ZERO] = 0.0
         for column, missing in treats.items():
             values = seen[:, column]
-            if missing != "NaN":
-                values[np.isnan(values)] = 0.0
             if missing == "Zero":
-                values[np.abs(values) <= _LIGHTGBM_ZERO] = np.nan
+                values[values == 0.0] = np.nan
+            elif missing == "None":
+                values[np.isnan(values)] = 0.0
         return seen
 
     return Ensemble(trees, logit=True, prior=0.0, see=see)
