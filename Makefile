@@ -129,7 +129,7 @@ monitoring: $(INSTALLED)
 	@$(PY) -m deploy.monitoring
 
 applications: $(DEMONSTRATION)
-	@$(PY) -m load_tests.resample $(ROWS)
+	@$(PY) -m load_tests.resample $(DEMONSTRATION:.pkl=.json) $(ROWS)
 
 benchmark: $(DEMONSTRATION)
 	@$(PY) -m pytest tests/load_tests/test_benchmarks.py --benchmark-enable --benchmark-storage=.local/benchmarks \

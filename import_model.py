@@ -29,6 +29,7 @@ from propensity.handover.supplement import Known, Supplement, supplement
 from propensity.importing import artifact, contract_check, figures, holdout, ladder
 from propensity.importing.artifact import Artifact
 from propensity.importing.figures import Truth
+from propensity.importing.ladder import InconsistentPipelineError
 from propensity.model import gate, signature, store
 from propensity.model.gate import GateError
 from propensity.model.manifest import Manifest, ManifestError, Served, ServedManifest, read_manifest
@@ -47,8 +48,8 @@ class _Candidate:
     """A model that has passed the gate, with the hold-out set, of n rows.
 
     Attributes:
-        content: the pickle.
-        pipeline: as it was loaded.
+        content: its plain pickle.
+        form: the pipeline, as it was loaded.
         manifest: as it was read or inferred.
         features: of the hold-out set, shape (n, columns).
         truth: which of its rows are positive, shape (n,).
@@ -56,7 +57,7 @@ class _Candidate:
     """
 
     content: bytes
-    pipeline: Any
+    form: PipelineForm
     manifest: Manifest
     features: Features
     truth: Truth
@@ -73,8 +74,10 @@ def import_model(path: Path, known: Known | None = None) -> str:
     Raises:
         ManifestError: the manifest can't be read.
         GateError: the model is refused.
+        InconsistentPipelineError: its rows influence each other.
         SignatureError: the private key can't be read.
         StoreError: the store has the model with another manifest.
+        OSError: a file can't be read or written.
     """
     step = _Steps()
     manifest_path = path.with_name(f"{path.name}.json") if path.is_dir() else path.with_suffix(".json")
@@ -83,9 +86,8 @@ def import_model(path: Path, known: Known | None = None) -> str:
     candidate = (
         _handed_over(path, manifest_path) if known is None else _supplemented(path, manifest_path, known)
     )
-    manifest, features = candidate.manifest, candidate.features
+    form, manifest, features = candidate.form, candidate.manifest, candidate.features
     step("checking it on the hold-out set")
-    form = contract_check.check(candidate.pipeline, manifest)
     propensities = _predicted(form, features)
     figures.check(manifest, features, candidate.truth, propensities)
     kept = store.find(manifest)
@@ -95,19 +97,21 @@ def import_model(path: Path, known: Known | None = None) -> str:
     ladder.check_consistency(form, features)
     step("compiling it, and comparing both forms")
     climbed = ladder.climb(form, manifest.threshold.value, features)
-    for passed in climbed.passed_over if climbed.name == "pipeline" else ():
-        _say(f"kept as a pipeline, which is slower: {passed.form}: {passed.reason}")
-    content = candidate.content if climbed.name == "pipeline" else climbed.content
+    content = climbed.content
+    if climbed.name == "pipeline":
+        content = candidate.content
+        reasons = "; ".join(f"{passed.form}: {passed.reason}" for passed in climbed.passed_over)
+        _say(f"kept as a pipeline, which is slower ({reasons})")
     served_manifest = ServedManifest(
         **manifest.model_dump(),
         reference=reference(features, propensities, manifest.contract),
-        served=Served(
-            form=climbed.name,
-            sha256=hashlib.sha256(content).hexdigest(),
-            parity=climbed.parity,
-            passed_over=climbed.passed_over,
-        ),
-    )
+        served=Served.model_validate({
+            "form": climbed.name,
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "parity": climbed.parity,
+            "passed_over": climbed.passed_over,
+        }),
+    )  # fmt: skip
     _write(candidate.supplement)
     return str(store.save(content, served_manifest).tag)
 
@@ -135,9 +139,9 @@ def _handed_over(path: Path, manifest_path: Path) -> _Candidate:
     manifest = read_manifest(manifest_path)
     content = _read(path, manifest).content
     gate.check_libraries(manifest.libraries)
-    pipeline = gate.load_pipeline(content)
+    form = contract_check.check(gate.load_pipeline(content), manifest)
     features, truth = holdout.read(manifest_path.parent / manifest.holdout.file, manifest)
-    return _Candidate(content, pipeline, manifest, features, truth)
+    return _Candidate(content, form, manifest, features, truth)
 
 
 def _supplemented(path: Path, manifest_path: Path, known: Known) -> _Candidate:
@@ -153,7 +157,8 @@ def _supplemented(path: Path, manifest_path: Path, known: Known) -> _Candidate:
         sha256=read.sha256,
         signature=read.signature,
     )
-    return _Candidate(read.content, pipeline, made.manifest, made.draft.features, made.draft.truth, made)
+    form = contract_check.check(pipeline, made.manifest)
+    return _Candidate(read.content, form, made.manifest, made.draft.features, made.draft.truth, made)
 
 
 def _read(path: Path, manifest: Manifest) -> Artifact:
@@ -177,16 +182,8 @@ def _check_digest(path: Path, digest: str, manifest: Manifest) -> None:
 
 
 def _write(made: Supplement | None) -> None:
-    if made is None:
-        return
-    try:
-        written = made.write()
-    except OSError as error:
-        raise GateError(
-            f"{error.filename}: {error.strerror}; the manifest belongs beside the model: move that to where"
-            " you may write"
-        ) from error
-    print(written, file=sys.stderr)
+    if made is not None:
+        print(made.write(), file=sys.stderr)
 
 
 def _predicted(form: PipelineForm, features: Features) -> Propensities:
@@ -212,7 +209,7 @@ class _Steps:
 
 
 def _say(what: str) -> None:
-    print(f"import_model.py: {what}", file=sys.stderr, flush=True)
+    print(f"import_model.py: {' '.join(what.split())}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -222,7 +219,9 @@ def main() -> None:
     try:
         settings.check_names()
         tag = import_model(arguments.model, _known(arguments.model, given))
-    except (GateError, ManifestError, SettingError, SignatureError, StoreError) as error:
+    except OSError as error:
+        sys.exit(f"import_model.py: {error.filename}: {error.strerror}")
+    except _REFUSALS as error:
         sys.exit(f"import_model.py: {' '.join(str(error).split())}")
     print(tag)
     if not os.environ.get(signature.PRIVATE_VARIABLE):
@@ -230,6 +229,11 @@ def main() -> None:
             f"not signed, since {signature.PRIVATE_VARIABLE} is not set; a service with"
             f" {signature.PUBLIC_VARIABLE} refuses it"
         )
+
+
+_REFUSALS = (
+    GateError, InconsistentPipelineError, ManifestError, SettingError, SignatureError, StoreError
+)  # fmt: skip
 
 
 def _known(model: Path, given: dict[str, Any]) -> Known | None:

@@ -28,6 +28,8 @@ os.environ["PROPENSITY_MODEL"] = "propensity:latest"
 
 import bentoml
 import pytest
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.models import ModelStore
 from servers import BENTOML, serving
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -120,6 +122,16 @@ def tag(pickle_path: Path) -> str:
     """The model, imported into the store of the tests."""
     with few_generated_rows():
         return import_model(pickle_path)
+
+
+@pytest.fixture
+def empty_store(tmp_path: Path) -> Iterator[ModelStore]:
+    """An empty BentoML model store for one test."""
+    (tmp_path / "models").mkdir()
+    model_store = ModelStore(tmp_path / "models")
+    BentoMLContainer.model_store.set(model_store)
+    yield model_store
+    BentoMLContainer.model_store.reset()
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,20 @@ class Anatomy:
         Args:
             pipeline: any fitted estimator.
             names: of its columns, where it does not know them itself.
+
+        Raises:
+            GateError: what it has learned of them contradicts itself.
         """
+        try:
+            return cls._of(pipeline, names)
+        except Exception as error:  # whatever its attributes are
+            raise GateError(
+                "what the pipeline has learned of its columns can't be read"
+                f" ({type(error).__name__}: {error}); fit it again"
+            ) from error
+
+    @classmethod
+    def _of(cls, pipeline: Any, names: Sequence[str] | None) -> Anatomy:
         anatomy = cls(_own_names(pipeline))
         columns = anatomy.names or (None if names is None else tuple(names))
         first = _first_step(pipeline)
@@ -131,10 +144,10 @@ def check_classifier(pipeline: Any) -> None:
         raise GateError(
             f"{last} has no classes_: it is not fitted, or not a classifier; fit one and try again"
         )
-    if len(classes) != 2:  # noqa: PLR2004
+    if np.shape(classes) != (2,):
         raise GateError(
-            f"{last} knows {len(classes)} classes ({_listed(classes)}), and a propensity is of one of two;"
-            " train one model for each class that matters, on y == class"
+            f"{last} knows {np.size(classes)} classes ({_listed(classes)}), and a propensity is of one of"
+            " two; train one model for each class that matters, on y == class"
         )
     if not hasattr(pipeline, "predict_proba"):
         way = "wrap it in sklearn.calibration.CalibratedClassifierCV(estimator, ensemble=False)"
@@ -184,14 +197,14 @@ def _names(columns: Any, names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names that a column transformer selects: by name, place, slice or mask."""
     if isinstance(columns, str):
         return (columns,)
-    listed = columns if isinstance(columns, slice) else [*columns]
-    by_name = (
-        isinstance(listed.start or listed.stop, str)
-        if isinstance(listed, slice)
-        else any(isinstance(each, str) for each in listed)
-    )
     empty = pd.DataFrame(columns=[*names])
-    selected = empty.loc[:, listed] if by_name else empty.iloc[:, listed]
+    if isinstance(columns, slice):
+        by_name = isinstance(columns.start or columns.stop, str)
+        selected = empty.loc[:, columns] if by_name else empty.iloc[:, columns]
+    elif any(isinstance(each, str) for each in columns):
+        return tuple(map(str, columns))
+    else:
+        selected = empty.iloc[:, [*columns]]
     return tuple(map(str, selected.columns))
 
 
@@ -213,5 +226,5 @@ def _estimators(values: Iterable[Any]) -> Iterator[BaseEstimator]:
 
 
 def _listed(classes: Any) -> str:
-    shown = [str(each) for each in np.asarray(classes).tolist()[:5]]
-    return ", ".join(shown) + (", …" if len(classes) > len(shown) else "")
+    shown = [str(each) for each in np.ravel(classes).tolist()[:5]]
+    return ", ".join(shown) + (", …" if np.size(classes) > len(shown) else "")

@@ -63,7 +63,7 @@ def parse(content: bytes, contract: Contract, target: str) -> tuple[Features, Tr
     except (ValueError, RecursionError) as error:
         raise GateError(f"not JSON ({error}); write it again, as the manifest's author did") from error
     shape = f'{{"{contract.row}": {{...}}, "{target}": true}}'
-    if not isinstance(rows, list):
+    if not isinstance(rows, list) or not rows:
         raise GateError(f"must be a list of objects such as {shape}")
     values = []
     for number, row in enumerate(rows):

@@ -13,11 +13,10 @@ from typing import Any
 import nbformat
 import pytest
 from conftest import ARTIFACTS, ROOT
-from propensity.contract.application import CATEGORIES, FEATURES, NULLABLE, Application
+from demonstration import CATEGORIES, CONTRACT, FEATURES, NULLABLE
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from load_tests.resample import resample
-from propensity.contract.features import encode
 from propensity.model.pipeline import PipelineForm
 
 NOTEBOOK = ROOT / "notebooks/propensity_model.ipynb"
@@ -27,12 +26,13 @@ NOTEBOOK = ROOT / "notebooks/propensity_model.ipynb"
 def second_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The notebook, executed again in a folder of its own."""
     folder = tmp_path_factory.mktemp("second-run")
-    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
+    for name in ("notebooks", "propensity"):
+        shutil.copytree(ROOT / name, folder / name)
     done = subprocess.run(
         [sys.executable, "notebooks/execute.py", "artifacts/propensity_model.ipynb"],
         cwd=folder, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert "notebook: cell 25 of 25" in done.stderr
+    assert "notebook: cell 27 of 27" in done.stderr
     return folder
 
 
@@ -52,7 +52,7 @@ def test_two_runs_give_the_same_pickle_and_the_same_metrics(
     second_run: Path, manifest: dict[str, Any]
 ) -> None:
     again = json.loads((second_run / "artifacts/propensity.json").read_bytes())
-    for part in ("pickle", "metrics", "threshold", "holdout", "cross_validation", "features"):
+    for part in ("pickle", "metrics", "threshold", "holdout", "cross_validation", "contract"):
         assert again[part] == manifest[part]
     assert (second_run / "artifacts/propensity.pkl").read_bytes() == (
         ARTIFACTS / "propensity.pkl"
@@ -84,8 +84,12 @@ def test_the_manifest_says_what_the_pickle_is(
         hashlib.sha256((ARTIFACTS / "propensity.pkl").read_bytes()).hexdigest()
         == manifest["pickle"]["sha256"]
     )
-    assert [feature["name"] for feature in manifest["features"]] == list(FEATURES)
-    assert {feature["name"] for feature in manifest["features"] if feature["nullable"]} == NULLABLE
+    assert FEATURES == (
+        "seniority", "home", "time", "age", "marital", "records", "job", "expenses", "income", "assets",
+        "debt", "amount", "price",
+    )  # fmt: skip
+    assert {"home", "marital", "job", "income", "assets", "debt"} == NULLABLE
+    assert CATEGORIES["job"] == ("fixed", "partime", "freelance", "others")
     assert manifest["holdout"]["rows"] == len(holdout) == 1_114
     assert manifest["data"]["rows"] == 4_454
     assert set(manifest["metrics"]["groups"]) == {"age", "marital"}
@@ -95,19 +99,46 @@ def test_the_manifest_says_what_the_pickle_is(
 
 
 def test_the_manifests_metrics_are_those_of_the_payloads(
-    pipeline: Any, manifest: dict[str, Any], holdout: list[dict[str, Any]], applications: list[Application]
+    pipeline: Any, manifest: dict[str, Any], holdout: list[dict[str, Any]], applications: list[dict[str, Any]]
 ) -> None:
-    propensities = PipelineForm(pipeline).propensities(encode(applications))
+    form = PipelineForm(pipeline, CONTRACT, "frame", "True")
+    propensities = form.propensities(CONTRACT.encode(applications))
     truth = [row["default"] for row in holdout]
     assert roc_auc_score(truth, propensities) == pytest.approx(manifest["metrics"]["auc"], abs=1e-12)
     assert brier_score_loss(truth, propensities) == pytest.approx(manifest["metrics"]["brier"], abs=1e-12)
     declined = (propensities >= manifest["threshold"]["value"]).mean()
-    assert declined == pytest.approx(manifest["metrics"]["declined"], abs=1e-12)
+    assert declined == pytest.approx(manifest["metrics"]["selected"], abs=1e-12)
 
 
-def test_the_categories_of_the_notebook_are_those_of_the_contract(manifest: dict[str, Any]) -> None:
-    stated = {feature["name"]: feature.get("categories") for feature in manifest["features"]}
-    assert {name: tuple(known) for name, known in stated.items() if known} == CATEGORIES
+def test_every_field_has_its_words_in_english_and_spanish() -> None:
+    for field in CONTRACT.fields:
+        assert {*field.words} == {"en", "es"}, field.name
+        assert {*field.category_words} == {*(field.categories or ())}, field.name
+
+
+@pytest.mark.parametrize("manifest_beside", [None, "stranger", "own"])
+def test_a_model_in_the_place_of_the_notebooks_is_not_overwritten(
+    tmp_path: Path, manifest_beside: str | None
+) -> None:
+    """Not even where a manifest vouches for it: other teams call theirs so, too."""
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    theirs = tmp_path / "artifacts/propensity.pkl"
+    theirs.parent.mkdir()
+    theirs.write_bytes(b"theirs")
+    if manifest_beside is not None:
+        manifest = json.loads((ARTIFACTS / "propensity.json").read_bytes())
+        if manifest_beside == "stranger":
+            manifest["data"] = {"source": "billing"}
+            manifest["pickle"]["sha256"] = hashlib.sha256(b"theirs").hexdigest()
+        theirs.with_suffix(".json").write_text(json.dumps(manifest))
+    done = subprocess.run(
+        [sys.executable, "notebooks/execute.py", "executed.ipynb"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, theirs.read_bytes()) == (1, b"theirs")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"notebook: {theirs}: this notebook did not write it, and does not overwrite it")
+    assert "`make serve PICKLE=artifacts/propensity.pkl DATA=FILE TARGET=COLUMN`" in line
 
 
 def test_a_failing_cell_ends_the_run_with_its_traceback(tmp_path: Path) -> None:
@@ -126,11 +157,11 @@ def test_a_failing_cell_ends_the_run_with_its_traceback(tmp_path: Path) -> None:
 
 
 def test_a_resampled_set_is_drawn_from_the_holdout_rows(holdout: list[dict[str, Any]]) -> None:
-    path = resample(3_000)
+    path = resample(ARTIFACTS / "propensity.json", 3_000)
     try:
         rows = json.loads(path.read_bytes())
         first = path.read_bytes()
-        assert resample(3_000).read_bytes() == first
+        assert resample(ARTIFACTS / "propensity.json", 3_000).read_bytes() == first
     finally:
         path.unlink()
     assert len(rows) == 3_000
