@@ -12,12 +12,11 @@ from pathlib import Path
 
 import numpy as np
 from sklearn import config_context
-from sklearn.calibration import calibration_curve
 
 from propensity.contract.features import Features, Propensities
 from propensity.evaluation.errors import EvaluationError
 from propensity.importing import artifact
-from propensity.importing.figures import Truth, confusion, quality
+from propensity.importing.figures import Truth, calibration, confusion, quality
 from propensity.model import gate
 from propensity.model.gate import GateError
 from propensity.model.manifest import ModelCard
@@ -72,12 +71,6 @@ def metrics(truth: Truth, propensities: Propensities, threshold: float) -> dict[
         "recall": float(selected[truth].mean()),
         "false_positive_rate": float(selected[~truth].mean()),
     }
-
-
-def calibration(truth: Truth, propensities: Propensities, bins: int = BINS) -> dict[str, list[float]]:
-    """Return the mean propensity and the share of positives in each quantile, by rising propensity."""
-    observed, predicted = calibration_curve(truth, propensities, n_bins=bins, strategy="quantile")
-    return {"mean_propensity": predicted.tolist(), "positive_rate": observed.tolist()}
 
 
 def intervals(

@@ -10,9 +10,10 @@ import numpy as np
 from matplotlib import pyplot as plt
 from sklearn.metrics import roc_curve
 
-from propensity.evaluation.evaluation import Evaluation, calibration
+from propensity.evaluation.evaluation import Evaluation
 from propensity.evaluation.figures import Figures
 from propensity.evaluation.markdown import table
+from propensity.importing.figures import calibration
 
 NOTEBOOK, DEPLOYED = "#b0b0b0", "#1f4e79"
 

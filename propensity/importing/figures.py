@@ -117,7 +117,7 @@ def metrics_of(
         **_cost(threshold, truth, selected),
         "confusion": confusion(truth, selected),
         **decisions(truth, selected),
-        **_calibration(bins, truth, propensities),
+        **({"calibration": calibration(truth, propensities, bins)} if bins else {}),
         "groups": {
             field: {
                 group: {
@@ -150,6 +150,18 @@ def quality(truth: Truth, propensities: Propensities) -> dict[str, float]:
         "brier": float(brier_score_loss(truth, propensities)),
         "log_loss": float(log_loss(truth, propensities)),
     }
+
+
+def calibration(truth: Truth, propensities: Propensities, bins: int) -> dict[str, list[float]]:
+    """Return the mean propensity and the share of positives in each quantile, by rising propensity.
+
+    Equal propensities share a quantile: there may be fewer than `bins`. With that number as `bins`, the curve
+    is the same.
+    """
+    observed, predicted = calibration_curve(truth, propensities, n_bins=bins, strategy="quantile")
+    if len(observed) < bins:
+        return calibration(truth, propensities, len(observed))
+    return {"mean_propensity": predicted.tolist(), "positive_rate": observed.tolist()}
 
 
 def confusion(truth: Truth, selected: npt.NDArray[np.bool_]) -> dict[str, int]:
@@ -248,13 +260,3 @@ def _cost(threshold: Mapping[str, Any], truth: Truth, selected: npt.NDArray[np.b
         return {}
     costs = false_negative * (truth & ~selected).sum() + false_positive * (~truth & selected).sum()
     return {"cost_per_row": float(costs / len(truth))}
-
-
-def _calibration(bins: int, truth: Truth, propensities: Propensities) -> dict[str, Any]:
-    if not bins:
-        return {}
-    observed, predicted = calibration_curve(truth, propensities, n_bins=bins, strategy="quantile")
-    if len(observed) < bins:
-        # Equal propensities share a quantile. Whoever draws the curve again knows how many it has, no more.
-        return _calibration(len(observed), truth, propensities)
-    return {"calibration": {"mean_propensity": predicted.tolist(), "positive_rate": observed.tolist()}}

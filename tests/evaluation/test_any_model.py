@@ -37,7 +37,7 @@ from propensity.evaluation.known_outcomes import KnownOutcomes, ask_service
 from propensity.evaluation.later_outcomes import read_later_outcomes
 from propensity.evaluation.report import lines, write
 from propensity.formats.batch import Answers, Batch
-from propensity.importing.figures import confusion
+from propensity.importing.figures import calibration, confusion, metrics_of
 from propensity.model.manifest import Manifest, ModelCard
 from propensity.model.pipeline import PipelineForm
 from propensity.model.reference import reference
@@ -82,7 +82,7 @@ def frame(rows: int, seed: int) -> tuple[pd.DataFrame, pd.Series[str]]:
     })  # fmt: skip
     odds = 1 - customers["tenure"] / 10 + (customers["plan"] == "basic") + customers["propensity"]
     left = chance.random(rows) < 1 / (1 + np.exp(-odds))
-    return customers, pd.Series(np.where(left, "yes", "no"), name="left")
+    return customers, pd.Series(np.where(left, "yes", "no"), name="left", dtype="str")
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def folder(
         "metrics": {
             **metrics(truth, propensities, THRESHOLD),
             "confusion": confusion(truth, propensities >= THRESHOLD),
-            "calibration": evaluation.calibration(truth, propensities, bins=5),
+            "calibration": calibration(truth, propensities, bins=5),
         },
         "holdout": {
             "file": "customers.json",
@@ -276,6 +276,24 @@ def test_a_figure_may_differ_as_far_as_the_propensities_may(
     assert {fault.split()[0] for fault in found} <= expected
     if is_fault:
         assert {"auc", "selected", "false_positives"} <= {fault.split()[0] for fault in found}
+
+
+def test_a_model_of_few_different_propensities_has_the_calibration_that_it_states(
+    card: ModelCard, known: KnownOutcomes, form: PipelineForm
+) -> None:
+    """A small tree: of ten quantiles most coincide, so its curve has fewer points."""
+    propensities = np.where(known.truth, 0.25, 0.5)
+    propensities[:100] = 0.75
+    stated = metrics_of(known.truth, propensities, {"value": THRESHOLD}, bins=10, groups={})
+    assert 1 < len(stated["calibration"]["mean_propensity"]) < 4
+    deployed = ask_service(InProcess(form, card), card, known)
+    changed = {
+        "card": card.model_copy(update={"metrics": card.metrics.model_validate(stated)}),
+        "propensities": propensities,
+    }
+    found = evaluate(type(deployed)(**vars(deployed) | changed), None)
+    assert found.faults == []
+    assert found.calibration == stated["calibration"]
 
 
 @pytest.mark.parametrize(
