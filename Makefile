@@ -7,6 +7,7 @@
 PYTHON ?= python3
 PORT ?= 3000
 URL ?= http://127.0.0.1:$(PORT)
+KNOWN ?= load_tests/data/applications.json
 ROWS ?= 100000
 MINUTES ?= 10
 
@@ -95,14 +96,18 @@ notebook: $(INSTALLED)
 import: $(MADE) $(SIGNING_KEY) | $(INSTALLED)
 	@$(IMPORT)
 
-# The running service beside the notebook: make evaluate URL=https://... TOKEN=...
+# The running service beside the notebook: make evaluate URL=https://... TOKEN=...; your own model with PICKLE=path,
+# and KNOWN=file with its hold-out set.
 evaluate: $(MADE) $(LOCAL_TOKEN)
-	@TOKEN=$${TOKEN:-$$(cat .local/token)} $(PY) -m propensity evaluate --url $(URL) --pickle $(MODEL)
+	@TOKEN=$${TOKEN:-$$(cat .local/token)} $(PY) -m propensity evaluate --url $(URL) \
+		--known $(call quoted,$(KNOWN)) --pickle $(MODEL)
 
 # Evaluates the running service into docs/evaluation, and writes docs/model_card.md of it and of the manifest.
-model-card: $(MADE) $(LOCAL_TOKEN)
-	@TOKEN=$${TOKEN:-$$(cat .local/token)} $(PY) -m propensity evaluate --url $(URL) --pickle $(MODEL) --report docs/evaluation
-	@$(PY) -m propensity card
+model-card: $(DEMONSTRATION) $(LOCAL_TOKEN)
+	@TOKEN=$${TOKEN:-$$(cat .local/token)} $(PY) -m propensity evaluate --url $(URL) \
+		--known $(KNOWN) --pickle $(DEMONSTRATION) --report docs/evaluation
+	@$(PY) -m propensity card --manifest $(DEMONSTRATION:.pkl=.json) --evaluation docs/evaluation/evaluation.json \
+		--template docs/model_card.md.in --output docs/model_card.md
 
 build: import
 	@.venv/bin/bentoml build

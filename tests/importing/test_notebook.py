@@ -16,6 +16,7 @@ from conftest import ARTIFACTS, ROOT
 from demonstration import CATEGORIES, CONTRACT, FEATURES, NULLABLE
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
+from load_tests.demonstration import FILE
 from load_tests.resample import resample
 from propensity.model.pipeline import PipelineForm
 
@@ -157,11 +158,11 @@ def test_a_failing_cell_ends_the_run_with_its_traceback(tmp_path: Path) -> None:
 
 
 def test_a_resampled_set_is_drawn_from_the_holdout_rows(holdout: list[dict[str, Any]]) -> None:
-    path = resample(ARTIFACTS / "propensity.json", 3_000)
+    path = resample(FILE, 3_000)
     try:
         rows = json.loads(path.read_bytes())
         first = path.read_bytes()
-        assert resample(ARTIFACTS / "propensity.json", 3_000).read_bytes() == first
+        assert resample(FILE, 3_000).read_bytes() == first
     finally:
         path.unlink()
     assert len(rows) == 3_000
