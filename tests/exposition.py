@@ -32,7 +32,7 @@ def exposed(client: TestClient) -> dict[str, tuple[str, set[str]]]:
     batch = batch_of(EXAMPLE)
     answers = Answers.of(batch, np.array([0.1]), 0.26, "propensity:m", CONTRACT)
     following = FollowUp(None, Challenger(Predictor(Half(), CONTRACT, 0.5, "propensity:half")))
-    following.record(AnsweredRequest.of(batch, answers, CONTRACT, b"r", 0.0, 0.0))
+    following.record(AnsweredRequest.of(batch, answers, b"r", 0.0, 0.0))
     following.stop()
     found = {}
     for family in families(client):

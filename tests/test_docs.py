@@ -133,7 +133,9 @@ def test_the_endpoints_of_the_readme_are_those_of_the_document(client: TestClien
 
 def test_the_bounds_that_are_stated_are_those_of_the_code() -> None:
     table = dict(
-        re.findall(r"^\| `([A-Za-z_]+)` \| ([\d,.]+) \|", (ROOT / "docs/serving.md").read_text(), re.MULTILINE)
+        re.findall(
+            r"^\| `([A-Za-z_]+)` \| ([\d,.]+) \|", (ROOT / "docs/serving.md").read_text(), re.MULTILINE
+        )
     )
     bounds = {
         name: value

@@ -60,7 +60,7 @@ class Contract(BaseModel):
         example = self.read_row(self.example)
         if isinstance(example, Problem):
             faults = [f"{error.field} {error.detail}" for error in example.errors or ()]
-            raise ValueError(f"example: {'; '.join(faults) or example.detail}")
+            raise ValueError(f"example: {'; '.join(faults) or example.detail}")  # noqa: TRY004 - pydantic's
         return self
 
     @cached_property
@@ -122,10 +122,11 @@ class Contract(BaseModel):
             ValueError: a row is not valid.
         """
         read = [self.read_row(row, number) for number, row in enumerate(rows)]
+        valid = [row for row in read if not isinstance(row, Problem)]
         for row in read:
             if isinstance(row, Problem):
-                raise ValueError(row.detail)
-        return self.columns.of_tuples([row for row in read if not isinstance(row, Problem)])
+                raise ValueError(row.detail)  # noqa: TRY004 - its value is wrong
+        return self.columns.of_tuples(valid)
 
     def decode(self, features: Features) -> list[dict[str, Any]]:
         """Return rows as a caller sends them, fields in the order of the contract."""

@@ -65,9 +65,11 @@ class Columns:
         NaN is neither.
         """
         numbers, whole = features[:, : self.numbers], features[:, : self._whole]
-        broken = (numbers < self.lowest) | (numbers > self.highest)
-        rows: npt.NDArray[np.bool_] = broken.any(axis=1) | (np.floor(whole) < whole).any(axis=1)
-        return rows
+        outside = (numbers < self.lowest) | (numbers > self.highest)
+        broken: npt.NDArray[np.bool_] = np.logical_or(
+            outside.any(axis=1), (np.floor(whole) < whole).any(axis=1)
+        )
+        return broken
 
     def tuple_of(self, features: npt.NDArray[np.float64]) -> Values:
         """Return a row of features, shape (columns,), as the values that it stands for."""

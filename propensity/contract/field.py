@@ -43,8 +43,8 @@ class Field(BaseModel):
     categories: tuple[str, ...] | None = Member(default=None, description="The values of a category.")
     dtype: str | None = Member(
         default=None,
-        description="pandas type of the column that the pipeline was trained with; by default float64, bool or"
-        " str. `category[int64]` is a categorical of whole numbers.",
+        description="pandas type of the column that the pipeline was trained with; by default float64, bool"
+        " or str. `category[int64]` is a categorical of whole numbers.",
     )
     missing: Literal["NaN", "None"] = Member(
         default="NaN", description="What stood for a missing value in a column of objects."

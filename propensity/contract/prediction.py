@@ -64,7 +64,7 @@ class Predictions(BaseModel):
 def schemas(contract: Contract) -> tuple[type[Prediction], type[Predictions]]:
     """Return the schemas of a prediction and of a batch's answers, in the words of a contract."""
     negative, positive = contract.decision_names
-    languages: dict[str, Any] = {language: (str, ...) for language in contract.languages[2:]}
+    languages: dict[str, Any] = dict.fromkeys(contract.languages[2:], (str, ...))
     reason = create_model("Reason", __base__=Reason, __doc__=Reason.__doc__, **languages)
     reason.model_config["extra"] = "forbid"
     reason.model_rebuild(force=True)

@@ -76,7 +76,7 @@ class Answers:
         problems: by place.
         threshold: propensity from which on the decision is the positive one.
         model: model tag.
-        decisions: what the negative and the positive decision are called.
+        contract: the contract of the model.
         explanations: of the valid rows, by place; empty if none were requested.
     """
 
@@ -85,7 +85,7 @@ class Answers:
     problems: Mapping[int, Problem]
     threshold: float
     model: str
-    decisions: tuple[str, str]
+    contract: Contract
     explanations: Mapping[int, Explanation] = field(default_factory=dict)
 
     @classmethod
@@ -96,6 +96,7 @@ class Answers:
         threshold: float,
         model: str,
         contract: Contract,
+        *,
         explained: Sequence[Explanation] = (),
     ) -> Answers:
         """Return the answers to a batch.
@@ -123,6 +124,6 @@ class Answers:
             problems,
             threshold,
             model,
-            contract.decision_names,
+            contract,
             explanations,
         )

@@ -66,8 +66,8 @@ class RowReader:
             what: what the message calls the text.
 
         Raises:
-            ProblemError: 400, the text is not JSON, is nested too deeply, or repeats a name in an object; 422,
-                it holds more values than any batch.
+            ProblemError: 400, the text is not JSON, is nested too deeply, or repeats a name in an object;
+                422, it holds more values than any batch.
         """
         if values(text) > self.contract.limits.values:
             detail = f"{what} holds more values than {MAX_ROWS:,} {self.contract.rows} have; split the batch"
@@ -191,7 +191,7 @@ class _Prediction(msgspec.Struct, omit_defaults=True, gc=False):
 def documents(answers: Answers) -> list[Any]:
     """Return the predictions and problems of all rows, in order, for `ENCODER` to write."""
     threshold, model = _number(answers.threshold), answers.model
-    negative, positive = answers.decisions
+    negative, positive = answers.contract.decision_names
     predictions: list[Any] = [
         _Prediction(
             _number(propensity),

@@ -1,7 +1,7 @@
 """NDJSON: one row per line, in a request body or a file.
 
-An invalid line is a row with a problem. If lines are not rows, because a line holds several of them or one spans
-several lines, the whole body is refused: nobody could tell which row an answer is for.
+An invalid line is a row with a problem. If lines are not rows, because a line holds several of them or one
+spans several lines, the whole body is refused: nobody could tell which row an answer is for.
 """
 
 from __future__ import annotations

@@ -205,7 +205,7 @@ def write(answers: Answers) -> pa.Table:
     return pa.table(
         {
             "propensity": pa.array(answers.propensities, mask=failed),
-            "decision": categorical(answers.positive.astype(np.int8), [*answers.decisions]),
+            "decision": categorical(answers.positive.astype(np.int8), [*answers.contract.decision_names]),
             "threshold": pa.array(np.full(rows, answers.threshold), mask=failed),
             "model": categorical(np.zeros(rows, np.int8), [answers.model]),
             **columns,

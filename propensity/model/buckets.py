@@ -14,8 +14,8 @@ FEW = 64
 class Buckets:
     """Finds the bucket of each value, exactly, for any finite 64-bit float.
 
-    Buckets are numbered through all columns. Those of one column are its intervals, from the lowest, each up to
-    its key, and last the bucket of a missing value.
+    Buckets are numbered through all columns. Those of one column are its intervals, from the lowest, each up
+    to its key, and last the bucket of a missing value.
 
     Args:
         keys: upper ends of the intervals of each column in turn, ascending, the last of each column infinity.

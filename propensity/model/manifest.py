@@ -116,8 +116,8 @@ class Served(Part):
     """The form in which a model is served."""
 
     form: FormName = Field(
-        description="Tables of trees, a sum of functions of one field each, a mean of compiled forms, a compiled"
-        " forest, or the pipeline."
+        description="Tables of trees, a sum of functions of one field each, a mean of compiled forms, a"
+        " compiled forest, or the pipeline."
     )
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="Digest of the stored form.")
     parity: Parity | None = Field(default=None, description="How it was proven; not for the pipeline itself.")

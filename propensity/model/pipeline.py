@@ -42,7 +42,7 @@ def _column(field: Field, values: npt.NDArray[np.float64]) -> Any:
         places = np.where(missing, len(known), values).astype(np.intp)
         return pd.Series(cells[places], dtype=field.dtype or "str")
     dtype = pd.api.types.pandas_dtype(field.dtype or ("bool" if field.kind == "boolean" else "float64"))
-    if dtype == object:
+    if dtype.kind == "O" and isinstance(dtype, np.dtype):
         cells = (values == 1 if field.kind == "boolean" else values).astype(object)
         cells[missing] = field.missing_value
         return pd.Series(cells, dtype=object)

@@ -16,13 +16,12 @@ from pydantic import ValidationError
 
 from propensity.contract.contract import Contract
 from propensity.model import forms, gate, signature
-from propensity.model.gate import DigestError, GateError
 from propensity.model.forms import Form
+from propensity.model.gate import DigestError, GateError
 from propensity.model.manifest import Manifest, ServedManifest
 from propensity.model.predictor import Predictor
 from propensity.model.signature import SignatureError
 from propensity.settings import CHALLENGER_MODEL, MODEL
-
 
 _M = TypeVar("_M", bound=Manifest)
 
@@ -75,8 +74,8 @@ class ImportedModel(BentoModel):
         what = "" if self.tag.name == _ANY else f" {self.tag}"
         has = f" (it has {', '.join(names)})" if names else ""
         raise StoreError(
-            f"no model{what} in the BentoML model store{has}; import one with `python import_model.py PATH`, or"
-            " run `make serve`, which does it all"
+            f"no model{what} in the BentoML model store{has}; import one with `python import_model.py PATH`,"
+            " or run `make serve`, which does it all"
         )
 
 

@@ -43,20 +43,13 @@ class AnsweredRequest(NamedTuple):
 
     @classmethod
     def of(
-        cls,
-        batch: Batch,
-        answers: Answers,
-        contract: Contract,
-        request_id: bytes,
-        at: float,
-        seconds: float,
+        cls, batch: Batch, answers: Answers, request_id: bytes, at: float, seconds: float
     ) -> AnsweredRequest:
         """Keep what is recorded of a request.
 
         Args:
             batch: the rows of the request.
             answers: the answers to these rows.
-            contract: the contract of these rows.
             request_id: the id of the request.
             at: time of the prediction, in seconds since 1970.
             seconds: seconds from the arrival of the request to its prediction.
@@ -71,7 +64,7 @@ class AnsweredRequest(NamedTuple):
             propensities,
             valid,
             Counter(problem.anchor for problem in problems) if problems else {},
-            refused_fields(problems, contract) if problems else {},
+            refused_fields(problems, answers.contract) if problems else {},
             answers.threshold,
             answers.model,
             request_id,

@@ -96,14 +96,7 @@ class PredictionEndpoint:
             scope[ROWS] = batch.rows
             answers = await self._predict(batch, is_explained, load)
             seconds = time.perf_counter() - began
-            answered = AnsweredRequest.of(
-                batch,
-                answers,
-                self._predictor.contract,
-                scope.get(REQUEST_ID, b""),
-                time.time(),
-                seconds,
-            )
+            answered = AnsweredRequest.of(batch, answers, scope.get(REQUEST_ID, b""), time.time(), seconds)
             for recorder in self._recorders:
                 recorder.record(answered)
             load.grow(wanted.prediction_bytes * batch.rows)
@@ -124,12 +117,13 @@ class PredictionEndpoint:
             self._predictor.threshold,
             self._predictor.model,
             self._predictor.contract,
-            explained,
+            explained=explained,
         )
 
     async def _explain(self, batch: Batch, load: Load) -> Sequence[Explanation]:
         if len(batch.features) > MAX_ROWS:
-            detail = f"at most {MAX_ROWS:,} {self._predictor.contract.rows} are explained at a time; split the batch"
+            rows = self._predictor.contract.rows
+            detail = f"at most {MAX_ROWS:,} {rows} are explained at a time; split the batch"
             raise ProblemError.of(Kind.INVALID_ROW, detail)
         if not self._predictor.is_additive:
             detail = f"{self._predictor.model} has no explanations; ask without explain"

@@ -257,10 +257,10 @@ def _predict_batch(contract: Contract, predictions: type[BaseModel]) -> dict[str
         parameters=_explain(contract),
         description=(
             f"1 to {MAX_ROWS:,} {rows} as JSON or NDJSON, up to {MAX_TABLE_ROWS:,} as a table. The answers"
-            f" stand in the order of the {rows}. One that is not valid gets a problem in its place; the others"
-            " are still predicted. Look at `problems`, or at the column `problem`. Content-Type says what is"
-            " sent and Accept what is wanted; without Accept, the answer comes in the format of the request."
-            " In every format the place in a problem's `pointer` is that of JSON."
+            f" stand in the order of the {rows}. One that is not valid gets a problem in its place; the"
+            " others are still predicted. Look at `problems`, or at the column `problem`. Content-Type says"
+            " what is sent and Accept what is wanted; without Accept, the answer comes in the format of the"
+            " request. In every format the place in a problem's `pointer` is that of JSON."
         ),
         requestBody={
             "required": True,

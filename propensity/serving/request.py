@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive
 
-from propensity.contract.limits import BODY_SECONDS, MAX_PARAMETERS, PRESENCE_SECONDS
 from propensity.contract.field import MAX_NAME
+from propensity.contract.limits import BODY_SECONDS, MAX_PARAMETERS, PRESENCE_SECONDS
 from propensity.contract.problem import Kind, ProblemError
 from propensity.serving.admission import Load
 

@@ -324,7 +324,7 @@ def log_of(folder: Path, features: Features, propensities: Propensities, **optio
         batch = Batch(features[place : place + 1], {})
         answers = Answers.of(batch, propensities[place : place + 1], THRESHOLD, TAG, CONTRACT)
         name = b"customer-%d" % place
-        log.add(AnsweredRequest.of(batch, answers, CONTRACT, name, time.time(), 0.001), None)
+        log.add(AnsweredRequest.of(batch, answers, name, time.time(), 0.001), None)
     log.write(None)
 
 

@@ -39,7 +39,7 @@ def log_of(
         batch = Batch(CONTRACT.encode(part), {})
         answers = Answers.of(batch, form.propensities(batch.features), 0.26, model, CONTRACT)
         at = time.time() - days_ago * 86_400
-        log.add(AnsweredRequest.of(batch, answers, CONTRACT, b"r", at, 0.001), None)
+        log.add(AnsweredRequest.of(batch, answers, b"r", at, 0.001), None)
         log.write(None)
 
 

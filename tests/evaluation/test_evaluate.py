@@ -213,9 +213,7 @@ def logged(folder: Path, card: ModelCard, known: KnownOutcomes, form: PipelineFo
         model = "propensity:other" if place == 5 else card.tag
         batch = Batch(known.features[row], {})
         answers = Answers.of(batch, propensities[row], card.threshold.value, model, CONTRACT)
-        log.add(
-            AnsweredRequest.of(batch, answers, CONTRACT, b"loan-%d" % place, 1_800_000_000.0, 0.001), None
-        )
+        log.add(AnsweredRequest.of(batch, answers, b"loan-%d" % place, 1_800_000_000.0, 0.001), None)
     log.write(None)
 
 
@@ -232,7 +230,7 @@ def test_a_negative_zero_has_the_pseudonym_of_zero(tmp_path: Path) -> None:
     batch = Batch(CONTRACT.encode([EXAMPLE | {"assets": assets} for assets in (-0.0, 0.0)]), {})
     log = PredictionLog(tmp_path, CONTRACT, pseudonyms=["assets"], key=b"k" * 16)
     answers = Answers.of(batch, np.array([0.1, 0.1]), 0.5, "propensity:one", CONTRACT)
-    log.add(AnsweredRequest.of(batch, answers, CONTRACT, b"loans", 1_800_000_000.0, 0.001), None)
+    log.add(AnsweredRequest.of(batch, answers, b"loans", 1_800_000_000.0, 0.001), None)
     log.write(None)
     (file,) = tmp_path.glob("date=*/*.parquet")
     assert len({*pq.read_table(file, partitioning=None)["assets"].to_pylist()}) == 1
@@ -265,7 +263,7 @@ def test_a_log_whose_files_differ_is_read_as_one(
         answers = Answers.of(batch, propensities[rows], card.threshold.value, card.tag, CONTRACT)
         name = b"loans-%d" % rows.start
         log.add(
-            AnsweredRequest.of(batch, answers, CONTRACT, name, 1_800_000_000.0, 0.001),
+            AnsweredRequest.of(batch, answers, name, 1_800_000_000.0, 0.001),
             propensities[rows] if challenger else None,
         )
         log.write(challenger)

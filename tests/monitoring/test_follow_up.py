@@ -50,7 +50,7 @@ def answered(
     """A request for these applications, all valid, that was answered with these propensities."""
     batch = batch_of(*applications)
     outcomes = Answers.of(batch, np.array(propensities), 0.26, model, CONTRACT)
-    return AnsweredRequest.of(batch, outcomes, CONTRACT, request_id, 1_800_000_000.25, 0.0015)
+    return AnsweredRequest.of(batch, outcomes, request_id, 1_800_000_000.25, 0.0015)
 
 
 def logged(folder: Path) -> list[dict[str, Any]]:
@@ -81,7 +81,7 @@ def test_the_place_of_a_row_is_that_in_its_request(tmp_path: Path) -> None:
     batch = batch_of({}, EXAMPLE, {}, EXAMPLE)
     outcomes = Answers.of(batch, np.array([0.1, 0.2]), 0.26, "m:1", CONTRACT)
     log = PredictionLog(tmp_path, CONTRACT)
-    log.add(AnsweredRequest.of(batch, outcomes, CONTRACT, b"r", 0.0, 0.0), None)
+    log.add(AnsweredRequest.of(batch, outcomes, b"r", 0.0, 0.0), None)
     log.write(None)
     assert [(row["row"], row["propensity"]) for row in logged(tmp_path)] == [(1, 0.1), (3, 0.2)]
 
@@ -183,8 +183,8 @@ def test_what_is_kept_of_a_request_does_not_grow_with_its_problems(tmp_path: Pat
     try:
         for number in range(20):
             batch = batch_of(*[{}] * 200, *[EXAMPLE] * valid)
-            outcomes = Answers.of(batch, np.full(valid, 0.3), 0.26, "m:1", CONTRACT, [explained] * valid)
-            following.record(AnsweredRequest.of(batch, outcomes, CONTRACT, b"r%d" % number, 0.0, 0.0))
+            outcomes = Answers.of(batch, np.full(valid, 0.3), 0.26, "m:1", CONTRACT, explained=[explained] * valid)
+            following.record(AnsweredRequest.of(batch, outcomes, b"r%d" % number, 0.0, 0.0))
         del batch, outcomes
         kept, _ = tracemalloc.get_traced_memory()
     finally:
