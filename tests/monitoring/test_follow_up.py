@@ -183,7 +183,8 @@ def test_what_is_kept_of_a_request_does_not_grow_with_its_problems(tmp_path: Pat
     try:
         for number in range(20):
             batch = batch_of(*[{}] * 200, *[EXAMPLE] * valid)
-            outcomes = Answers.of(batch, np.full(valid, 0.3), 0.26, "m:1", CONTRACT, explained=[explained] * valid)
+            explanations = [explained] * valid
+            outcomes = Answers.of(batch, np.full(valid, 0.3), 0.26, "m:1", CONTRACT, explained=explanations)
             following.record(AnsweredRequest.of(batch, outcomes, b"r%d" % number, 0.0, 0.0))
         del batch, outcomes
         kept, _ = tracemalloc.get_traced_memory()
