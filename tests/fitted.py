@@ -45,6 +45,14 @@ CONTRACT = Contract.model_validate(
 )
 
 
+def contract_with(**changes: dict[str, Any]) -> Contract:
+    """The contract with some members of some fields changed."""
+    content = CONTRACT.model_dump()
+    for field in content["fields"]:
+        field.update(changes.get(field["name"], {}))
+    return Contract.model_validate(content)
+
+
 def rows(count: int, seed: int) -> Features:
     """Features of customers."""
     random = np.random.default_rng(seed)
@@ -81,11 +89,17 @@ TRAINING, HOLDOUT, UNSEEN = (rows(count, seed) for seed, count in enumerate((1_5
 LABELS = outcomes(TRAINING, 0)
 
 
-def encoded(numbers: Sequence[Any] = (), categories: Any = None) -> ColumnTransformer:
-    """Preprocessing: steps for the numbers, after imputation and scaling, and an encoder of categories."""
+def encoded(
+    numbers: Sequence[Any] = (), categories: Any = None, names: Sequence[str] = NUMBERS
+) -> ColumnTransformer:
+    """Preprocessing: steps for some numbers, after imputation and scaling, and an encoder of categories."""
     return ColumnTransformer(
         [
-            ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler(), *numbers), NUMBERS),
+            (
+                "numbers",
+                make_pipeline(SimpleImputer(strategy="median"), StandardScaler(), *numbers),
+                [*names],
+            ),
             ("member", "passthrough", ["member"]),
             ("categories", categories or OneHotEncoder(handle_unknown="ignore"), CATEGORIES),
         ]

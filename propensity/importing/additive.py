@@ -31,8 +31,8 @@ ACCURACY = 1e-12
 SINGLE_ACCURACY = 1e-6
 """The same where a pipeline decides in 32 bits."""
 
-SLACK = (1.0, 100.0)
-"""What that is multiplied by, the second time for effects that are jagged at the first accuracy."""
+SLACK = 100.0
+"""What that is multiplied by where an effect has more than `FEW_PIECES` otherwise: it may be jagged."""
 
 DEGREES = (0, 1, 3, 7)
 """Degrees of a polynomial that are tried in turn."""
@@ -41,6 +41,7 @@ LONGEST_TABLE = 1_024
 """Whole numbers that a field may take to get a table of all its values."""
 
 MOST_CATEGORIES = 65_536
+FEW_PIECES = 512
 MOST_PIECES = 4_096
 MOST_EVALUATIONS = 4_000_000
 CHUNK = 8_192
@@ -56,6 +57,9 @@ FAR = (3.0, 1e2, 1e4, 1e8)
 
 _NODES = np.cos(np.pi * (np.arange(2 * max(DEGREES)) + 0.5) / (2 * max(DEGREES)))
 """Where a span is sampled, from -1 to 1: points between which polynomials do not swing."""
+
+_NEARLY = 1e3
+"""Errors by which a polynomial may be off before it is worked out to the last bit."""
 
 _POWERS = np.column_stack(
     [
@@ -186,7 +190,7 @@ class _Model:
             NotCompilableError: they differ.
         """
         random = np.random.default_rng(SEED)
-        features = self.rows[random.integers(len(self.rows), size=(TRIED_ROWS, 1))[:, 0]].copy()
+        features = np.empty((TRIED_ROWS, len(self.fields)))
         for column, (field, (lowest, highest)) in enumerate(zip(self.fields, self.extents, strict=True)):
             features[:, column] = random.choice(self.rows[:, column], TRIED_ROWS)
             anew = random.random(TRIED_ROWS) < (0.5 if field.kind in {"boolean", "category"} else 0.1)
@@ -201,8 +205,8 @@ class _Model:
         )
         sums = self.intercept + effects.sum(axis=1)
         known = np.isfinite(errors) & np.isfinite(effect_errors).all(axis=1)
-        allowed = errors + effect_errors.sum(axis=1) + 1e3 * ACCURACY * (1 + np.abs(effects).sum(axis=1))
-        off = (np.abs(log_odds - sums) > allowed) & known
+        rounding = 1e3 * ACCURACY * (1 + np.abs(effects).sum(axis=1))
+        off = (np.abs(log_odds - sums) > errors + effect_errors.sum(axis=1) + rounding) & known
         if off.any():
             by = np.abs(log_odds - sums)[off].max()
             raise NotCompilableError(
@@ -233,20 +237,20 @@ def _log_odds_of(form: PipelineForm, rows: Features) -> Callable[[Features], Log
         warnings.simplefilter("ignore")
         propensities = form.propensities(rows)
         is_single = np.asarray(pipeline.predict_proba(form.input(rows[:1]))).dtype == np.float32
-        for name, method in (("decision_function", of_decisions), ("predict_log_proba", of_logarithms)):
-            if not hasattr(pipeline, name):
-                continue
+        methods = []
+        if hasattr(pipeline, "decision_function"):
+            methods.append(of_decisions)
+        if hasattr(pipeline, "predict_log_proba"):
+            probabilities = np.asarray(pipeline.predict_proba(form.input(rows)))
+            # A mere logarithm of the propensity knows no more than the propensity.
+            if not np.array_equal(np.log(probabilities), pipeline.predict_log_proba(form.input(rows))):
+                methods.append(of_logarithms)
+        for method in methods:
             log_odds, _ = method(rows)
-            if log_odds.shape != propensities.shape or not np.isfinite(log_odds).all():
-                continue
-            # A logarithm of the propensity knows no more than the propensity.
-            is_mere_logarithm = name == "predict_log_proba" and np.array_equal(
-                np.log(np.asarray(pipeline.predict_proba(form.input(rows)))),
-                pipeline.predict_log_proba(form.input(rows)),
-            )
-            apart = np.abs(1 / (1 + np.exp(-log_odds)) - propensities).max()
-            if not is_mere_logarithm and apart <= (SINGLE_ACCURACY if is_single else ACCURACY):
-                return method
+            if log_odds.shape == propensities.shape and np.isfinite(log_odds).all():
+                apart = np.abs(1 / (1 + np.exp(-log_odds)) - propensities).max()
+                if apart <= (SINGLE_ACCURACY if is_single else ACCURACY):
+                    return method
     return of_propensities
 
 
@@ -260,7 +264,7 @@ def _tabulated(model: _Model, column: int) -> Array:
     return effects
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Piece:
     """A polynomial from one number to another, both inclusive.
 
@@ -323,7 +327,7 @@ class _Curve:
         self.field = field
         self.slack = slack
         self._is_whole = field.kind == "integer"
-        low, high = extent.tolist()
+        low, high = self._snapped(extent).tolist()
         known = np.unique(self._snapped(known[(low <= known) & (known <= high)]))
         if len(known) > KNOWN_NUMBERS:
             known = known[np.linspace(0, len(known) - 1, KNOWN_NUMBERS).astype(np.intp)]
@@ -370,9 +374,8 @@ class _Curve:
                 self.parts.append(part)
                 continue
             after = parts[place + 1] if place + 1 < len(parts) else None
-            right = self._cover(
-                part, next(sampled).loosened(self.slack), after if isinstance(after, _Piece) else None
-            )
+            sample = next(sampled).loosened(self.slack)
+            right = self._cover(part, sample, after if isinstance(after, _Piece) else None)
             if right is not None:
                 parts[place + 1] = right
         return self.parts != before
@@ -412,6 +415,8 @@ class _Curve:
         """Return a polynomial of the least degree that covers a span; None if there is none."""
         informative = sample.informative()
         numbers, effects, errors = informative.numbers, informative.effects, informative.errors
+        if not len(numbers):
+            return None
         middle, half = span.low / 2 + span.high / 2, (span.high / 2 - span.low / 2) or 1.0
         # What is left of the effects beside each degree, in units of what they may be off.
         terms = _chebyshev((numbers - middle) / half) / errors[:, None]
@@ -424,7 +429,7 @@ class _Curve:
             if len(numbers) < min(degree + 2, len(sample.numbers)) or len(numbers) <= degree:
                 return None
             size = degree + 1
-            if np.abs(effects / errors - basis[:, :size] @ parts[:size]).max() > 1:
+            if np.abs(effects / errors - basis[:, :size] @ parts[:size]).max() > _NEARLY:
                 continue
             if degree <= 1:
                 piece = self._line(span, informative, degree)
@@ -514,20 +519,19 @@ def _drawn(model: _Model, columns: list[int]) -> dict[int, list[_Piece]]:
     def curve(column: int, slack: float) -> _Curve:
         return _Curve(model.fields[column], model.extents[column], model.rows[:, column], slack)
 
-    curves = {column: curve(column, SLACK[0]) for column in columns}
+    curves = {column: curve(column, 1.0) for column in columns}
     while asked := [(column, numbers) for column in columns for numbers in curves[column].asked()]:
         samples = _sampled(model, asked)
         changed = [curves[column].refine(of_column) for column, of_column in samples.items()]
         if not any(changed):
             model.refuse_saturated(np.array([*samples]))
         for column in samples:
-            if len(curves[column].parts) > MOST_PIECES:
-                if curves[column].slack == SLACK[-1]:
-                    name = model.fields[column].name
-                    raise NotCompilableError(
-                        f"the effect of {name} is no polynomial in {MOST_PIECES:,} pieces"
-                    )
-                curves[column] = curve(column, SLACK[-1])
+            count = len(curves[column].parts)
+            if count > MOST_PIECES:
+                name = model.fields[column].name
+                raise NotCompilableError(f"the effect of {name} is no polynomial in {MOST_PIECES:,} pieces")
+            if count > FEW_PIECES and curves[column].slack < SLACK:
+                curves[column] = curve(column, SLACK)
     pieces = {column: curve.pieces for column, curve in curves.items()}
     for column in columns:
         _check_far(model, column, pieces[column])

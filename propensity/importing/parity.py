@@ -125,7 +125,7 @@ def predicted(form: Form, features: Features) -> Propensities:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         chunks = [features[start : start + CHUNK] for start in range(0, len(features), CHUNK)]
-        return np.concatenate([form.propensities(chunk) for chunk in chunks])
+        return np.concatenate([np.empty(0), *(form.propensities(chunk) for chunk in chunks)])
 
 
 @dataclass(frozen=True)
@@ -185,9 +185,7 @@ class Proof:
         sample = np.random.default_rng(SEED).permutation(len(features))[:COMPANY]
         apart = company(form, features[sample]).max()
         if not apart <= self.tolerance:
-            raise NotCompilableError(
-                f"compiled, it predicts a row alone otherwise than in company, by {apart:.1e}"
-            )
+            raise NotCompilableError(f"compiled, it predicts a row alone otherwise, by up to {apart:.1e}")
         return Parity(rows=len(features), max_difference=difference, decisions_changed=int(changed.sum()))
 
 

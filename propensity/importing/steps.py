@@ -6,7 +6,6 @@ from typing import Any
 
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 
 
@@ -21,7 +20,7 @@ def take_apart(pipeline: Any) -> tuple[list[Any], Any]:
         if isinstance(pipeline, Pipeline):
             *before, pipeline = (step for _, step in pipeline.steps)
             steps += filter(_transforms, before)
-        elif isinstance(pipeline, BaseSearchCV):
+        elif hasattr(pipeline, "best_estimator_"):
             pipeline = pipeline.best_estimator_
         elif isinstance(pipeline, FixedThresholdClassifier | TunedThresholdClassifierCV):
             pipeline = pipeline.estimator_
