@@ -231,7 +231,6 @@ def _forest(ensemble: Ensemble, tests: Tested, encoding: Encoding) -> Forest:
         ).astype(np.int32),
         values=np.where(is_leaf, values, 0.0),
         roots=roots,
-        depths=np.array([order.depth for order in orders]),
         prior=np.array(ensemble.prior),
         logit=np.array(ensemble.logit),
     )
@@ -244,12 +243,10 @@ class _Order:
     Attributes:
         nodes: their places in the tree.
         children: the place of the left child in this order, a leaf's own.
-        depth: the number of levels below the root.
     """
 
     nodes: Whole
     children: Whole
-    depth: int
 
 
 def _breadth_first(tree: Tree) -> _Order:
@@ -263,6 +260,6 @@ def _breadth_first(tree: Tree) -> _Order:
         of_level[inner] = first + 2 * np.arange(inner.sum())
         children.append(of_level)
         if not inner.any():
-            return _Order(np.concatenate(levels), np.concatenate(children), len(levels) - 1)
+            return _Order(np.concatenate(levels), np.concatenate(children))
         below = nodes[inner]
         levels.append(np.column_stack([tree.left[below], tree.right[below]]).ravel())

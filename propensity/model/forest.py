@@ -19,11 +19,14 @@ from propensity.model.buckets import Buckets
 BLOCK = 1_024
 """Rows that are predicted together at most."""
 
-PATHS = 4_096
+PATHS = 16_384
 """Pairs of a row and a tree that descend together: what they need still fits the processor's cache."""
 
-INSTANT_STEPS = 200_000
-"""Steps down that take less time than handing rows to a thread."""
+STEPS = 8
+"""Steps down between which paths that have ended are not sorted out."""
+
+INSTANT_PATHS = 8_192
+"""Paths that descend in less time than handing rows to a thread takes."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,6 @@ class Forest:
         children: the left child of each node, the right one is the next; a leaf's is itself, shape (nodes,).
         values: what each leaf adds, shape (nodes,).
         roots: the first node of each tree, shape (trees,).
-        depths: the most steps down in each tree, shape (trees,).
         prior: log-odds before any tree, shape ().
         logit: whether prior and leaves add up to log-odds; if not, the mean of the leaves is the propensity,
             shape ().
@@ -57,7 +59,6 @@ class Forest:
     children: npt.NDArray[np.integer]
     values: npt.NDArray[np.float64]
     roots: npt.NDArray[np.integer]
-    depths: npt.NDArray[np.integer]
     prior: npt.NDArray[np.float64]
     logit: npt.NDArray[np.bool_]
 
@@ -74,7 +75,7 @@ class ForestForm:
         self._buckets = Buckets(forest.keys, forest.sizes)
         # To add to a bucket's number for the place of its rank.
         self._to_ranks = (forest.firsts - self._buckets.firsts[forest.of])[:, None]
-        self.instant_rows = max(1, INSTANT_STEPS // (int(forest.depths.sum()) + 1))
+        self.instant_rows = max(1, INSTANT_PATHS // len(forest.roots))
 
     def to_bytes(self) -> bytes:
         """Return the form as an .npz file."""
@@ -115,11 +116,17 @@ class ForestForm:
         for start in range(0, trees, together):
             block = slice(start, start + together)
             roots = forest.roots[block]
-            nodes = np.tile(roots, rows)
-            first_ranks = np.arange(rows).repeat(len(roots)) * kinds
-            for _ in range(forest.depths[block].max()):
-                places = forest.kinds.take(nodes) + first_ranks
-                is_right = of_rows.take(places) > forest.limits.take(nodes)
-                nodes = forest.children.take(nodes) + is_right
-            values[:, block] = forest.values.take(nodes).reshape(rows, -1)
+            nodes = reached = np.tile(roots, rows)
+            paths = np.arange(len(reached))
+            first_ranks = paths // len(roots) * kinds
+            while len(paths):
+                for _ in range(STEPS):
+                    is_right = of_rows.take(forest.kinds.take(nodes) + first_ranks) > forest.limits.take(
+                        nodes
+                    )
+                    nodes = forest.children.take(nodes) + is_right
+                reached[paths] = nodes
+                moving = np.flatnonzero(forest.children.take(nodes) != nodes)
+                paths, nodes, first_ranks = paths[moving], nodes[moving], first_ranks[moving]
+            values[:, block] = forest.values.take(reached).reshape(rows, -1)
         return values
