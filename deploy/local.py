@@ -49,7 +49,7 @@ def _greet(server: int, url: str, token: str) -> None:
         f"curl -s {url}/v1/predict \\\n"
         f"  -H 'Authorization: Bearer {token}' \\\n"
         f"  -H 'Content-Type: application/json' \\\n"
-        f"  -d {shlex.quote(json.dumps(_example(url, token)))}\n",
+        f"  -d {shlex.quote(json.dumps(_example(url, token), ensure_ascii=False))}\n",
         flush=True,
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, is_regressor
 from sklearn.compose import ColumnTransformer
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
 
 from propensity.model.gate import GateError
 
@@ -112,8 +112,9 @@ class Anatomy:
         elif isinstance(part, ColumnTransformer):
             for _, transformer, columns in getattr(part, "transformers_", ()):
                 self._walk(transformer, None if names is None else _names(columns, names), seen)
-        else:
-            for inner in _estimators(vars(part).values() if isinstance(part, BaseEstimator) else ()):
+        elif isinstance(part, FeatureUnion) or hasattr(part, "predict"):
+            # Not the parts of a transformer: they take what it has made of the columns.
+            for inner in _estimators(getattr(part, "__dict__", {}).values()):
                 self._walk(inner, names, seen)
 
     def _note(self, part: Any, names: tuple[str, ...]) -> None:
@@ -223,6 +224,8 @@ def _estimators(values: Iterable[Any]) -> Iterator[BaseEstimator]:
             yield from _estimators(value)
         elif isinstance(value, dict):
             yield from _estimators(value.values())
+        elif isinstance(getattr(value, "estimator", None), BaseEstimator):  # of a calibrated classifier
+            yield value.estimator
 
 
 def _listed(classes: Any) -> str:

@@ -16,7 +16,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from strangers import NUMBERS, ROWS, TEXTS, customers, fitted, left, logistic_regression, random_forest
 
@@ -346,6 +346,21 @@ def test_what_is_no_binary_classifier_with_probabilities_is_refused(
 ) -> None:
     frame = customers()[SALDO]
     assert message in refusal(tmp_path, fitted(estimator, frame, outcomes), frame, outcomes)
+
+
+def test_what_an_encoder_has_learned_is_found_inside_other_estimators(tmp_path: Path) -> None:
+    frame = customers()[["saldo", "plan"]]
+    encoding = make_column_transformer((OneHotEncoder(), ["plan"]), remainder="passthrough")
+    inner = make_pipeline(encoding, LogisticRegression())
+    pipeline = fitted(CalibratedClassifierCV(inner, ensemble=False), frame)
+    found = fields(written(tmp_path, pipeline, frame[frame["plan"] != "oro"]))
+    assert found["plan"].categories == ("básico", "oro", "plata")
+
+
+def test_what_a_transformer_makes_of_a_column_are_not_its_values(tmp_path: Path) -> None:
+    frame = customers()[["saldo"]]
+    pipeline = fitted(make_pipeline(KBinsDiscretizer(3), LogisticRegression()), frame)
+    assert fields(written(tmp_path, pipeline, frame))["saldo"].kind == "number"
 
 
 def test_a_calibrated_classifier_is_the_way_out(tmp_path: Path) -> None:
