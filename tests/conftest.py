@@ -37,7 +37,7 @@ from starlette.testclient import TestClient
 from import_model import import_model
 from propensity.http import access_log
 from propensity.http.request_metrics import report_stale
-from propensity.importing import parity
+from propensity.importing import ladder, parity
 from propensity.model import forms, store
 from propensity.model.signature import new_key
 from propensity.model.tables import ExplainedTablesForm
@@ -112,8 +112,9 @@ def form(tag: str) -> ExplainedTablesForm:
 def few_generated_rows() -> Iterator[None]:
     """Imports try compiled forms on few rows: all 100,000 take seconds each time."""
     with pytest.MonkeyPatch.context() as patched:
-        for name, rows in (("FEWEST_ROWS", 1_000), ("MOST_ROWS", 1_000), ("CHUNK", 500)):
+        for name, rows in (("FEWEST_ROWS", 1_000), ("MOST_ROWS", 1_000), ("CHUNK", 500), ("COMPANY", 20)):
             patched.setattr(parity, name, rows)
+        patched.setattr(ladder, "COMPANY", 20)
         yield
 
 
@@ -237,7 +238,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"NOT TESTED, {len(skipped)} tests: {'; '.join(reasons)}", yellow=True)
 
 
-SLOW = ("bento", "challenged_bento", "server", "second_run", "making")
+SLOW = ("served", "bento", "challenged_bento", "server", "second_run", "making")
 """Fixtures that start a server or execute the notebook."""
 
 

@@ -1,0 +1,483 @@
+"""Models of other teams, imported and served as they come: what the product promises of any model."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bentoml
+import commands
+import duckdb
+import httpx2
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from bodies import ARROW, JSON, NDJSON, stream
+from conftest import AUTHORIZED, METRICS_AUTHORIZED, PREDICT_TOKEN, ROOT, few_generated_rows
+from contracts import EXAMPLES, THRESHOLD, Example, Rows, rows_of
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from prometheus_client.parser import text_string_to_metric_families
+from servers import eventually, serving
+
+from import_model import import_model
+from propensity.contract.contract import Contract
+from propensity.files import scoring
+from propensity.importing import ladder
+from propensity.model import store
+
+CREDIT = re.compile(
+    r"\b(applications?(?!/)|applicants?|(?<!by )defaults?(?!\":)|credits?|approv\w*|declin\w*|loans?)\b", re.I
+)
+"""Words of the demonstration model, but for media types, keys of schemas, and what is so by default."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model of another team that is served by a process of its own."""
+
+    example: Example
+    path: Path
+    tag: str
+    contract: Contract
+    client: httpx2.Client
+    log: Path
+
+    @property
+    def rows(self) -> Rows:
+        """The hold-out set, as callers send it."""
+        return self.example.rows
+
+    def predict(self, row: object, query: str = "") -> httpx2.Response:
+        """The answer to one row."""
+        return self.client.post(f"/v1/predict{query}", json=row)
+
+    def predict_batch(
+        self, rows: Rows, media_type: str = JSON, query: str = "", request_id: str = "x"
+    ) -> httpx2.Response:
+        """The answer to a batch, in the format that it is sent in."""
+        headers = {"Content-Type": media_type, "X-Request-ID": request_id}
+        content = self.body(rows, media_type)
+        return self.client.post(f"/v1/predict_batch{query}", content=content, headers=headers)
+
+    def body(self, rows: Rows, media_type: str) -> bytes:
+        """A batch in a format."""
+        if media_type == NDJSON:
+            return "\n".join(map(json.dumps, rows)).encode()
+        if media_type == ARROW:
+            return stream(pa.Table.from_pylist(rows))
+        return json.dumps({self.contract.rows: rows}).encode()
+
+    def series(self) -> dict[str, dict[frozenset[tuple[str, str]], float]]:
+        """The value of each exposed series, by its name and labels."""
+        found: dict[str, dict[frozenset[tuple[str, str]], float]] = {}
+        for family in text_string_to_metric_families(
+            self.client.get("/metrics", headers=METRICS_AUTHORIZED).text
+        ):
+            for sample in family.samples:
+                found.setdefault(sample.name, {})[frozenset(sample.labels.items())] = sample.value
+        return found
+
+
+@pytest.fixture(scope="module", params=EXAMPLES)
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp(request.param)
+    example = EXAMPLES[request.param]()
+    path = example.handed_over(folder)
+    with few_generated_rows(), pytest.MonkeyPatch.context() as patched:
+        if example.name == "wide":
+            # To look for a faster form of 120 fields takes half a minute.
+            patched.setattr(ladder, "_RUNGS", {})
+        tag = import_model(path)
+    (folder / "log").mkdir()
+    settings = {
+        "PROPENSITY_MODEL": tag, "PROPENSITY_LOG_FOLDER": str(folder / "log"), "PROPENSITY_LOG_SECONDS": "1",
+    }  # fmt: skip
+    (folder / "server").mkdir()
+    with (
+        serving(ROOT, folder / "server", settings) as server,
+        httpx2.Client(base_url=server.url, headers=AUTHORIZED, timeout=120) as client,
+    ):
+        contract = Contract.model_validate(client.get("/v1/model").json()["contract"])
+        yield Served(example, path, tag, contract, client, folder / "log")
+    bentoml.models.delete(tag)
+
+
+def decision(served: Served, propensity: float) -> str:
+    return served.contract.decision_names[int(propensity >= THRESHOLD)]
+
+
+def answers_of(answer: httpx2.Response, media_type: str) -> Rows:
+    assert answer.status_code == 200, answer.text
+    if media_type == ARROW:
+        rows: Rows = pa.ipc.open_stream(answer.content).read_all().to_pylist()
+    elif media_type == NDJSON:
+        rows = [json.loads(line) for line in answer.text.splitlines()]
+    else:
+        rows = answer.json()["predictions"]
+    return rows
+
+
+def test_the_card_says_what_is_served_and_in_which_form(served: Served) -> None:
+    card = served.client.get("/v1/model").json()
+    assert (card["tag"], card["served"]["form"]) == (served.tag, served.example.form)
+    stated = served.example.stated
+    assert card["contract"]["meaning"] == stated["meaning"]
+    assert (served.contract.row, served.contract.rows) == (
+        stated.get("row", "row"),
+        stated.get("rows", "rows"),
+    )
+    assert [field.name for field in served.contract.fields] == [*served.example.frame]
+
+
+def test_a_single_row_gets_the_propensity_of_the_pipeline(served: Served) -> None:
+    wanted = served.example.propensities
+    for place in range(5):
+        answer = served.predict(served.rows[place]).json()
+        assert answer["propensity"] == pytest.approx(wanted[place], abs=1e-9, rel=0)
+        assert answer["decision"] == decision(served, wanted[place])
+        assert (answer["threshold"], answer["model"]) == (THRESHOLD, served.tag)
+
+
+@pytest.mark.parametrize("media_type", [JSON, NDJSON, ARROW])
+def test_a_batch_gets_the_propensities_of_the_pipeline(served: Served, media_type: str) -> None:
+    wanted = served.example.propensities
+    found = answers_of(served.predict_batch(served.rows, media_type), media_type)
+    assert [row["propensity"] for row in found] == pytest.approx(wanted, abs=1e-9, rel=0)
+    assert [row["decision"] for row in found] == [decision(served, propensity) for propensity in wanted]
+
+
+def spoilt(served: Served) -> dict[str, Any]:
+    """A row in which several fields are wrong."""
+    return served.rows[0] | {name: value for name, (value, _) in served.example.invalid.items()}
+
+
+def escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def test_a_row_that_is_not_valid_is_refused_in_the_words_of_its_contract(served: Served) -> None:
+    answer = served.predict(spoilt(served))
+    assert answer.status_code == 422
+    problem = answer.json()
+    names = [field.name for field in served.contract.fields if field.name in served.example.invalid]
+    assert problem["detail"] == f"the body is not valid: {', '.join(names)}; see errors"
+    assert {error["field"]: error["pointer"] for error in problem["errors"]} == {
+        name: f"/{escaped(name)}" for name in names
+    }
+    said = {error["field"]: error["detail"] for error in problem["errors"]}
+    for name, (_, detail) in served.example.invalid.items():
+        assert said[name].startswith(detail), name
+
+
+@pytest.mark.parametrize("media_type", [JSON, NDJSON])
+def test_in_a_batch_the_problem_takes_the_place_of_the_row(served: Served, media_type: str) -> None:
+    rows = [served.rows[0], spoilt(served), served.rows[1], served.rows[2] | {"wage": 1}]
+    first, problem, second, unknown = answers_of(served.predict_batch(rows, media_type), media_type)
+    assert problem["detail"].startswith(f"{served.contract.row} 1 is not valid: ")
+    pointers = {error["pointer"] for error in problem["errors"]}
+    assert pointers == {f"/{served.contract.rows}/1/{escaped(name)}" for name in served.example.invalid}
+    assert [error["field"] for error in unknown["errors"]] == ["wage"]
+    assert [row["propensity"] for row in (first, second)] == pytest.approx(
+        served.example.propensities[:2], abs=1e-9
+    )
+
+
+def test_a_column_of_another_kind_is_refused_by_name(served: Served) -> None:
+    for name, field in served.contract.by_name.items():
+        wrong = "text" if field.categories is None else 1.5
+        rows = [row | {name: wrong} for row in served.rows[:2]]
+        problem = served.predict_batch(rows, ARROW)
+        assert problem.status_code == 422
+        assert [error["field"] for error in problem.json()["errors"]] == [name]
+        if len(served.contract.fields) > 20:
+            break
+
+
+@pytest.mark.parametrize("media_type", [JSON, NDJSON, ARROW])
+def test_the_largest_batch_is_accepted_with_a_row_that_is_not_valid(served: Served, media_type: str) -> None:
+    name, (value, _) = next(iter(served.example.invalid.items()))
+    rows = (served.rows * 50)[:10_000]
+    if media_type == ARROW:
+        # A column has one type.
+        field = served.contract.by_name[name]
+        value = "no such category" if field.categories is not None else -1e300
+    rows[7_777] = rows[7_777] | {name: value}
+    found = answers_of(served.predict_batch(rows, media_type), media_type)
+    valid = [place for place in range(10_000) if place != 7_777]
+    wanted = np.tile(served.example.propensities, 50)
+    assert [found[place]["propensity"] for place in valid] == pytest.approx(wanted[valid], abs=1e-9, rel=0)
+    problem = json.loads(found[7_777]["problem"]) if media_type == ARROW else found[7_777]
+    assert [error["field"] for error in problem["errors"]] == [name]
+
+
+def test_one_row_more_is_refused_in_the_words_of_the_contract(served: Served) -> None:
+    answer = served.predict_batch((served.rows * 51)[:10_001])
+    assert answer.status_code == 422
+    said = [error["detail"] for error in answer.json()["errors"]]
+    assert said == [f"must hold at most 10,000 {served.contract.rows}; split the batch"]
+
+
+def test_an_additive_form_explains_and_others_say_that_they_do_not(served: Served) -> None:
+    answer = served.predict(served.rows[0], "?explain=true")
+    if served.example.form == "pipeline":
+        assert answer.status_code == 501
+        assert answer.json()["detail"] == f"{served.tag} has no explanations; ask without explain"
+        return
+    explanation = answer.json()["explanation"]
+    assert explanation["contributions"].keys() == served.contract.by_name.keys()
+    total = explanation["base"] + sum(explanation["contributions"].values())
+    assert 1 / (1 + math.exp(-total)) == pytest.approx(served.example.propensities[0], abs=1e-9)
+    for reason in explanation["reasons"]:
+        assert reason["contribution"] == explanation["contributions"][reason["field"]] > 0
+        assert [*reason] == ["field", "contribution", *served.contract.languages]
+
+
+def test_reasons_fall_back_to_names_where_the_contract_has_no_words(served: Served) -> None:
+    if served.example.form == "pipeline":
+        return
+    answers = answers_of(served.predict_batch(served.rows, query="?explain=true"), JSON)
+    said = {
+        (reason["field"], json.dumps(row[reason["field"]])): {
+            language: reason[language] for language in served.contract.languages
+        }
+        for row, answer in zip(served.rows, answers, strict=True)
+        for reason in answer["explanation"]["reasons"]
+    }
+    for (field, _), words in said.items():
+        for language, text in words.items():
+            named = served.contract.by_name[field].words.get(language, field)
+            assert text.startswith(f"{named}: "), (field, language)
+    if served.example.name != "ugly":
+        return
+    assert served.contract.languages == ("en", "es", "fr")
+    assert said["schema", '"a:b"'] == {
+        "en": "Plan: from A to B", "es": "Plan: de A a B", "fr": "Forfait: de A à B",
+    }  # fmt: skip
+    assert said["problem", "true"] == {
+        "en": "Has a problem: yes", "es": "Tiene un problema: sí", "fr": "A un problème: true",
+    }  # fmt: skip
+    assert said["missing", '"no"'] == dict.fromkeys(("en", "es", "fr"), "missing: no")
+
+
+def test_the_openapi_document_is_valid_and_speaks_of_these_rows(served: Served) -> None:
+    document = served.client.get("/docs.json").json()
+    OpenAPIV31SpecValidator(document).validate()
+    assert document["info"]["title"] == served.contract.title
+    predict = document["paths"]["/v1/predict"]["post"]
+    batch = document["paths"]["/v1/predict_batch"]["post"]
+    assert predict["summary"] == f"Predict one {served.contract.row}"
+    assert batch["summary"] == f"Predict a batch of {served.contract.rows}"
+    content = predict["requestBody"]["content"][JSON]
+    name = content["schema"]["$ref"].rpartition("/")[2]
+    schema = document["components"]["schemas"][name]
+    assert [*schema["properties"]] == [field.name for field in served.contract.fields]
+    validator = Draft202012Validator({"$ref": f"#/components/schemas/{name}", **document})
+    for row in (content["example"], *served.rows[:20]):
+        validator.validate(row)
+    assert not validator.is_valid(spoilt(served))
+    decisions = document["components"]["schemas"]["Prediction"]["properties"]["decision"]["enum"]
+    assert tuple(decisions) == served.contract.decision_names
+    assert served.predict(content["example"]).status_code == 200
+    batched = batch["requestBody"]["content"][JSON]["example"]
+    assert [*batched] == [served.contract.rows]
+
+
+def test_the_schema_for_bentomls_client_names_the_fields(served: Served) -> None:
+    single, batch = served.client.get("/schema.json").json()["routes"]
+    assert [*single["input"]["properties"]] == [field.name for field in served.contract.fields]
+    assert [*batch["input"]["properties"]] == [served.contract.rows]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # BentoML's client, in its own code
+def test_bentomls_own_client_predicts(served: Served) -> None:
+    with bentoml.SyncHTTPClient(str(served.client.base_url), token=PREDICT_TOKEN) as client:
+        single = client.predict(**served.rows[0])
+        batch = client.predict_batch(**{served.contract.rows: [served.rows[0], spoilt(served)]})
+    assert single == served.predict(served.rows[0]).json()
+    assert batch["predictions"][0] == single
+    assert batch["predictions"][1]["status"] == 422
+
+
+def test_metrics_count_rows_fields_and_drift_under_their_own_names(served: Served) -> None:
+    def counted(metric: str, **labels: str) -> float:
+        return served.series()[metric].get(frozenset(labels.items()), 0.0)
+
+    model = {"model": served.tag}
+    before = {
+        outcome: counted("propensity_rows_total", **model, outcome=outcome)
+        for outcome in ("negative", "positive", "invalid-row")
+    }
+    invalid = {
+        name: counted("propensity_invalid_fields_total", field=name) for name in served.example.invalid
+    }
+    served.predict_batch([*served.rows, spoilt(served)])
+    positive = int((served.example.propensities >= THRESHOLD).sum())
+    risen = {"negative": len(served.rows) - positive, "positive": positive, "invalid-row": 1}
+
+    def rises() -> dict[str, float]:
+        return {
+            outcome: counted("propensity_rows_total", **model, outcome=outcome) - then
+            for outcome, then in before.items()
+        }
+
+    assert eventually(rises, lambda found: found == risen) == risen
+    for name, then in invalid.items():
+        assert counted("propensity_invalid_fields_total", field=name) == then + 1
+    series = served.series()
+    drifting = {dict(labels)["field"] for labels in series["propensity_psi"]}
+    name_of_propensity = "propensity_" if "propensity" in served.contract.by_name else "propensity"
+    assert drifting == {*served.contract.by_name, name_of_propensity}
+    nullable = {dict(labels)["field"] for labels in series.get("propensity_missing_ratio", ())}
+    assert nullable == {field.name for field in served.contract.fields if field.nullable}
+    for field in served.contract.fields:
+        bins = {
+            dict(labels)["bin"]
+            for labels in series["propensity_field_rows_total"]
+            if dict(labels)["field"] == field.name
+        }
+        if field.categories is not None:
+            missing = "missing_" if "missing" in field.categories else "missing"
+            assert bins == {*field.categories} | ({missing} if field.nullable else set())
+        elif field.kind == "boolean":
+            assert bins == {"false", "true"}
+
+
+OWN = {"request_id", "row", "predicted_at", "model", "propensity", "decision", "ms", "date"}
+"""Columns of the prediction log that a field of the same name must not replace."""
+
+
+def logged(folder: Path, request_id: str) -> Rows:
+    files = [pq.ParquetFile(file).read() for file in sorted(folder.rglob("*.parquet"))]
+    rows = [row for table in files for row in table.to_pylist()]
+    return sorted((row for row in rows if row["request_id"] == request_id), key=lambda row: row["row"])
+
+
+def test_the_prediction_log_keeps_every_value_beside_its_own_columns(served: Served) -> None:
+    assert served.predict_batch(served.rows, request_id="to-be-logged").status_code == 200
+    rows = eventually(lambda: logged(served.log, "to-be-logged"), lambda found: len(found) > 0)
+    assert len(rows) == len(served.rows)
+    assert {row["model"] for row in rows} == {served.tag}
+    assert [row["propensity"] for row in rows] == pytest.approx(served.example.propensities, abs=1e-9)
+    assert {row["decision"] for row in rows} == {*served.contract.decision_names}
+    for name in served.contract.by_name:
+        column = f"{name}_" if name in OWN else name
+        assert [row[column] for row in rows] == [row[name] for row in served.rows], name
+    # Most queries of the log are SQL.
+    (file, *_) = served.log.rglob("*.parquet")
+    found = duckdb.sql(f"select count(distinct model) from '{file}'")
+    assert found.fetchall() == [(1,)]
+
+
+def test_a_category_beyond_the_reach_of_a_byte_survives(served: Served) -> None:
+    if served.example.name != "wide":
+        return
+    far = [row for row in served.rows if row["place"] >= "place 260"]
+    assert len(far) > 10
+    before = served.series()["propensity_field_rows_total"]
+    assert served.predict_batch(far, ARROW, request_id="far").status_code == 200
+    rows = eventually(lambda: logged(served.log, "far"), lambda found: len(found) > 0)
+    assert [row["place"] for row in rows] == [row["place"] for row in far]
+    after = served.series()["propensity_field_rows_total"]
+    for row in far:
+        labels = frozenset({"model": served.tag, "field": "place", "bin": row["place"]}.items())
+        assert after[labels] > before[labels]
+
+
+def write(frame: pd.DataFrame, path: Path) -> Path:
+    if path.suffix == ".parquet":
+        frame.to_parquet(path)
+    elif path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    else:
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows_of(frame)))
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "ndjson"])
+def test_a_file_is_scored(served: Served, tmp_path: Path, suffix: str) -> None:
+    source = write(served.example.frame.iloc[:50], tmp_path / f"in.{suffix}")
+    output = tmp_path / "out.parquet"
+    done = commands.run(scoring.main, source, output, "--model", served.tag)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"score: 50 rows, 50 predictions in {output}\n"
+    found = pq.read_table(output).to_pylist()
+    wanted = served.example.propensities[:50]
+    assert [row["propensity"] for row in found] == pytest.approx(wanted, abs=1e-9, rel=0)
+    assert [row["decision"] for row in found] == [decision(served, propensity) for propensity in wanted]
+
+
+def test_rows_of_a_file_that_are_not_valid_are_named(served: Served, tmp_path: Path) -> None:
+    source = tmp_path / "in.ndjson"
+    source.write_text("".join(f"{json.dumps(row)}\n" for row in (served.rows[0], spoilt(served))))
+    done = commands.run(scoring.main, source, tmp_path / "out.csv", "--model", served.tag)
+    assert done.returncode == 3
+    (problem,) = map(json.loads, (tmp_path / "out.csv.problems.ndjson").read_text().splitlines())
+    assert problem["row"] == 1
+    assert {error["field"] for error in problem["errors"]} == served.example.invalid.keys()
+    assert not CREDIT.search(json.dumps(problem) + done.stdout + done.stderr)
+
+
+def test_nothing_that_callers_see_speaks_of_credit(served: Served) -> None:
+    row, rows = served.rows[0], served.contract.rows
+    seen = {
+        path: served.client.get(path).text
+        for path in ("/", "/docs.json", "/schema.json", "/problems", "/v1/model")
+    }
+    seen["/metrics"] = served.client.get("/metrics", headers=METRICS_AUTHORIZED).text
+    for media_type in (JSON, NDJSON):
+        answer = served.predict_batch([row, spoilt(served), {}], media_type, "?explain=false")
+        seen[f"a batch, {media_type}"] = answer.text
+    for body in (row, spoilt(served), {}, [row], {rows: [row]}, "x"):
+        seen[f"one, {json.dumps(body)[:20]}"] = served.predict(body).text
+        seen[f"explained, {json.dumps(body)[:20]}"] = served.predict(body, "?explain=true").text
+    for content in (b"", b"{", json.dumps({rows: []}).encode(), b'{"a": 1, "a": 1}', b"[" * 300_000):
+        for path in ("predict", "predict_batch"):
+            for media_type in (JSON, NDJSON, ARROW, "text/csv"):
+                headers = {"Content-Type": media_type}
+                answer = served.client.post(f"/v1/{path}", content=content, headers=headers)
+                seen[f"{path}, {media_type}, {content[:10]!r}"] = answer.text
+    for method, path in (("GET", "/v1/predict"), ("GET", "/nothing"), ("POST", "/v1/model")):
+        seen[f"{method} {path}"] = served.client.request(method, path).text
+    seen["without a token"] = httpx2.post(f"{served.client.base_url}v1/predict", json=row).text
+    found = {name: words for name, text in seen.items() if (words := CREDIT.findall(text))}
+    assert found == {}
+    assert served.contract.rows in seen["/docs.json"]
+
+
+def test_the_words_of_credit_are_found_where_they_stand() -> None:
+    for text in (
+        "the application",
+        "2 applicants",
+        "in default",
+        '"approve"',
+        "Declined",
+        "a loan",
+        "Credit",
+    ):
+        assert CREDIT.search(text), text
+    for text in ('"application/json"', '"default": "false"', "credentials", "by default", "row"):
+        assert not CREDIT.search(text), text
+
+
+def test_importing_a_model_again_finds_it(served: Served) -> None:
+    assert import_model(served.path) == served.tag
+
+
+@pytest.mark.thorough
+def test_a_model_of_120_fields_is_compiled(tmp_path: Path) -> None:
+    example = EXAMPLES["wide"]()
+    with few_generated_rows():
+        model = bentoml.models.get(import_model(example.handed_over(tmp_path)))
+    manifest = store.manifest_of(model)
+    assert manifest.served.form == "tables"
+    found = store.load_predictor(model).predict(manifest.contract.encode(example.rows))
+    assert found == pytest.approx(example.propensities, abs=1e-9, rel=0)
+    bentoml.models.delete(model.tag)
