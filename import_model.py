@@ -266,7 +266,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threshold", type=float, metavar="T", help="propensity from which on the decision is positive (0.5)"
     )
-    parser.add_argument("--name", metavar="NAME", help="what the model is called (propensity)")
+    parser.add_argument("--name", metavar="NAME", help="what the model is called (as its file)")
     return parser
 
 

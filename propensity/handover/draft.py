@@ -15,7 +15,7 @@ from propensity.contract.contract import Contract
 from propensity.contract.features import Features, Propensities
 from propensity.contract.field import Kind
 from propensity.contract.problem import Problem
-from propensity.handover.inference import Rows, frame_of, infer, plain_rows
+from propensity.handover.inference import Rows, columns_of, frame_of, infer, plain_rows
 from propensity.handover.labels import Labels
 from propensity.importing import figures, holdout
 from propensity.importing.anatomy import Anatomy, check_classifier
@@ -96,7 +96,7 @@ def draft(
     contract = inferred.contract
     if target == contract.row:
         raise GateError(f"the outcome and a row are both called {target}; call one of them otherwise")
-    frame = frame_of(rows, Anatomy.of(pipeline))
+    frame = frame_of(rows, Anatomy.of(pipeline, columns_of(rows)))
     text = holdout.text_of(contract, target, _features(frame, contract), truth)
     with threadpool_limits(limits=1):
         form = PipelineForm(pipeline, contract, inferred.takes, labels.positive)

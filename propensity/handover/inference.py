@@ -64,7 +64,7 @@ def infer(
     Raises:
         GateError: a column can't be a field; the message names it and says what to do.
     """
-    anatomy = Anatomy.of(pipeline, _columns_of(samples[0]))
+    anatomy = Anatomy.of(pipeline, columns_of(samples[0]))
     frames = [frame_of(sample, anatomy) for sample in samples]
     names = [*frames[0].columns]
     stated_fields = stated.get("fields", {})
@@ -143,7 +143,8 @@ _PLAIN: dict[str, Any] = {
 }
 
 
-def _columns_of(rows: Any) -> list[str] | None:
+def columns_of(rows: Any) -> list[str] | None:
+    """Return the names of the columns of a frame; of an array, None."""
     return [*map(str, rows.columns)] if isinstance(rows, pd.DataFrame) else None
 
 

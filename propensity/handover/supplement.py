@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ class Known:
     target: str
     positive: str | None = None
     threshold: float | None = None
-    name: str = "propensity"
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def _inferred(
     ])  # fmt: skip
     manifest = manifest_of(
         drafted,
-        name=known.name,
+        name=known.name or _name_of(manifest_path),
         target=known.target,
         file=file,
         sha256=sha256,
@@ -185,7 +186,7 @@ def _columns(
     pipeline: Any, rows: pd.DataFrame, signature: Sequence[tuple[str, str]] | None
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return the columns that a pipeline takes, in its order, and what is to be said of it."""
-    names = Anatomy.of(pipeline).taken or tuple(name for name, _ in signature or ())
+    names = Anatomy.of(pipeline, [*rows.columns]).taken or tuple(name for name, _ in signature or ())
     if not names:
         count = getattr(pipeline, "n_features_in_", len(rows.columns))
         if count != len(rows.columns):
@@ -204,13 +205,18 @@ def _columns(
     return rows[[*names]], notes
 
 
+def _name_of(manifest_path: Path) -> str:
+    """Return a name for a model, made of that of its file."""
+    return re.sub(r"[^a-z0-9_-]+", "_", manifest_path.stem.lower()).lstrip("_-0123456789") or "propensity"
+
+
 def _listed(rows: pd.DataFrame) -> str:
     return ", ".join(rows.columns)
 
 
 def _as_trained(pipeline: Any, rows: pd.DataFrame) -> pd.DataFrame:
     """Return rows in the types of the training, as far as the pipeline tells: files don't have them all."""
-    encoders = Anatomy.of(pipeline).encoders
+    encoders = Anatomy.of(pipeline, [*rows.columns]).encoders
     holding_none = [
         name
         for name in rows.columns

@@ -79,7 +79,7 @@ class Anatomy:
 
     @classmethod
     def _of(cls, pipeline: Any, names: Sequence[str] | None) -> Anatomy:
-        anatomy = cls(_own_names(pipeline))
+        anatomy = cls(_own_names(pipeline, names or ()))
         columns = anatomy.names or (None if names is None else tuple(names))
         first = _first_step(pipeline)
         if isinstance(first, ColumnTransformer) and columns is not None:
@@ -102,7 +102,7 @@ class Anatomy:
         if id(part) in seen:
             return
         seen.add(id(part))
-        names = _own_names(part) or names
+        names = _own_names(part, names or ()) or names
         if names is not None:
             self._note(part, names)
         if isinstance(part, Pipeline):
@@ -180,11 +180,13 @@ def last_step(pipeline: Any) -> Any:
     return pipeline if best is None else last_step(best)
 
 
-def _own_names(part: Any) -> tuple[str, ...] | None:
+def _own_names(part: Any, known: Sequence[str] = ()) -> tuple[str, ...] | None:
     names = getattr(part, "feature_names_in_", None)
     if names is None or all(re.fullmatch(r"Column_\d+", str(name)) for name in names):
         return None  # LightGBM numbers the columns of an array
-    return tuple(map(str, names))
+    # LightGBM writes `_` for a blank.
+    as_known = {re.sub(r"\s", "_", name): name for name in known} | {name: name for name in known}
+    return tuple(as_known.get(str(name), str(name)) for name in names)
 
 
 def _first_step(pipeline: Any) -> Any:

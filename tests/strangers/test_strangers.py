@@ -201,6 +201,7 @@ def guest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     log.mkdir()
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("BENTOML_HOME", str(folder / "store"))
+        patched.delenv("PROPENSITY_MODEL", raising=False)
         patched.setenv("PYTHONPATH", str(ROOT))
         patched.setenv("PROPENSITY_LOG_FOLDER", str(log))
         patched.setenv("PROPENSITY_LOG_SECONDS", "1")
