@@ -252,12 +252,12 @@ def _sample(outcomes: Sequence[Any]) -> list[int]:
     """Return places of rows for the hold-out set: all, or a random choice with the same share of outcomes."""
     if len(outcomes) <= MAX_ROWS:
         return [*range(len(outcomes))]
-    random = np.random.default_rng(SEED)
+    generator = np.random.default_rng(SEED)
     of: dict[Any, list[int]] = {}
     for place, outcome in enumerate(outcomes):
         of.setdefault(outcome, []).append(place)
     chosen = [
-        random.choice(places, max(1, len(places) * MAX_ROWS // len(outcomes)), replace=False)
+        generator.choice(places, max(1, len(places) * MAX_ROWS // len(outcomes)), replace=False)
         for places in of.values()
     ]
     return sorted(int(place) for place in np.concatenate(chosen))
