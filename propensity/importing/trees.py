@@ -8,15 +8,14 @@ to these it agrees to the last few bits of such.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.pipeline import Pipeline
 
 from propensity.contract.features import Features
 from propensity.importing.encoding import Compiled, Encoding, Floats, NotCompilableError, Whole, find_encoding
 from propensity.importing.ensembles import Ensemble, Tested, Tree, read_ensemble, tested
+from propensity.importing.steps import take_apart
 from propensity.model.forest import Forest, ForestForm
 from propensity.model.pipeline import PipelineForm
 from propensity.model.tables import MAX_LEAVES, Tables, TablesForm
@@ -69,19 +68,9 @@ class _Source:
 
     def __init__(self, form: PipelineForm) -> None:
         self._form = form
-        self._steps: list[Any] = []
-        classifier = form.pipeline
-        while isinstance(classifier, Pipeline):
-            *steps, (_, classifier) = classifier.steps
-            # What only draws other samples to train with, as imbalanced-learn does, leaves rows as they are.
-            self._steps += [
-                step
-                for _, step in steps
-                if step not in {None, "passthrough"} and not hasattr(step, "fit_resample")
-            ]
-        self.ensemble = read_ensemble(
-            classifier, [str(each) for each in classifier.classes_].index(form.positive)
-        )
+        self._steps, classifier = take_apart(form.pipeline)
+        place = [str(each) for each in classifier.classes_].index(form.positive)
+        self.ensemble = read_ensemble(classifier, place)
         self.tested = tested(self.ensemble.trees)
         self._width = int(classifier.n_features_in_)
 
