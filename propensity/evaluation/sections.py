@@ -12,7 +12,7 @@ from propensity.contract.contract import Contract
 from propensity.contract.field import Field
 from propensity.evaluation.figures import Figures
 from propensity.evaluation.markdown import code, table, text
-from propensity.model.manifest import Manifest, Served
+from propensity.model.manifest import FormName, Manifest, Served
 
 FEW = 100
 """Number of rows below which the figures of a group say little."""
@@ -40,9 +40,10 @@ _GROUP = {
     "recall": "recall",
     "false_positive_rate": "false positive rate",
 }
-_FORMS = {
+_FORMS: dict[FormName, str] = {
     "tables": "tables of its trees",
     "additive": "a sum of functions of one field each",
+    "mixture": "a mean of compiled forms",
     "forest": "a compiled forest",
     "pipeline": "the pipeline itself",
 }
@@ -78,8 +79,8 @@ def _summary(manifest: Manifest, evaluation: Figures | None) -> Iterator[str]:
     )
     yield ""
     yield (
-        f"Predicts the propensity of {contract.a_row}: the probability that {text(contract.meaning)}. In the"
-        f" data, that is {code(manifest.target.positive)} in the column {code(manifest.target.name)}, and not"
+        f"Predicts, for {contract.a_row}, the probability that {text(contract.meaning)}. In the data, that"
+        f" is {code(manifest.target.positive)} in the column {code(manifest.target.name)}, and not"
         f" {code(manifest.target.negative)}. From a propensity of {threshold['value']:.12g} on, the decision"
         f" is {code(positive)}, else {code(negative)}."
     )
@@ -238,9 +239,7 @@ def _form(served: Served) -> Iterator[str]:
         )
     if served.passed_over:
         yield ""
-        yield from (
-            f"- Not as {_FORMS.get(each.form, each.form)}: {text(each.reason)}" for each in served.passed_over
-        )
+        yield from (f"- Not as {_FORMS[each.form]}: {text(each.reason)}" for each in served.passed_over)
 
 
 def _limits(manifest: Manifest) -> Iterator[str]:

@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import commands
 import numpy as np
@@ -38,7 +38,7 @@ from propensity.evaluation.later_outcomes import read_later_outcomes
 from propensity.evaluation.report import lines, write
 from propensity.formats.batch import Answers, Batch
 from propensity.importing.figures import calibration, confusion, metrics_of
-from propensity.model.manifest import Manifest, ModelCard
+from propensity.model.manifest import FormName, Manifest, ModelCard, PassedOver, Served
 from propensity.model.pipeline import PipelineForm
 from propensity.model.reference import reference
 from propensity.monitoring.answered_request import AnsweredRequest
@@ -451,6 +451,21 @@ def test_a_card_shows_what_else_manifest_and_evaluation_state(
     assert "As a compiled forest. On 1,000 rows, the largest difference" in made
     assert "is 3.0e-08; 0 decisions differ." in made
     assert "no figures by group" not in made
+
+
+@pytest.mark.parametrize("name", get_args(FormName))
+def test_a_card_says_in_which_form_a_model_is_served_and_which_were_passed_over(
+    card: ModelCard, known: KnownOutcomes, form: PipelineForm, name: FormName
+) -> None:
+    passed_over = [PassedOver(form="tables", reason="it has no trees")]
+    served = Served(form=name, sha256="0" * 64, passed_over=passed_over)
+    evaluated = evaluate(ask_service(InProcess(form, card), card, known), None)
+    figures = Figures.of_evaluation(evaluated).model_copy(update={"served": served})
+    made = model_card.card("{form}", card, figures)
+    assert re.match(
+        r"## How it is served\n\nAs (tables of|a sum of|a mean of|a compiled|the pipeline) .*\.\n", made
+    )
+    assert made.endswith("- Not as tables of its trees: it has no trees\n")
 
 
 def test_a_template_says_more_and_an_unknown_name_in_it_is_refused(folder: Path, tmp_path: Path) -> None:
