@@ -12,7 +12,7 @@ Kind = Literal["integer", "number", "boolean", "category"]
 
 Language = Annotated[str, Member(pattern="^[a-z]{2,3}(-[A-Za-z0-9]+)*$")]
 Words = dict[Language, str]
-"""A text by language, such as `{"en": "Age", "es": "Edad"}`."""
+"""A text by language, such as `{"en": "Weight", "es": "Peso"}`."""
 
 EXACT = 2**53
 """Bound of whole numbers: up to there, each is a 64-bit float of its own."""

@@ -23,7 +23,7 @@ MAX_TABLE_ROWS = 100_000
 """Rows in one request to `predict_batch` as Arrow; also the rows read from a file at a time."""
 
 MAX_REASONS = 4
-"""Reason codes in an explanation; as many as lenders customarily state."""
+"""Reason codes in an explanation; as many as are customarily stated."""
 
 MAX_IN_FLIGHT = 1_024
 """Requests that a worker handles or queues at a time; one more gets 429 at once."""

@@ -47,7 +47,7 @@ class RowWords:
 
     @property
     def a_one(self) -> str:
-        """The word with its article: a row, an application."""
+        """The word with its article: a row, an order."""
         return f"{'an' if self.one[0] in 'aeiou' else 'a'} {self.one}"
 
     def where(self, number: int | None) -> str:
