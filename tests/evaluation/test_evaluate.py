@@ -359,7 +359,7 @@ def test_outcomes_that_can_not_be_used_are_named(
         ('[{"application": {}}]', 'must be an object such as {"application": {...}, "default": true}'),
         ('[{"application": {}, "default": 1}]', "default must be true or false"),
         ('[{"application": {}, "default": true}]', "row 0: "),
-        ("[]", "default must be true for some applications, and false for others"),
+        ("[]", 'must be a list of objects such as {"application": {...}, "default": true}'),
     ],
 )
 def test_a_file_without_outcomes_is_named(tmp_path: Path, content: str, said: str) -> None:
