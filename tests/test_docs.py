@@ -14,9 +14,16 @@ from typing import Any
 
 import grimp
 import httpx2
+import joblib
+import numpy as np
+import pandas as pd
 import pytest
 from conftest import PREDICT_TOKEN, ROOT, checked_out
 from demonstration import CONTRACT, EXAMPLE
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 from starlette.testclient import TestClient
 
 from load_tests import measurements
@@ -25,6 +32,7 @@ from load_tests.report import report
 from load_tests.report.report import MADE_BY
 from propensity.contract import limits
 from propensity.contract.prediction import Prediction
+from propensity.model.manifest import read_manifest
 
 README = (ROOT / "README.md").read_text()
 PAGES = [
@@ -209,6 +217,70 @@ def source(tmp_path: Path, pickle_path: Path) -> Path:
     for path in (pickle_path, pickle_path.with_suffix(".json")):
         shutil.copy(path, folder / "artifacts")
     return folder
+
+
+OWN_MODEL = ROOT / "docs/your_own_model.md"
+
+
+@pytest.fixture(scope="module")
+def customers() -> tuple[pd.DataFrame, pd.Series[bool]]:
+    """Customers of some company, and who of them left."""
+    random = np.random.default_rng(7)
+    tenure, plan = random.integers(0, 90, 600), random.choice(["basic", "plus"], 600)
+    left = pd.Series(random.random(600) < 1 / (1 + np.exp(tenure / 20 - (plan == "plus"))), name="churned")
+    return pd.DataFrame({"tenure": tenure, "plan": plan}), left
+
+
+@pytest.fixture(scope="module")
+def churn(customers: tuple[pd.DataFrame, pd.Series[bool]]) -> Pipeline:
+    """A pipeline that somebody has fitted to them."""
+    rows, left = customers
+    encoder = make_column_transformer((OneHotEncoder(), ["plan"]), remainder="passthrough")
+    return make_pipeline(encoder, LogisticRegression()).fit(rows[:400], left[:400])
+
+
+def test_a_notebook_hands_its_model_over_as_the_page_says(
+    customers: tuple[pd.DataFrame, pd.Series[bool]],
+    churn: Pipeline,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", OWN_MODEL.read_text(), re.DOTALL)
+    rows, left = customers
+    monkeypatch.chdir(tmp_path)
+    exec(
+        compile(block, OWN_MODEL.name, "exec"),
+        {"pipeline": churn, "X_train": rows[:400], "X_holdout": rows[400:], "y_holdout": left[400:]},
+    )
+    manifest = read_manifest(tmp_path / "models/churn.json")
+    assert manifest.contract.rows == "customers"
+    assert manifest.contract.decision_names == ("wait", "call")
+    assert manifest.threshold.value == pytest.approx(1 / 6)
+    assert manifest.contract.by_name["tenure"].maximum == 600
+
+
+def test_a_pickle_without_a_manifest_is_imported_as_the_page_says(
+    customers: tuple[pd.DataFrame, pd.Series[bool]], churn: Pipeline, tmp_path: Path
+) -> None:
+    (command,) = re.findall(r"```sh\n(.*?)```", OWN_MODEL.read_text(), re.DOTALL)
+    assert command.strip() in (ROOT / "README.md").read_text()
+    rows, left = customers
+    joblib.dump(churn, tmp_path / "churn.joblib")
+    rows[400:].assign(churned=left[400:]).to_csv(tmp_path / "customers.csv", index=False)
+    (tmp_path / "import_model.py").symlink_to(ROOT / "import_model.py")
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "BENTOML_HOME": str(tmp_path / "store"),
+    }
+    environment.pop("PROPENSITY_MODEL")
+    done = subprocess.run(
+        ["sh", "-ec", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch("churn:[0-9a-f]{12}\n", done.stdout)
+    assert "To look at:" in done.stderr
+    assert (tmp_path / "churn.json").is_file()
+    assert (tmp_path / "churn.holdout.json").is_file()
 
 
 @pytest.mark.thorough

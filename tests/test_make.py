@@ -11,12 +11,17 @@ import socket
 import stat
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
+import joblib
+import pandas as pd
 import pytest
 from conftest import ROOT
 from demonstration import EXAMPLE
+from strangers import customers, left, logistic_regression
 from test_docs import curl
 
 from load_tests.compare import server
@@ -81,13 +86,13 @@ def free_port() -> int:
     return server.free_port()
 
 
-@pytest.fixture
-def making(tmp_path: Path, free_port: int) -> Iterator[subprocess.Popen[str]]:
-    """`make serve`, running."""
-    environment = SHELL | {"BENTOML_HOME": str(tmp_path / "bentoml")}
+@contextmanager
+def making(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """`make` with these arguments, running, with a store in a folder."""
+    environment = SHELL | {"BENTOML_HOME": str(folder / "bentoml")}
     environment.pop("PROMETHEUS_MULTIPROC_DIR")
     process = subprocess.Popen(
-        ["make", "serve", f"PORT={free_port}"], cwd=ROOT, env=environment, start_new_session=True,
+        ["make", *arguments], cwd=ROOT, env=environment, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     with process:
@@ -95,18 +100,42 @@ def making(tmp_path: Path, free_port: int) -> Iterator[subprocess.Popen[str]]:
         os.killpg(process.pid, signal.SIGTERM)
 
 
-def test_make_serve_prints_a_request_that_works(making: subprocess.Popen[str], free_port: int) -> None:
-    assert "\nmake serve  " in (ROOT / "README.md").read_text()
-    assert making.stdout is not None
+def asked(process: subprocess.Popen[str], port: int) -> tuple[str, dict[str, Any], httpx2.Response]:
+    """What a service prints until it is ready, the request that it prints, and the answer to that."""
+    assert process.stdout is not None
     printed = ""
-    for line in making.stdout:
+    for line in process.stdout:
         printed += line
         if line.startswith("  -d "):
             break
     command = printed[printed.index("curl -s") :]
-    request = curl(command.replace(f":{free_port}", ":3000"))
-    url = f"http://127.0.0.1:{free_port}{request['path']}"
-    answer = httpx2.post(url, headers=request["headers"], content=request["content"])
+    request = curl(command.replace(f":{port}", ":3000"))
+    url = f"http://127.0.0.1:{port}{request['path']}"
+    return printed, request, httpx2.post(url, headers=request["headers"], content=request["content"])
+
+
+@pytest.mark.thorough
+def test_a_pickle_that_came_with_nothing_is_served_by_one_command(tmp_path: Path, free_port: int) -> None:
+    (shown,) = re.findall(r"^make (serve PICKLE=.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    table = customers().rename(columns=str)
+    pipeline = logistic_regression(table[:200])
+    joblib.dump(pipeline, tmp_path / "churn.joblib")
+    table[200:].assign(churned=left(table)[200:]).to_csv(tmp_path / "customers.csv", index=False)
+    named = shown.replace("churn.joblib", f"{tmp_path}/churn.joblib").replace(
+        "=customers", f"={tmp_path}/customers"
+    )
+    with making(tmp_path, *named.split(), "POSITIVE=sí", f"PORT={free_port}") as process:
+        _, request, answer = asked(process, free_port)
+    row = pd.DataFrame([json.loads(request["content"])]).reindex(columns=table.columns)
+    expected = pipeline.predict_proba(row.astype({"líneas": float, "saldo": float}))[0, 1]
+    assert answer.json()["propensity"] == pytest.approx(expected, abs=1e-9)
+    assert answer.json()["model"].startswith("churn:")
+
+
+def test_make_serve_prints_a_request_that_works(tmp_path: Path, free_port: int) -> None:
+    assert "\nmake serve  " in (ROOT / "README.md").read_text()
+    with making(tmp_path, "serve", f"PORT={free_port}") as process:
+        printed, request, answer = asked(process, free_port)
     assert answer.status_code == 200
     assert json.loads(request["content"]) == EXAMPLE
     assert Prediction.model_validate_json(answer.content).model in printed

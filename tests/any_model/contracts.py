@@ -73,7 +73,9 @@ class Example:
 def rows_of(frame: pd.DataFrame) -> Rows:
     """The rows of a frame as JSON has them: null where a value is missing."""
     cells = frame.astype(object).where(frame.notna(), None)
-    rows: Rows = [{str(name): _plain(value) for name, value in row.items()} for row in cells.to_dict("records")]
+    rows: Rows = [
+        {str(name): _plain(value) for name, value in row.items()} for row in cells.to_dict("records")
+    ]
     return rows
 
 
