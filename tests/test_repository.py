@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 import subprocess
+import tokenize
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import conftest
+import demonstration
 import pytest
 from conftest import ROOT
 
@@ -109,3 +113,84 @@ def test_every_reason_to_skip_says_what_to_install() -> None:
     reasons.remove("no trivy, which there is for Linux on x86-64 alone")
     assert len(reasons) >= 6
     assert [each for each in reasons if not re.fullmatch(r"no [\w ]+ \(apt install [\w-]+\)", each)] == []
+
+
+SERVED_ANYWHERE = ("propensity", "deploy", "load_tests", "service.py", "import_model.py")
+"""The code that serves any model, whatever its rows are about."""
+
+COMMON = {"ignore", "no", "other", "records", "single", "time", "yes"}
+"""Words of the demonstration that any program has."""
+
+ORDINARY = {"fixed", "home", "job", "others", "owner", "parents", "price"}
+"""Words that mean something else in code; quoted by themselves, they would be a field or a category."""
+
+PROSE = {"application", "applications"}
+"""Words that mean something else in comments and docstrings: a program, such as an ASGI application."""
+
+DOMAIN = {
+    "applicant", "applicants", "approved", "borrower", "borrowers", "credit", "credits", "declined",
+    "defaulted", "lender", "lenders", "loan", "loans", "mortgage", "repaid", "repayment", "repayments",
+}  # fmt: skip
+
+EXPLAINED = {
+    ("deploy/sbom.py", "application"): "a type of component in CycloneDX",
+    ("propensity/app.py", "applications"): "a module of Starlette",
+    ("load_tests/locustfile.py", "applications"): "the data of the demonstration, unless others are given",
+    ("load_tests/forms.py", "credit"): "the data of the demonstration, which it compares compilers on",
+}
+"""Words of the demonstration that stand in a file all the same, and why."""
+
+
+def words_of(text: str) -> set[str]:
+    """The words of a text, and of the names in it, in lower case."""
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", text)}
+
+
+def words_of_the_demonstration(source: str) -> set[str]:
+    """What a module says that is true of the demonstration model alone."""
+    fields, categories = demonstration.FEATURES, demonstration.CATEGORIES.values()
+    contract = demonstration.CONTRACT
+    own = {*fields, *chain(*categories), contract.row, contract.rows, *contract.decision_names} | DOMAIN
+    code, quoted, is_statement = "", set(), True
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        # A string that is a statement by itself is a docstring.
+        if token.type == tokenize.NAME or (token.type == tokenize.STRING and not is_statement):
+            code += f" {token.string}"
+        if token.type == tokenize.STRING:
+            quoted.add(token.string.strip("\"'"))
+        if token.type not in {tokenize.COMMENT, tokenize.NL}:
+            is_statement = token.type in {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+    anywhere = words_of(source) & (own - COMMON - ORDINARY - PROSE)
+    named = words_of(re.sub(r"application/[\w.+-]+", "", code)) & PROSE
+    return anywhere | named | (quoted & ORDINARY)
+
+
+def test_no_code_knows_the_demonstration_model() -> None:
+    names = [name for name in tracked(ROOT) if name.endswith(".py") and name.startswith(SERVED_ANYWHERE)]
+    assert len(names) > 100
+    found = {(name, word) for name in names for word in words_of_the_demonstration((ROOT / name).read_text())}
+    assert found == EXPLAINED.keys()
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("income = row['x']", {"income"}),
+        ("def marital_status(): ...", {"marital"}),
+        ("class LoanApplication: ...", {"loan", "application"}),
+        ("detail = f'the application {number} is not valid'", {"application"}),
+        ("read(applications)", {"applications"}),
+        ("columns['home']", {"home"}),
+        ('FIELDS = ("job", "price")', {"job", "price"}),
+        ("DECISIONS = 'approve', 'decline'", {"approve", "decline"}),
+        ("x = 1  # of the applicant", {"applicant"}),
+        ('"""Credit: as lenders do."""', {"credit", "lenders"}),
+        ("kind = 'partime'", {"partime"}),
+        ("home = Path('~')\nimport time\n", set()),
+        ('"""An ASGI application."""\nmedia_type = "application/json"  # of the application', set()),
+        ("def f():\n    # why\n    '''Make the application.'''\n", set()),
+        ("credentials = 'time', 'yes', 'ignore'", set()),
+    ],
+)
+def test_words_of_the_demonstration_are_found_in_code(source: str, found: set[str]) -> None:
+    assert words_of_the_demonstration(source) == found
