@@ -168,7 +168,7 @@ bulk: import
 	@$(PY) -m load_tests.bulk
 
 # A model of each family of classifiers, in the form that it would be served in; ONNX and treelite beside ours.
-forms: $(PICKLE)
+forms: $(DEMONSTRATION)
 	@$(PY) -m load_tests.forms
 	@$(PY) -m load_tests.report
 
