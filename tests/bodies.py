@@ -20,9 +20,9 @@ def stream(table: pa.Table, **options: Any) -> bytes:
     return sink.getvalue()
 
 
-def body(rows: list[Any], media_type: str) -> bytes:
+def body(rows: list[Any], media_type: str, many: str = "applications") -> bytes:
     if media_type == JSON:
-        return json.dumps({"applications": rows}).encode()
+        return json.dumps({many: rows}).encode()
     if media_type == NDJSON:
         return "\n".join(json.dumps(row) for row in rows).encode()
     return stream(pa.Table.from_pylist(rows))
