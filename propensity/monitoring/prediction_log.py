@@ -6,6 +6,7 @@ written yet, but never leaves a file that can't be read.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import hmac
 import os
@@ -218,7 +219,9 @@ def column_of(field: str, contract: Contract) -> str:
 
 
 def _fields(setting: str, known: Sequence[str]) -> list[str]:
-    named = [name.strip() for name in os.environ.get(setting, "").split(",") if name.strip()]
+    # As in CSV: a name may hold a comma, in quotes.
+    cells = next(csv.reader([os.environ.get(setting, "")], skipinitialspace=True), [])
+    named = [cell.strip() for cell in cells if cell.strip()]
     for name in named:
         if name not in known:
             raise SettingError(f"{setting} names {name!r}; it may name {', '.join(known)}")

@@ -29,6 +29,7 @@ from starlette.testclient import TestClient
 
 from deploy import image
 from deploy.image import models_of
+from propensity.contract.contract import Contract
 from propensity.contract.features import Features, Propensities
 from propensity.contract.prediction import Explanation
 from propensity.formats.batch import Answers
@@ -131,6 +132,24 @@ def test_a_setting_of_the_log_that_can_not_be_used_is_named(
     with pytest.raises(SettingError) as error:
         PredictionLog.from_environment(CONTRACT)
     assert said in str(error.value)
+
+
+def test_a_field_whose_name_has_a_comma_can_be_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = [CONTRACT.fields[0].model_copy(update={"name": "age, in years"}), *CONTRACT.fields[1:]]
+    first = CONTRACT.fields[0].name
+    example = {("age, in years" if name == first else name): value for name, value in EXAMPLE.items()}
+    contract = Contract.model_validate(CONTRACT.model_dump() | {"fields": named, "example": example})
+    monkeypatch.setenv("PROPENSITY_LOG_FOLDER", str(tmp_path))
+    monkeypatch.setenv("PROPENSITY_LOG_OMIT", '"age, in years", job')
+    log = PredictionLog.from_environment(contract)
+    assert log is not None
+    log.add(answered([EXAMPLE], [0.1]), None)
+    log.write(None)
+    (row,) = logged(tmp_path)
+    assert not {"age, in years", "job"} & row.keys()
+    assert "marital" in row
 
 
 class Stuck:
