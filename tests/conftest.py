@@ -238,7 +238,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"NOT TESTED, {len(skipped)} tests: {'; '.join(reasons)}", yellow=True)
 
 
-SLOW = ("served", "bento", "challenged_bento", "server", "second_run")
+SLOW = ("guest", "served", "bento", "challenged_bento", "server", "second_run")
 """Fixtures that start a server or execute the notebook."""
 
 
