@@ -44,7 +44,12 @@ NEAR = 16
 """Floats below and above a switch that are evaluated, too."""
 
 COMPARED = 256
-"""Random rows by which it is checked that each encoded column answers to one field only."""
+MISSING_SHARE = 0.25
+"""Random rows by which it is checked that each encoded column answers to one field only, and how much of a
+field that may be missing is missing in them."""
+
+TOGETHER = 4_096
+"""Rows that are encoded at a time where the search may choose: a call takes long for a single row, too."""
 
 SEED = 20_26
 
@@ -190,7 +195,7 @@ class _Grids:
         Returns:
             In row i, what the i-th value of each column is encoded as, shape (most, encoded columns).
         """
-        features = self._base.repeat(max(map(len, values)), axis=0)
+        features = self._base.repeat(max(1, *map(len, values)), axis=0)
         for place, of_column in enumerate(values):
             features[: len(of_column), place] = of_column
         return self.encode(features)
@@ -257,17 +262,16 @@ class _Grids:
     def _check_owners(self) -> None:
         """Check that what a column is encoded as depends on no other, nor on other rows."""
         random = np.random.default_rng(SEED)
-        features = np.column_stack(
-            [
-                random.choice(np.concatenate([values, missing]), COMPARED)
-                for values, missing in zip(self.values, self.missing, strict=True)
-            ]
-        )
+        features = np.column_stack([random.choice(values, COMPARED) for values in self.values])
+        for column, missing in zip(features.T, self.missing, strict=True):
+            if len(missing):
+                column[random.random(COMPARED) < MISSING_SHARE] = np.nan
         together = self.encode(features)
+        # In other company, too.
+        some = features[: COMPARED // 2]
         for place, field in enumerate(self._fields):
-            own = self.owners == place
-            alone = self.encode(self._alone(place, features[:, place]))
-            if _differ(together, alone)[:, own].any():
+            alone = self.encode(self._alone(place, some[:, place]))
+            if _differ(together[: len(some)], alone)[:, self.owners == place].any():
                 raise NotCompilableError(f"its preprocessing of {field.name} depends on other values, too")
 
 
@@ -337,35 +341,48 @@ def _switches(grids: _Grids, tests: Sequence[Tests], columns: Sequence[int]) -> 
     for each, column in zip(tests, columns, strict=True):
         if column >= 0:
             found[column].add(each, encoded[: len(grids.values[column]), each.column])
+    at_a_time = max(1, TOGETHER // max(1, *map(len, found)))
+
+    def outcomes_at(places: Sequence[Ordered]) -> list[Truths]:
+        """Return the outcomes at some places of each column, shape (places, switches)."""
+        outcomes = [[np.empty((0, len(switches)), np.bool_)] for switches in found]
+        for start in range(0, max(map(len, places)), at_a_time):
+            parts = [of_column[start : start + at_a_time] for of_column in places]
+            encoded = grids.encode_together(
+                [switches.values(part) for switches, part in zip(found, parts, strict=True)]
+            )
+            for switches, part, of_column in zip(found, parts, outcomes, strict=True):
+                of_column.append(switches.outcomes(encoded, len(part)))
+        return [np.concatenate(of_column) for of_column in outcomes]
+
     while any(switches.are_apart() for switches in found):
-        encoded = grids.encode_together([switches.middles() for switches in found])
-        for switches in found:
-            switches.halve(encoded)
-    for offset in range(-NEAR, NEAR + 2):
-        near = [switches.near(offset) for switches in found]
-        if not any(map(len, near)):
-            break
-        encoded = grids.encode_together(near)
-        for switches in found:
-            switches.compare(offset, encoded)
+        between = [switches.between(at_a_time) for switches in found]
+        for switches, places, outcomes in zip(found, between, outcomes_at(between), strict=True):
+            switches.narrow(places, outcomes)
+    near = [switches.near() for switches in found]
+    for switches, places, outcomes in zip(found, near, outcomes_at(near), strict=True):
+        switches.settle(places, outcomes)
     return found
 
 
 class _Switches:
     """The switches of one column: pairs of values that have different outcomes of a test.
 
-    First, the pairs are far apart. They are halved until they are neighbours. Near those, rounding errors of
-    the preprocessing can make the test switch to and fro before it settles: all values near by are compared.
+    First, the pairs are far apart. They are narrowed until they are neighbours. Near those, rounding errors
+    of the preprocessing can make the test switch to and fro before it settles: all floats near by are
+    compared. Places are values as `_ordered` numbers them, shape (places, switches).
     """
 
     def __init__(self, values: Floats, whole: bool) -> None:
         self._whole = whole
         self._grid = _ordered(values, whole)
         self._low = self._high = np.empty(0, np.uint64)
-        self._passes = self._first = np.empty(0, np.bool_)
+        self._passes = np.empty(0, np.bool_)
         self._tests: list[tuple[Tests, Whole]] = []
-        self._found = [np.empty(0, np.uint64)]
-        self._assumed = [np.empty(0, np.uint64)]
+        self._assumed = np.empty(0, np.uint64)
+
+    def __len__(self) -> int:
+        return len(self._low)
 
     def add(self, tests: Tests, encoded: Floats) -> None:
         """Add the switches of some tests.
@@ -382,53 +399,67 @@ class _Switches:
         self._tests.append((tests, np.minimum(before, after)[pairs] + within))
         self._low = np.append(self._low, self._grid[:-1][pairs])
         self._high = np.append(self._high, self._grid[1:][pairs])
-        self._passes = self._first = np.append(self._passes, (before < after)[pairs])
+        self._passes = np.append(self._passes, (before < after)[pairs])
+
+    def values(self, places: Ordered) -> Floats:
+        """Return the values at places, shape (places * switches,)."""
+        return _valued(places.ravel(), self._whole)
+
+    def outcomes(self, encoded: Floats, count: int) -> Truths:
+        """Return the outcomes at places, shape (count, switches).
+
+        Args:
+            encoded: in the first rows, what the values at these places are encoded as.
+            count: how many places.
+        """
+        of_switches = encoded[: count * len(self)].reshape(count, len(self), encoded.shape[1])
+        outcomes, start = np.empty((count, len(self)), np.bool_), 0
+        for tests, places in self._tests:
+            part = slice(start, start := start + len(places))
+            outcomes[:, part] = tests.passes(of_switches[:, part, tests.column], places)
+        return outcomes
 
     def are_apart(self) -> bool:
         """Return whether there are values between those of a pair."""
         return bool((self._high - self._low > 1).any())
 
-    def middles(self) -> Floats:
-        """Return the value in the middle of each pair."""
-        return _valued(self._middles(), self._whole)
+    def between(self, count: int) -> Ordered:
+        """Return places between those of each pair, evenly and ascending."""
+        step = np.maximum((self._high - self._low) // np.uint64(count + 1), 1)
+        steps = np.arange(1, count + 1, dtype=np.uint64)[:, None]
+        places: Ordered = np.minimum(self._low + step * steps, self._high - 1)
+        return places
 
-    def halve(self, encoded: Floats) -> None:
-        """Narrow each pair to the half that the switch is in.
+    def narrow(self, places: Ordered, outcomes: Truths) -> None:
+        """Narrow each pair to where the outcome switches first."""
+        ends = np.vstack([places, self._high])
+        switched = np.vstack([outcomes != self._passes, np.full(len(self), True)])
+        first, pairs = switched.argmax(axis=0), np.arange(len(self))
+        self._low = np.vstack([self._low, places])[first, pairs]
+        self._high = ends[first, pairs]
 
-        Args:
-            encoded: what the middles are encoded as, shape (at least pairs, encoded columns).
-        """
-        middles = self._middles()
-        as_low = self._outcomes(encoded) == self._passes
-        self._low = np.where(as_low, middles, self._low)
-        self._high = np.where(as_low, self._high, middles)
-
-    def near(self, offset: int) -> Floats:
-        """Return the float so many places above the lower one of each pair, if the grid goes as far."""
+    def near(self) -> Ordered:
+        """Return the places of the floats near each pair, ascending, as far as the grid goes."""
         if self._whole:
-            return np.empty(0)
-        return _valued(self._at(offset), self._whole)
+            return np.empty((0, len(self)), np.uint64)
+        first, last = self._grid[[0, -1]]
+        below = np.arange(NEAR, 0, -1, dtype=np.uint64)[:, None]
+        above = np.arange(NEAR + 2, dtype=np.uint64)[:, None]
+        return np.vstack([np.maximum(self._low, first + below) - below, np.minimum(self._low + above, last)])
 
-    def compare(self, offset: int, encoded: Floats) -> None:
-        """Note where outcomes differ from those of the offset before.
-
-        Args:
-            offset: as of `near`, ascending from call to call.
-            encoded: what `near` of this offset is encoded as, shape (at least pairs, encoded columns).
-        """
+    def settle(self, places: Ordered, outcomes: Truths) -> None:
+        """Replace each pair by all that are near it."""
         if self._whole:
             return
-        outcomes = self._outcomes(encoded)
-        # Farther below, the outcome is the first one; where this one differs, it switches somewhere between.
-        found = self._found if offset > -NEAR else self._assumed
-        found.append(self._at(offset - 1)[outcomes != self._passes])
-        if offset > NEAR:
-            self._assumed.append(self._at(offset)[outcomes == self._first])
-        self._passes = outcomes
+        # Farther away, outcomes are those that the search began with; where they differ, they switch between.
+        self._assumed = np.append(
+            places[0][outcomes[0] != self._passes] - 1, places[-1][outcomes[-1] == self._passes]
+        )
+        self._low = places[:-1][outcomes[:-1] != outcomes[1:]]
 
     def keys(self) -> Floats:
         """Return the upper ends of the intervals that have one outcome of each test, but for the last."""
-        return _valued(np.unique(np.concatenate([self._lows(), *self._assumed])), self._whole)
+        return _valued(np.unique(np.append(self._low, self._assumed)), self._whole)
 
     def inside(self, keys: Floats) -> Floats:
         """Return a value of each interval, from its middle, where rounding errors do not reach."""
@@ -438,30 +469,7 @@ class _Switches:
 
     def sides(self) -> Floats:
         """Return the values on both sides of each switch."""
-        low = self._lows()
-        return _valued(np.append(low, low + 1), self._whole)
-
-    def _lows(self) -> Ordered:
-        return self._low if self._whole else np.concatenate(self._found)
-
-    def _middles(self) -> Ordered:
-        return self._low + (self._high - self._low) // 2
-
-    def _at(self, offset: int) -> Ordered:
-        first, last = self._grid[[0, -1]]
-        if offset < 0:
-            at: Ordered = np.maximum(self._low, first + np.uint64(-offset)) - np.uint64(-offset)
-        else:
-            at = np.minimum(self._low + np.uint64(offset), last)
-        return at
-
-    def _outcomes(self, encoded: Floats) -> Truths:
-        """Return the outcome of the test of each pair."""
-        outcomes, start = np.empty(len(self._low), np.bool_), 0
-        for tests, places in self._tests:
-            part = slice(start, start := start + len(places))
-            outcomes[part] = tests.passes(encoded[part, tests.column], places)
-        return outcomes
+        return _valued(np.append(self._low, self._low + 1), self._whole)
 
 
 _SIGN = np.uint64(1 << 63)
