@@ -3,7 +3,8 @@
 Trees test encoded columns, and rows have fields. Whatever the preprocessing is, as long as an encoded column
 answers to one field only, the values of a field fall into intervals that no test tells apart. This module
 finds these intervals, to the last bit of their ends: it evaluates the preprocessing over a grid of each
-field's values, and bisects wherever the outcome of a test switches.
+field's values, and searches wherever the outcome of a test switches. (Where rounding errors of a curve make
+it flicker over more floats than are looked at, a float among them may be on the wrong side.)
 """
 
 from __future__ import annotations
