@@ -118,6 +118,7 @@ def test_a_good_pickle_is_stored_with_its_manifest(
     assert hashlib.sha256(store.check(model)).hexdigest() == kept.served.sha256
 
 
+@pytest.mark.thorough
 def test_the_parity_of_the_compiled_form_is_kept_with_it(pickle_path: Path, empty_store: Any) -> None:
     """On every generated row, as a user imports; other tests import with few_generated_rows."""
     parity = store.manifest_of(bentoml.models.get(import_model(pickle_path))).served.parity
@@ -467,11 +468,13 @@ def command(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
     )
 
 
+@pytest.mark.thorough
 def test_the_command_prints_the_tag_alone(pickle_path: Path, tag: str) -> None:
     done = command(pickle_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{tag}\n", "")
 
 
+@pytest.mark.thorough
 def test_an_import_that_is_not_signed_says_so(pickle_path: Path, tag: str) -> None:
     done = command(pickle_path, PROPENSITY_SIGNING_KEY="")
     assert (done.returncode, done.stdout) == (0, f"{tag}\n")

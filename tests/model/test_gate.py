@@ -159,6 +159,7 @@ def check_admitted(estimator: Any, features: Any, folder: Path) -> None:
         same(found, expected, err_msg=path.name)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
 def test_what_scikit_learn_publishes_is_admitted_when_fitted(name: str, tmp_path: Path) -> None:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
