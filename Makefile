@@ -109,8 +109,8 @@ model-card: $(DEMONSTRATION) $(LOCAL_TOKEN)
 	@$(PY) -m propensity card --manifest $(DEMONSTRATION:.pkl=.json) --evaluation docs/evaluation/evaluation.json \
 		--template docs/model_card.md.in --output docs/model_card.md
 
-build: import
-	@.venv/bin/bentoml build
+build: $(MADE) $(SIGNING_KEY) | $(INSTALLED)
+	@tag=$$($(IMPORT)) && echo "$$tag" && PROPENSITY_MODEL="$${PROPENSITY_MODEL:-$$tag}" .venv/bin/bentoml build
 
 image: build
 	@$(PY) -m deploy.image

@@ -75,6 +75,12 @@ def test_variables_that_an_environment_happens_to_have_are_not_flags(checkout: P
     assert line.split("import_model.py ")[1].split() == ["artifacts/propensity.pkl"]
 
 
+def test_what_is_built_is_what_was_imported(checkout: Path) -> None:
+    (line,) = [line for line in would_run(checkout, "build", "PICKLE=m.pkl") if "bentoml build" in line]
+    assert line.startswith("tag=$(.venv/bin/python import_model.py 'm.pkl'")
+    assert 'PROPENSITY_MODEL="${PROPENSITY_MODEL:-$tag}" .venv/bin/bentoml build' in line
+
+
 def test_what_is_served_is_what_was_imported(checkout: Path) -> None:
     (line,) = [line for line in would_run(checkout, "serve", "PICKLE=m.pkl") if "deploy.local" in line]
     assert line.startswith("tag=$(.venv/bin/python import_model.py 'm.pkl'")
