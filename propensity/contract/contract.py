@@ -99,7 +99,7 @@ class Contract(BaseModel):
         """The fields by name."""
         return {field.name: field for field in self.fields}
 
-    @property
+    @cached_property
     def languages(self) -> tuple[str, ...]:
         """The languages of reasons: English and Spanish, and those that the contract has words in."""
         words = [words for field in self.fields for words in (field.words, *field.category_words.values())]
