@@ -218,6 +218,11 @@ class Problem(BaseModel):
         return PROBLEM_BYTES + FIELD_ERROR_BYTES * len(errors) + POINTER_BYTES * pointers
 
 
+def pointer(*path: str) -> str:
+    """Return the JSON pointer (RFC 6901) of a place in a body."""
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
+
+
 class ProblemError(Exception):
     """Raised to answer a request with a problem."""
 

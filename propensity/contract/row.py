@@ -24,7 +24,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from propensity.contract.features import Columns, Values
 from propensity.contract.field import MAX_NAME, Field
 from propensity.contract.limits import MAX_ROWS, Limits
-from propensity.contract.problem import MAX_ERRORS, FieldError, Kind, Problem
+from propensity.contract.problem import MAX_ERRORS, FieldError, Kind, Problem, pointer
 
 Row = Values | Problem
 """A row of a request: its values, or the problem that takes its place."""
@@ -141,7 +141,7 @@ class RowSchema:
         path = location if number is None else [self._words.many, str(number), *location]
         detail = _DETAILS.get(error["type"], "{msg}")
         return FieldError(
-            pointer="".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path),
+            pointer=pointer(*path),
             field=location[0] if location else None,
             row=number,
             detail=detail.format(

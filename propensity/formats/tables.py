@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from propensity.contract.contract import Contract
 from propensity.contract.field import Field
-from propensity.contract.problem import MAX_ERRORS, FieldError, Kind, Problem, ProblemError
+from propensity.contract.problem import MAX_ERRORS, FieldError, Kind, Problem, ProblemError, pointer
 from propensity.formats.batch import Answers, Batch, Hold, unbounded
 
 
@@ -40,7 +40,7 @@ def check_schema(schema: pa.Schema, contract: Contract) -> None:
         ProblemError: 422, a column is unknown, missing, repeated, or of another type.
     """
     errors = [
-        FieldError(pointer=f"/{_escaped(name)}", field=name, detail=detail)
+        FieldError(pointer=pointer(name), field=name, detail=detail)
         for name in dict.fromkeys([*contract.by_name, *schema.names])
         if (detail := _fault(schema, name, contract.by_name.get(name))) is not None
     ]
@@ -50,10 +50,6 @@ def check_schema(schema: pa.Schema, contract: Contract) -> None:
         names = ", ".join(error.field for error in errors if error.field)
         detail = f"the columns of the table are not valid: {names}; see errors"
         raise ProblemError(Problem.of(Kind.INVALID_ROW, detail, errors))
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
 
 
 def _fault(schema: pa.Schema, name: str, field: Field | None) -> str | None:
