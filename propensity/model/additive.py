@@ -8,7 +8,6 @@ The same effects explain a prediction: beside its mean, the effect of a field is
 
 from __future__ import annotations
 
-import io
 from bisect import bisect_left
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from propensity.contract.features import Features, Propensities
+from propensity.model.arrays import pack, unpack
 
 Array = npt.NDArray[np.float64]
 
@@ -109,15 +109,12 @@ class AdditiveForm:
 
     def to_bytes(self) -> bytes:
         """Return the form as an .npz file."""
-        file = io.BytesIO()
-        np.savez(file, allow_pickle=False, **vars(self._effects))
-        return file.getvalue()
+        return pack(vars(self._effects))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> AdditiveForm:
         """Return the form of an .npz file."""
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return cls(Effects(**arrays))
+        return cls(Effects(**unpack(content)))
 
     def _log_odds_of(self, row: list[float]) -> float:
         log_odds = self._intercept

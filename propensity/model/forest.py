@@ -7,13 +7,13 @@ steps down are made by numpy for many trees and rows at a time.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from propensity.contract.features import Features, Propensities
+from propensity.model.arrays import pack, unpack
 from propensity.model.buckets import Buckets
 
 BLOCK = 1_024
@@ -79,15 +79,12 @@ class ForestForm:
 
     def to_bytes(self) -> bytes:
         """Return the form as an .npz file."""
-        file = io.BytesIO()
-        np.savez(file, allow_pickle=False, **vars(self.forest))
-        return file.getvalue()
+        return pack(vars(self.forest))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> ForestForm:
         """Return the form of an .npz file."""
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return cls(Forest(**arrays))
+        return cls(Forest(**unpack(content)))
 
     def propensities(self, features: Features) -> Propensities:
         """Return the propensity of each row, shape (n,)."""

@@ -5,7 +5,6 @@ It stands for calibrated classifiers, and for classifiers that vote.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from propensity.contract.features import Features, Propensities
 from propensity.model.additive import Array, logistic
+from propensity.model.arrays import pack, unpack
 from propensity.model.forms import CompiledForm, load
 
 
@@ -90,19 +90,17 @@ class MixtureForm:
                 f"{place}.line": member.calibration.line,
                 f"{place}.knots": member.calibration.knots,
             }
-        file = io.BytesIO()
-        np.savez(file, allow_pickle=False, **arrays)
-        return file.getvalue()
+        return pack(arrays)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> MixtureForm:
         """Return the form of an .npz file."""
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            members = [
-                _member({name: arrays[f"{place}.{name}"] for name in _ARRAYS})
-                for place in range((len(arrays) - 1) // len(_ARRAYS))
-            ]
-            return cls(members, bool(arrays["is_complement"]))
+        arrays = unpack(content)
+        members = [
+            _member({name: arrays[f"{place}.{name}"] for name in _ARRAYS})
+            for place in range((len(arrays) - 1) // len(_ARRAYS))
+        ]
+        return cls(members, bool(arrays["is_complement"]))
 
 
 _ARRAYS = ("name", "form", "weight", "of_log_odds", "line", "knots")

@@ -12,13 +12,13 @@ followed, weighted by the shares of the training set that took them.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from propensity.contract.features import Features, Propensities
+from propensity.model.arrays import pack, unpack
 from propensity.model.buckets import Buckets
 from propensity.model.forms import Contributions
 
@@ -87,15 +87,12 @@ class TablesForm:
 
     def to_bytes(self) -> bytes:
         """Return the form as an .npz file."""
-        file = io.BytesIO()
-        np.savez(file, allow_pickle=False, **vars(self.tables))
-        return file.getvalue()
+        return pack(vars(self.tables))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> TablesForm:
         """Return the form of an .npz file."""
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return cls.of(Tables(**arrays))
+        return cls.of(Tables(**unpack(content)))
 
     def propensities(self, features: Features) -> Propensities:
         """Return the propensity of each row, shape (n,)."""
