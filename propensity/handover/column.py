@@ -14,6 +14,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from propensity.contract.field import EXACT, LARGEST, Field, Kind
+from propensity.handover.faults import first_fault
 from propensity.importing.anatomy import Encoder, is_missing, text_of
 from propensity.model.gate import GateError
 
@@ -99,11 +100,8 @@ class Column:
         try:
             made = Field.model_validate(members | dict(stated))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            reason = first["msg"].removeprefix("Value error, ")
             raise GateError(
-                f"column {self.name}: {where and f'{where}: '}{reason}; change the data, or state it in"
+                f"column {self.name}: {first_fault(error)}; change the data, or state it in"
                 f" contract={{'fields': {{{self.name!r}: ...}}}}"
             ) from error
         self._look_at(made, known, stated)

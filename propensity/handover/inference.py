@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from propensity.contract.contract import Contract
 from propensity.contract.field import Kind
 from propensity.handover.column import Column
+from propensity.handover.faults import first_fault
 from propensity.handover.labels import Labels
 from propensity.importing.anatomy import Anatomy, is_missing, text_of
 from propensity.model.gate import GateError
@@ -90,11 +91,7 @@ def infer(
     try:
         contract = Contract.model_validate(members)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise GateError(
-            f"contract: {where and f'{where}: '}{first['msg'].removeprefix('Value error, ')}"
-        ) from error
+        raise GateError(f"contract: {first_fault(error)}") from error
     has_names = anatomy.names is not None and isinstance(samples[-1], pd.DataFrame)
     return Inferred(contract, "frame" if has_names else _takes(pipeline, samples[-1]), notes)
 

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from propensity.contract.field import Field
 from propensity.handover.draft import Draft, draft
+from propensity.handover.faults import first_fault
 from propensity.importing import figures
 from propensity.importing.anatomy import last_step
 from propensity.model.gate import GateError
@@ -223,9 +224,7 @@ def manifest_of(
     try:
         return Manifest.model_validate(members)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise GateError(f"{where and f'{where}: '}{first['msg'].removeprefix('Value error, ')}") from error
+        raise GateError(first_fault(error)) from error
 
 
 def text_of(manifest: Manifest) -> str:
