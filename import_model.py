@@ -149,14 +149,7 @@ def _supplemented(path: Path, manifest_path: Path, known: Known) -> _Candidate:
     if read.scikit_learn is not None:
         gate.check_libraries({"scikit-learn": read.scikit_learn})
     pipeline = gate.load_pipeline(read.content)
-    made = supplement(
-        pipeline,
-        known,
-        manifest_path=manifest_path,
-        file=read.file,
-        sha256=read.sha256,
-        signature=read.signature,
-    )
+    made = supplement(pipeline, read, known, manifest_path)
     form = contract_check.check(pipeline, made.manifest)
     return _Candidate(read.content, form, made.manifest, made.draft.features, made.draft.truth, made)
 

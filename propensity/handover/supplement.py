@@ -24,6 +24,7 @@ from propensity.handover.writing import (
     threshold_of,
 )
 from propensity.importing.anatomy import Anatomy, check_classifier, is_missing
+from propensity.importing.artifact import Artifact
 from propensity.model.gate import GateError
 from propensity.model.manifest import Manifest
 
@@ -89,24 +90,14 @@ class Supplement:
         return Handover(self.manifest, (self.manifest_path, self.holdout_path), tuple(self.draft.notes))
 
 
-def supplement(
-    pipeline: Any,
-    known: Known,
-    *,
-    manifest_path: Path,
-    file: str,
-    sha256: str,
-    signature: Sequence[tuple[str, str]] | None,
-) -> Supplement:
+def supplement(pipeline: Any, read: Artifact, known: Known, manifest_path: Path) -> Supplement:
     """Infer the manifest of a pipeline.
 
     Args:
         pipeline: as it was loaded.
+        read: what it was loaded from.
         known: what a person knows of it.
         manifest_path: where the manifest belongs, beside the model.
-        file: name of the model's file.
-        sha256: its digest.
-        signature: names and types of its columns, as MLflow states them.
 
     Raises:
         GateError: the data don't fit the pipeline, or a file would be overwritten; the message says which.
@@ -122,22 +113,13 @@ def supplement(
             " as --target"
         )
     try:
-        return _inferred(
-            pipeline, rows, known, manifest_path=manifest_path, file=file, sha256=sha256, signature=signature
-        )
+        return _inferred(pipeline, read, rows, known, manifest_path)
     except GateError as error:
         raise GateError(f"{known.data}: {error}") from error
 
 
 def _inferred(
-    pipeline: Any,
-    rows: pd.DataFrame,
-    known: Known,
-    *,
-    manifest_path: Path,
-    file: str,
-    sha256: str,
-    signature: Sequence[tuple[str, str]] | None,
+    pipeline: Any, read: Artifact, rows: pd.DataFrame, known: Known, manifest_path: Path
 ) -> Supplement:
     outcomes = rows[known.target].astype(object).tolist()
     unknown = [row for row, outcome in enumerate(outcomes) if is_missing(outcome)]
@@ -145,7 +127,7 @@ def _inferred(
         raise GateError(
             f"row {unknown[0]} has no {known.target}; leave out the rows whose outcome is unknown"
         )
-    columns, notes = _columns(pipeline, rows.drop(columns=known.target), signature)
+    columns, notes = _columns(pipeline, rows.drop(columns=known.target), read.signature)
     taken = _as_trained(pipeline, columns)
     places = _sample(outcomes)
     sample = taken.iloc[places]
@@ -157,7 +139,7 @@ def _inferred(
         target=known.target,
         positive=known.positive,
         others=[] if rest.empty else [rest],
-        kinds={name: KINDS[kind] for name, kind in signature or () if kind in KINDS},
+        kinds={name: KINDS[kind] for name, kind in read.signature or () if kind in KINDS},
     )
     drafted.notes.extend([
         *notes,
@@ -168,8 +150,8 @@ def _inferred(
         drafted,
         name=known.name or _name_of(manifest_path),
         target=known.target,
-        file=file,
-        sha256=sha256,
+        file=read.file,
+        sha256=read.sha256,
         libraries=libraries_of(pipeline),
         holdout=manifest_path.with_suffix(".holdout.json").name,
         threshold=threshold_of(known.threshold),

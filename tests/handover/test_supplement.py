@@ -19,6 +19,7 @@ from strangers import NUMBERS, ROWS, TEXTS, customers, fitted, left, logistic_re
 
 from propensity.handover import supplement as module
 from propensity.handover.supplement import Known, Supplement, supplement
+from propensity.importing.artifact import Artifact
 from propensity.model.gate import GateError
 
 TARGET = "se fue"
@@ -44,14 +45,8 @@ def kept(path: Path, frame: pd.DataFrame) -> Path:
 def supplied(
     pipeline: Any, data: Path, *, signature: list[tuple[str, str]] | None = None, **known: Any
 ) -> Supplement:
-    return supplement(
-        pipeline,
-        replace(Known(data, TARGET), **known),
-        manifest_path=data.with_name("model.json"),
-        file="model.pkl",
-        sha256="0" * 64,
-        signature=signature,
-    )
+    read = Artifact(b"", "0" * 64, "model.pkl", signature, None)
+    return supplement(pipeline, read, replace(Known(data, TARGET), **known), data.with_name("model.json"))
 
 
 def refusal(pipeline: Any, data: Path, **known: Any) -> str:
