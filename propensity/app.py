@@ -1,46 +1,46 @@
-"""The HTTP application: BentoML's, with this product's errors, tokens, limits and documentation.
+"""The HTTP application: one pass for each request, around BentoML's own application of the service.
 
-BentoML's server, health checks and command line stay as they are. The methods here replace BentoML's one by
-one and say why; docs/adr/0002-http-application.md has the whole story.
+BentoML's server, supervisor, life cycle, health checks, store and command line stay as they are.
+docs/adr/0002-http-application.md has the whole story.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from contextlib import asynccontextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import bentoml
-from _bentoml_impl.server.app import ContextMiddleware, ServiceAppFactory
 from _bentoml_sdk import Service
 from _bentoml_sdk.io_models import ensure_io_descriptor
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.context import server_context
-from bentoml._internal.server.http.access import AccessLogMiddleware
-from bentoml._internal.server.http.instruments import RunnerTrafficMetricsMiddleware
 from bentoml.exceptions import BentoMLException
-from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import HTTP_PROTOCOLS
 
 from propensity.access.authorization import Authorization
 from propensity.access.configuration import allowance, authorities
 from propensity.contract.contract import Contract
-from propensity.contract.limits import THREADS
+from propensity.contract.limits import MAX_TABLE_ROWS, THREADS
 from propensity.contract.prediction import schemas
-from propensity.contract.problem import PAGE, Kind, Problem
+from propensity.contract.problem import PAGE, Kind, Problem, ProblemError
 from propensity.formats.media_types import formats_of
 from propensity.http.access_log import AccessLog
-from propensity.http.drain import Drain, Draining
-from propensity.http.host import HostCheck
+from propensity.http.drain import Drain
+from propensity.http.exchange import Exchange, TracedExchange
+from propensity.http.host import check_host
 from propensity.http.protocol import Protocol
 from propensity.http.request_metrics import RequestMetrics, exposition, report_stale
 from propensity.http.responses import ProblemResponse, unexpected
@@ -49,8 +49,10 @@ from propensity.monitoring.follow_up import FollowUp
 from propensity.monitoring.prediction_metrics import PredictionMetrics
 from propensity.serving import openapi, pages
 from propensity.serving.admission import InFlight
+from propensity.serving.clock import Clock
 from propensity.serving.dispatcher import Dispatcher
-from propensity.serving.endpoint import PredictionEndpoint, Recorder
+from propensity.serving.endpoint import PredictionEndpoint
+from propensity.serving.journal import Journal
 
 WARM_UP_CALLS = 16
 """Predictions of the example before the worker accepts connections: ready means warm."""
@@ -58,8 +60,8 @@ WARM_UP_CALLS = 16
 GC_THRESHOLDS = (10_000, 20, 50)
 """Thresholds of the garbage collector, instead of 700, 10, 10."""
 
-_DOCUMENTATION = frozenset({"/", "/docs.json", "/schema.json"})
-"""Paths of the documentation, whose routes BentoML adds to the finished application."""
+_THEIRS = frozenset({"livez", "healthz", "static_content"})
+"""The routes of BentoML that stay as they are, by name."""
 
 _PROBLEM_SCHEMA = {
     "title": "Problem",
@@ -75,15 +77,15 @@ class ForeignCodeError(BentoMLException):
 class PredictionService(Service[Any]):
     """A BentoML service that `PredictionApp` serves."""
 
-    def to_asgi(self, is_main: bool = True) -> Starlette:
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """Make the ASGI application of one worker, and let uvicorn serve it with our protocol.
 
         BentoML's worker calls this, and then starts uvicorn with the protocol named "auto".
         """
-        self.inject_config()
-        app = PredictionApp(self, is_main=is_main)
+        theirs: Starlette = super().to_asgi(is_main)
+        app = PredictionApp(self, theirs)
         HTTP_PROTOCOLS["auto"] = partial(Protocol, drain=app.drain)  # type: ignore[assignment]
-        return app()
+        return _traced(app) if _has_traces() else app
 
     def on_load_bento(self, bento: bentoml.Bento) -> None:
         """Serve the model that the Bento was built with; BentoML would take the latest of the store.
@@ -133,131 +135,162 @@ class PredictionService(Service[Any]):
         return openapi.document(self.contract)
 
 
-class PredictionApp(ServiceAppFactory):
-    """Makes the ASGI application of one worker."""
+def _has_traces() -> bool:
+    # Spans that nobody collects would still cost time on each request.
+    return BentoMLContainer.tracing.exporter_type.get() is not None
 
-    def __init__(self, service: PredictionService, is_main: bool) -> None:
-        super().__init__(service, is_main=is_main)
-        # Our limits replace BentoML's time-out and concurrency limit, whose errors are no problem documents.
-        self.timeout = None
-        self.max_concurrency = None
-        self._authorities = authorities()
-        self._allowance = allowance()
-        self.drain = Drain()
+
+def _traced(app: ASGIApp) -> ASGIApp:
+    """One span per request, without further ones for each of its messages."""
+    # Imported late: most services export no traces.
+    from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware  # noqa: PLC0415
+
+    return OpenTelemetryMiddleware(
+        app,
+        excluded_urls=BentoMLContainer.tracing_excluded_urls.get(),
+        tracer_provider=BentoMLContainer.tracer_provider.get(),
+        exclude_spans=["receive", "send"],
+    )
+
+
+class PredictionApp:
+    """The ASGI application of one worker. A request goes through `__call__` and `_answer`."""
+
+    def __init__(self, service: PredictionService, theirs: Starlette) -> None:
+        """Make the application.
+
+        Args:
+            service: the service.
+            theirs: BentoML's application, which starts and stops the service.
+        """
+        self._service = service
+        self._theirs = theirs
+        self._authorization = Authorization(authorities(), allowance())
         self._threads = ThreadPoolExecutor(THREADS)
-        in_flight = InFlight()
+        self._in_flight = InFlight()
+        self.drain = Drain()
         contract = service.contract
         self._endpoints = {
-            name: PredictionEndpoint(formats, in_flight, self._threads)
+            service.apis[name].route: PredictionEndpoint(
+                formats, service.apis[name].max_latency_ms / 1_000, self._in_flight, self._threads
+            )
             for name, formats in formats_of(contract).items()
         }
         self._document = openapi.document(contract)
         self._schema = service.schema()
         self._index = pages.index(contract.title)
-
-    def __call__(self) -> Starlette:
-        """Make the application, which answers a problem where no operation answers."""
-        app: Starlette = super().__call__()
+        self._exchange = TracedExchange if _has_traces() else Exchange
+        server = BentoMLContainer.api_server_config
+        self._has_metrics = server.metrics.enabled.get()
+        self._pages = Starlette(routes=self._routes(), lifespan=self._lifespan)
         # A redirect would send the client to whatever host its own Host header names.
-        app.router.redirect_slashes = False
-        app.add_exception_handler(HTTPException, _http_problem)  # type: ignore[arg-type]
-        app.add_exception_handler(Exception, lambda _, error: unexpected(error))
-        return app
+        self._pages.router.redirect_slashes = False
+        self._pages.add_exception_handler(HTTPException, _http_problem)  # type: ignore[arg-type]
+        self._pages.add_exception_handler(Exception, lambda _, error: unexpected(error))
+        log, metrics = server.logging.access, server.metrics
+        self._journal = Journal(
+            AccessLog(log.skip_paths.get()) if log.enabled.get() else None,
+            RequestMetrics(metrics.namespace.get(), self._known_paths()) if self._has_metrics else None,
+        )
+        self._clock = Clock([self._in_flight.check_time, self._journal.write])
+        self._inner: ASGIApp = self._answer
+        if BentoMLContainer.http.cors.enabled.get():
+            # Preflights are answered without a token.
+            cors: Any = BentoMLContainer.access_control_options.get()
+            self._inner = CORSMiddleware(self._answer, **cors)
 
-    @property
-    def routes(self) -> list[BaseRoute]:
-        """BentoML's routes, with our prediction endpoints first, and `/v1/model` and `/problems` added.
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Keep a record of a request while it is answered, and put it into the journal then."""
+        if scope["type"] == "lifespan":
+            await self._pages(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        exchange = self._exchange(scope, send, self.drain)
+        self._journal.begin(exchange)
+        try:
+            await self._inner(scope, receive, exchange.send)
+        finally:
+            self._journal.end(exchange)
 
-        BentoML's endpoints parse any content type, read without limit, build a JSON schema per request for
-        some inputs, and answer errors in several shapes.
-        """
-        theirs: list[Route] = super().routes
-        predictions = [
-            Route(route.path, self._endpoints[route.name], methods=["POST"], name=route.name)
-            for route in theirs
-            if route.name in self._endpoints
-        ]
-        others = [route for route in theirs if route.name not in self._endpoints]
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            check_host(scope)
+            await self._authorization.admit(scope)
+        except ProblemError as error:
+            await ProblemResponse(error.problem, error.headers)(scope, receive, send)
+            return
+        endpoint = self._endpoints.get(scope["path"]) if scope["method"] == "POST" else None
+        await (endpoint or self._pages)(scope, receive, send)
+
+    def _routes(self) -> list[BaseRoute]:
+        theirs = [route for route in self._theirs.routes if isinstance(route, Route | Mount)]
+        kept = [route for route in theirs if route.name in _THEIRS]
+        metrics = [Route("/metrics", self._metrics)] if self._has_metrics else []
         return [
-            *predictions,
-            *others,
-            Route("/v1/model", self.model_card, methods=["GET"]),
-            Route(PAGE, self.problems_page, methods=["GET"]),
+            *(Route(path, endpoint, methods=["POST"]) for path, endpoint in self._endpoints.items()),
+            *kept,
+            *metrics,
+            Route("/readyz", self._readyz),
+            Route("/schema.json", self._schema_view),
+            Route("/docs.json", self._document_view),
+            Route("/", self._index_page),
+            Route("/v1/model", self._model_view, methods=["GET"]),
+            Route(PAGE, self._problems_page, methods=["GET"]),
         ]
 
-    @property
-    def middlewares(self) -> list[Middleware]:
-        """BentoML's middlewares, as far as they are needed; the drain outermost, authorization innermost.
+    def _known_paths(self) -> frozenset[str]:
+        return frozenset(route.path for route in self._pages.routes if isinstance(route, Route))
 
-        CORS, outside of the authorization, answers preflight requests itself.
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        async with self._theirs.router.lifespan_context(self._theirs):
+            await self._start(bentoml.get_current_service())
+            yield
+            await self._stop()
+
+    async def _start(self, loaded: Any) -> None:
+        """Warm the model up; the worker accepts connections only afterwards.
+
+        Args:
+            loaded: the instance of the service's class, with the model.
         """
-        middlewares = []
-        # Spans that nobody collects would still cost time on each request.
-        has_traces = BentoMLContainer.tracing.exporter_type.get() is not None
-        for middleware in super().middlewares:
-            if middleware.cls is RunnerTrafficMetricsMiddleware:
-                known = _DOCUMENTATION | {route.path for route in self.routes if isinstance(route, Route)}
-                middlewares.append(Middleware(RequestMetrics, middleware.kwargs["namespace"], known))
-            elif middleware.cls is ContextMiddleware:
-                # For methods that ask for BentoML's context; ours do not.
-                continue
-            elif middleware.cls is AccessLogMiddleware:
-                skipped = middleware.kwargs["skip_paths"]
-                middlewares.append(Middleware(AccessLog, skip_paths=skipped, has_traces=has_traces))
-            elif middleware.cls is OpenTelemetryMiddleware:
-                if has_traces:
-                    # One span per request, without further ones for each of its messages.
-                    options = {**middleware.kwargs, "exclude_spans": ["receive", "send"]}
-                    middlewares.append(Middleware(OpenTelemetryMiddleware, **options))
-            else:
-                middlewares.append(middleware)
-        return [
-            Middleware(Draining, drain=self.drain),
-            *middlewares,
-            Middleware(HostCheck),
-            Middleware(Authorization, authorities=self._authorities, allowance=self._allowance),
-        ]
-
-    async def create_instance(self, app: Starlette) -> None:
-        """Load the model and warm it up; the worker accepts connections only afterwards."""
-        await super().create_instance(app)
-        model = self._service_instance.model
-        manifest = store.manifest_of(model)
-        self._model_card = {"tag": str(model.tag), **manifest.model_dump(mode="json", exclude_none=True)}
-        dispatchers = {name: self._dispatcher(name) for name in self._endpoints}
-        self._metrics = PredictionMetrics(str(model.tag), manifest, dispatchers, self._threads)
-        self._follow_up = FollowUp.from_environment(manifest.contract, self._service_instance.challenging)
-        recorders: list[Recorder] = [self._metrics]
-        if self._follow_up is not None:
-            recorders.append(self._follow_up)
+        manifest = store.manifest_of(loaded.model)
+        self._card = {"tag": str(loaded.model.tag), **manifest.model_dump(mode="json", exclude_none=True)}
+        names = {path: name for name, api in self._service.apis.items() for path in [api.route]}
+        dispatchers = {names[path]: self._dispatcher(names[path], loaded) for path in self._endpoints}
+        self._prediction_metrics = PredictionMetrics(
+            str(loaded.model.tag), manifest, dispatchers, self._threads
+        )
+        self._follow_up = FollowUp.from_environment(manifest.contract, loaded.challenging)
+        self._journal.start(self._prediction_metrics, self._follow_up)
         example = manifest.contract.encode([manifest.contract.example])
-        for name, dispatcher in dispatchers.items():
-            self._endpoints[name].start(
-                self._service_instance.predictor, dispatcher, recorders, self._metrics.refuse
-            )
+        for path, endpoint in self._endpoints.items():
+            dispatcher = dispatchers[names[path]]
+            endpoint.start(loaded.predictor, dispatcher, self._prediction_metrics.refuse)
             for _ in range(WARM_UP_CALLS):
                 await dispatcher.predict(example)
         for source in ("tokens", "keys"):
             report_stale(source, False)
         self.drain.listen()
+        self._clock.start()
         # What is loaded by now stays: walking through it in each full collection would be the tail of the
         # latency.
         gc.collect()
         gc.freeze()
-        # Requests are kept for a tenth of a second until they are counted: no garbage to search for.
+        # Requests are kept until they are noted: no garbage to search for.
         gc.set_threshold(*GC_THRESHOLDS)
 
-    def _dispatcher(self, name: str) -> Dispatcher:
+    def _dispatcher(self, name: str, loaded: Any) -> Dispatcher:
         """Replace BentoML's dispatcher, which waits in steps of 1 ms; the histogram is the same."""
-        method = self.service.apis[name]
         return Dispatcher(
-            getattr(self._service_instance, name).local,
-            max_rows=method.max_batch_size,
-            max_seconds=method.max_latency_ms / 1_000,
-            instant_rows=self._service_instance.predictor.instant_rows,
+            getattr(loaded, name).local,
+            max_rows=self._service.apis[name].max_batch_size,
+            instant_rows=loaded.predictor.instant_rows,
             threads=self._threads,
-            batch_sizes=self.adaptive_batch_size_hist.labels(
-                runner_name=self.service.name,
+            batch_sizes=_batch_sizes().labels(
+                runner_name=self._service.name,
                 worker_index=server_context.worker_index,
                 method_name=name,
                 service_version=server_context.bento_version,
@@ -265,48 +298,59 @@ class PredictionApp(ServiceAppFactory):
             ),
         )
 
-    async def destroy_instance(self, app: Starlette) -> None:
-        """End the threads and close the connections of the worker."""
-        await super().destroy_instance(app)
-        self._metrics.stop()
+    async def _stop(self) -> None:
+        """Note what is left, and end the threads and connections of the worker."""
+        self._clock.stop()
+        self._journal.write()
         if self._follow_up is not None:
             await asyncio.to_thread(self._follow_up.stop)
         self._threads.shutdown()
-        if self._allowance is not None:
-            await self._allowance.close()
+        await self._authorization.close()
 
-    async def metrics(self, _: Request) -> Response:
+    async def _metrics(self, _: Request) -> Response:
         """`GET /metrics`: the counts of all workers, summed, and the drift indices computed from the sums."""
-        content = await asyncio.to_thread(exposition, self._metrics.drift.indices)
+        self._journal.write()
+        content = await asyncio.to_thread(exposition, self._prediction_metrics.drift.indices)
         return Response(content, media_type=BentoMLContainer.metrics_client.get().CONTENT_TYPE_LATEST)
 
-    async def model_card(self, _: Request) -> Response:
+    async def _model_view(self, _: Request) -> Response:
         """`GET /v1/model`: the card of the loaded model, whatever the store calls the latest by now."""
-        return JSONResponse(self._model_card)
+        return JSONResponse(self._card)
 
-    async def readyz(self, req: Request) -> Response:
+    async def _readyz(self, _: Request) -> Response:
         """`GET /readyz`: 503 from SIGTERM on, while requests that still arrive are answered."""
         if self.drain.has_begun:
             stopping = "about to stop; send requests to another instance"
             return ProblemResponse(Problem.of(Kind.NOT_READY, stopping))
-        answer: Response = await super().readyz(req)
-        return answer
+        return Response("\n", media_type="text/plain")
 
-    async def schema_view(self, req: Request) -> Response:  # noqa: ARG002
+    async def _schema_view(self, _: Request) -> Response:
         """`GET /schema.json`. BentoML makes it anew for each request."""
         return JSONResponse(self._schema)
 
-    async def openapi_spec_view(self, req: Request) -> Response:  # noqa: ARG002
+    async def _document_view(self, _: Request) -> Response:
         """`GET /docs.json`."""
         return JSONResponse(self._document)
 
-    async def index_page(self, _: Request) -> Response:
+    async def _index_page(self, _: Request) -> Response:
         """`GET /`: the OpenAPI document, to read. BentoML's own page loads a tracker from the internet."""
         return HTMLResponse(self._index, headers=pages.HEADERS)
 
-    async def problems_page(self, _: Request) -> Response:
+    async def _problems_page(self, _: Request) -> Response:
         """`GET /problems`: the kinds of problems, each at the place that its `type` names."""
         return HTMLResponse(pages.PROBLEMS, headers=pages.HEADERS)
+
+
+@cache
+def _batch_sizes() -> Any:
+    """BentoML's histogram of how many requests each model call merged."""
+    return BentoMLContainer.metrics_client.get().Histogram(
+        namespace="bentoml_service",
+        name="adaptive_batch_size",
+        documentation="Service adaptive batch size",
+        labelnames=["runner_name", "worker_index", "method_name", "service_version", "service_name"],
+        buckets=[*(2**power for power in range(MAX_TABLE_ROWS.bit_length())), MAX_TABLE_ROWS],
+    )
 
 
 _KINDS = {

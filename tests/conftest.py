@@ -31,17 +31,16 @@ import pytest
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
 from servers import BENTOML, serving
-from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from import_model import import_model
-from propensity.http import access_log
+from propensity.app import PredictionApp
 from propensity.http.request_metrics import report_stale
 from propensity.importing import ladder, parity
 from propensity.model import forms, store
 from propensity.model.signature import new_key
 from propensity.model.tables import ExplainedTablesForm
-from propensity.monitoring import prediction_metrics
+from propensity.serving import clock
 from service import Propensity
 
 ROOT = Path(__file__).parents[1]
@@ -136,22 +135,21 @@ def empty_store(tmp_path: Path) -> Iterator[ModelStore]:
 
 
 @pytest.fixture(scope="session")
-def app(tag: str) -> Starlette:
-    app: Starlette = Propensity.to_asgi()  # type: ignore[attr-defined]
+def app(tag: str) -> PredictionApp:
+    app: PredictionApp = Propensity.to_asgi()  # type: ignore[attr-defined]
     return app
 
 
 @pytest.fixture(scope="session")
-def client(app: Starlette) -> Iterator[TestClient]:
-    """The service, in process, started and warm; it writes metrics and log more often than it would."""
+def client(app: PredictionApp) -> Iterator[TestClient]:
+    """The service, in process, started and warm; its clock ticks more often than it would."""
     with pytest.MonkeyPatch.context() as patched:
-        for module in (access_log, prediction_metrics):
-            patched.setattr(module, "WRITE_SECONDS", _WRITE_SECONDS)
+        patched.setattr(clock, "SECONDS", _TICK_SECONDS)
         with TestClient(app, base_url="http://service", raise_server_exceptions=False) as client:
             yield client
 
 
-_WRITE_SECONDS = 0.01
+_TICK_SECONDS = 0.01
 
 
 def written(client: TestClient) -> None:
@@ -160,7 +158,7 @@ def written(client: TestClient) -> None:
     Timers of one event loop fire in their order, so this holds on a busy machine, too.
     """
     assert client.portal is not None
-    client.portal.call(asyncio.sleep, 3 * _WRITE_SECONDS)
+    client.portal.call(asyncio.sleep, 3 * _TICK_SECONDS)
 
 
 (CORS,) = re.findall(r"```yaml\n(services:.*?)```", (ROOT / "docs/serving.md").read_text(), re.DOTALL)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from propensity.contract.problem import PAGE, Kind, ProblemError
-from propensity.http.responses import ProblemResponse
-from propensity.http.scope import CALLER, DISBELIEF
+from propensity.http.exchange import EXCHANGE, Exchange
 
 TokenScope = Literal["predict", "metrics"]
 SCOPES: tuple[TokenScope, ...] = get_args(TokenScope)
@@ -24,6 +23,14 @@ OPEN_PREFIX = "/static_content/"
 SCOPE_OF_PATH: dict[str, TokenScope] = {"/metrics": "metrics"}
 """Scopes of the paths that need another scope than `predict`."""
 
+BELIEF_SECONDS = 0.5
+"""Seconds for which a token that was believed is believed again without being looked at. A token that is
+removed, or expires, is refused that much later at most."""
+
+MAX_BELIEVED = 1_024
+"""Tokens that are remembered for so long."""
+
+_HEADER = b"authorization"
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
 
 
@@ -73,56 +80,56 @@ class Allowance(Protocol):
 class Authorization:
     """Lets a request pass only with a token that has the scope of its path."""
 
-    def __init__(
-        self, app: ASGIApp, authorities: Sequence[Authority], allowance: Allowance | None = None
-    ) -> None:
-        """Put an application behind tokens.
+    def __init__(self, authorities: Sequence[Authority], allowance: Allowance | None = None) -> None:
+        """Create the authorization of a service.
 
         Args:
-            app: the application.
-            authorities: the authorities to ask for a token's caller, in this order.
-            allowance: the allowance of each caller; None for no limit.
+            authorities: asked in this order whom a token belongs to.
+            allowance: limits the predictions of each caller; None for no limit.
         """
-        self._app = app
         self._authorities = authorities
         self._allowance = allowance
+        self._believed: dict[bytes, Caller] = {}
+        self._believed_until = 0.0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401, 403, 429 or 503, or pass the request on."""
-        if scope["type"] == "lifespan" or self._is_open(scope):
-            await self._app(scope, receive, send)
-            return
-        if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1008})
-            return
-        try:
-            await self._admit(scope)
-        except ProblemError as error:
-            await ProblemResponse(error.problem, error.headers)(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+    async def admit(self, scope: Scope) -> None:
+        """Note who calls, if the path is not open.
 
-    @staticmethod
-    def _is_open(scope: Scope) -> bool:
-        path = scope["path"]
-        return scope["type"] == "http" and (path in OPEN_PATHS or path.startswith(OPEN_PREFIX))
-
-    async def _admit(self, scope: Scope) -> None:
-        caller = await self._caller(scope)
-        scope[CALLER] = caller.name
-        needed = SCOPE_OF_PATH.get(scope["path"], "predict")
+        Raises:
+            ProblemError: 401, 403, 429 or 503, the request may not pass.
+        """
+        exchange: Exchange = scope[EXCHANGE]
+        path = exchange.path
+        if path in OPEN_PATHS or path.startswith(OPEN_PREFIX):
+            return
+        caller = self._known(exchange) or await self._caller(exchange, scope)
+        exchange.caller = caller.name
+        needed = SCOPE_OF_PATH.get(path, "predict")
         if needed not in caller.scopes:
             challenge = _challenge(f', error="insufficient_scope", scope="{needed}"')
             raise ProblemError.of(Kind.FORBIDDEN, f"this token lacks the scope {needed}", challenge)
         if self._allowance is not None and needed == "predict":
             await self._allowance.take(caller.name)
 
-    async def _caller(self, scope: Scope) -> Caller:
-        given = Headers(scope=scope).getlist("authorization")
+    async def close(self) -> None:
+        """Close the connections that it holds."""
+        if self._allowance is not None:
+            await self._allowance.close()
+
+    def _known(self, exchange: Exchange) -> Caller | None:
+        """The caller whose header was believed a moment ago."""
+        now = time.monotonic()
+        if now >= self._believed_until:
+            self._believed.clear()
+            self._believed_until = now + BELIEF_SECONDS
+        return self._believed.get(exchange.fields.get(_HEADER, b"")) if exchange.is_plain else None
+
+    async def _caller(self, exchange: Exchange, scope: Scope) -> Caller:
+        given = [value for name, value in scope["headers"] if name == _HEADER]
         if not given:
             detail = "send a token: `Authorization: Bearer TOKEN`"
             raise ProblemError.of(Kind.UNAUTHENTICATED, detail, _challenge())
-        bearer = _BEARER.fullmatch(given[0])
+        bearer = _BEARER.fullmatch(given[0].decode("latin-1"))
         if len(given) > 1 or bearer is None:
             detail = "send one header `Authorization: Bearer TOKEN`"
             raise ProblemError.of(Kind.UNAUTHENTICATED, detail, _challenge(', error="invalid_request"'))
@@ -131,9 +138,11 @@ class Authorization:
                 caller = await authority.caller(bearer[1])
             except DisbeliefError as error:
                 # For the log only: whoever tries out tokens must not learn why.
-                scope[DISBELIEF] = str(error)
+                exchange.disbelief = str(error)
                 continue
             if caller is not None:
+                if len(self._believed) < MAX_BELIEVED:
+                    self._believed[given[0]] = caller
                 return caller
         detail = "this token is not valid (any more)"
         raise ProblemError.of(Kind.UNAUTHENTICATED, detail, _challenge(', error="invalid_token"'))

@@ -13,8 +13,6 @@ from types import FrameType
 from typing import Protocol
 from weakref import WeakSet
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
 from propensity.settings import DRAIN_SECONDS
 
 
@@ -51,24 +49,3 @@ class Drain:
     def _drain_connections(self) -> None:
         for connection in list(self.connections):
             connection.drain()
-
-
-class Draining:
-    """Closes each connection with its next response while a worker drains, so that clients reconnect."""
-
-    def __init__(self, app: ASGIApp, drain: Drain) -> None:
-        self._app = app
-        self._drain = drain
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on; during the drain, close its connection with the response."""
-        if scope["type"] != "http" or not self._drain.has_begun:
-            await self._app(scope, receive, send)
-            return
-
-        async def closing(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"connection", b"close")]
-            await send(message)
-
-        await self._app(scope, receive, closing)

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
-from propensity.contract.problem import Kind, Problem
-from propensity.http.responses import ProblemResponse
+from propensity.contract.problem import Kind, ProblemError
 
 _HOST = re.compile(rb"(?:\[[0-9A-Za-z:.%_~-]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]*)?")
 
 
-class HostCheck:
-    """Refuses requests without a valid Host, or with two of them: a proxy may have read the other one."""
+def check_host(scope: Scope) -> None:
+    """Check that a request has one valid Host; with two of them, a proxy may have read the other one.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer 400."""
-        if scope["type"] == "http" and not _is_named(scope):
-            detail = "send one header `Host: NAME` or `Host: NAME:PORT`, as HTTP/1.1 requires"
-            refused = ProblemResponse(Problem.of(Kind.MALFORMED_REQUEST, detail))
-            await refused(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-
-def _is_named(scope: Scope) -> bool:
+    Raises:
+        ProblemError: 400, it has not.
+    """
     hosts = [value for name, value in scope["headers"] if name == b"host"]
-    if not hosts:
-        return bool(scope["http_version"] == "1.0")
-    return len(hosts) == 1 and _HOST.fullmatch(hosts[0].strip(b" \t")) is not None
+    is_named = _is_valid(hosts[0]) if len(hosts) == 1 else not hosts and scope["http_version"] == "1.0"
+    if not is_named:
+        detail = "send one header `Host: NAME` or `Host: NAME:PORT`, as HTTP/1.1 requires"
+        raise ProblemError.of(Kind.MALFORMED_REQUEST, detail)
+
+
+@lru_cache(maxsize=256)
+def _is_valid(host: bytes) -> bool:
+    return _HOST.fullmatch(host.strip(b" \t")) is not None

@@ -19,6 +19,7 @@ from uvicorn.server import ServerState
 
 from propensity.contract.limits import HEAD_SECONDS, LINGER_SECONDS, MAX_CONNECTIONS, MAX_HEAD_BYTES
 from propensity.contract.problem import MEDIA_TYPE, Kind, Problem, ProblemError
+from propensity.http.cycle import Cycle
 from propensity.http.drain import Drain
 from propensity.settings import KEEP_ALIVE_SECONDS
 
@@ -141,6 +142,8 @@ class Protocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         super().on_headers_complete()
+        # Its task has not begun. uvicorn offers no other place to choose the class.
+        self.cycle.__class__ = Cycle
         self._is_in_body = True
         if self.expect_100_continue:
             # Clients may send the body or not after a response that came instead of "100 Continue".

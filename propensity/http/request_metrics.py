@@ -1,20 +1,24 @@
-"""Request metrics: BentoML's names and labels, at a fraction of the cost and with bounded values."""
+"""Request metrics: BentoML's names and labels, at a fraction of the cost and with bounded values.
+
+Exchanges are counted together, some times a second: each by itself would take a tenth of its time.
+"""
 
 from __future__ import annotations
 
 import os
-import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.context import server_context
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from propensity.contract.problem import OTHER, Kind
-from propensity.http.scope import PROBLEM
+from propensity.http.exchange import Exchange
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -23,14 +27,19 @@ _UNMEASURED = frozenset({"/metrics"})
 
 
 class RequestMetrics:
-    """Counts and times requests.
+    """Counts and times exchanges.
 
     BentoML's middleware looks its metrics up by five labels several times per request, and takes any path
     that was asked for as a label.
     """
 
-    def __init__(self, app: ASGIApp, namespace: str, paths: frozenset[str]) -> None:
-        self._app = app
+    def __init__(self, namespace: str, paths: frozenset[str]) -> None:
+        """Create the metrics of a worker.
+
+        Args:
+            namespace: begins the names of the metrics.
+            paths: that are told apart.
+        """
         self._paths = paths
         _forget_dead_workers()
         client = BentoMLContainer.metrics_client.get()
@@ -73,44 +82,52 @@ class RequestMetrics:
             }
 
         @cache
-        def in_progress_at(path: str) -> Any:
-            return in_progress.labels(**labels(path))
-
-        @cache
         def total_and_duration(path: str, status: int) -> tuple[Any, Any]:
             with_status = labels(path) | {"http_response_code": str(status)}
             return total.labels(**with_status), duration.labels(**with_status)
 
-        self._in_progress_at, self._total_and_duration = in_progress_at, total_and_duration
-        for path in paths - _UNMEASURED:
+        self._total_and_duration = total_and_duration
+        self._in_progress = {}
+        for path in (*paths - _UNMEASURED, OTHER):
             total_and_duration(path, 200)
+            self._in_progress[path] = in_progress.labels(**labels(path))
+        self._last_sample: Counter[str] = Counter()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, count it and time it."""
-        if scope["type"] != "http" or scope["path"] in _UNMEASURED:
-            await self._app(scope, receive, send)
-            return
-        path = scope["path"] if scope["path"] in self._paths else OTHER
-        started = time.perf_counter()
-        status = 500  # the server's answer where the application raises before it responds
+    def sample(self, exchanges: Iterable[Exchange]) -> None:
+        """Set how many exchanges are in progress."""
+        sample = Counter(self._path(exchange) for exchange in exchanges)
+        if sample != self._last_sample:
+            for path, gauge in self._in_progress.items():
+                gauge.set(sample[path])
+            self._last_sample = sample
 
-        async def noting(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        in_progress = self._in_progress_at(path)
-        in_progress.inc()
-        try:
-            await self._app(scope, receive, noting)
-        finally:
-            in_progress.dec()
+    def count(self, exchanges: Iterable[Exchange]) -> None:
+        """Count exchanges that have ended."""
+        seconds: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
+        for exchange in exchanges:
+            if exchange.path in _UNMEASURED:
+                continue
+            seconds[self._path(exchange), exchange.status].append(exchange.seconds)
+            if exchange.problem is not None:
+                self._problems[exchange.problem].inc()
+        for (path, status), each in seconds.items():
             total, duration = self._total_and_duration(path, status)
-            total.inc()
-            duration.observe(time.perf_counter() - started)
-            if PROBLEM in scope:
-                self._problems[scope[PROBLEM]].inc()
+            total.inc(len(each))
+            observe(duration, np.array(each))
+
+    def _path(self, exchange: Exchange) -> str:
+        return exchange.path if exchange.path in self._paths else OTHER
+
+
+def observe(histogram: Any, values: npt.NDArray[np.float64]) -> None:
+    """Add values to a histogram."""
+    # The client's own `observe` takes one value; a table has 100,000.
+    places = np.searchsorted(histogram._upper_bounds, values)
+    counts = np.bincount(places, minlength=len(histogram._upper_bounds))
+    for bucket, count in zip(histogram._buckets, counts.tolist(), strict=True):
+        if count:
+            bucket.inc(count)
+    histogram._sum.inc(float(values.sum()))
 
 
 def exposition(derive: Callable[[Iterable[Metric]], Iterable[Metric]]) -> bytes:

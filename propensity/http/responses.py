@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from propensity.contract.limits import ANSWER_PIECE_BYTES, ANSWER_SECONDS
 from propensity.contract.problem import MEDIA_TYPE, Kind, Problem
-from propensity.http.scope import PROBLEM
+from propensity.http.exchange import EXCHANGE
 
 logger = logging.getLogger("bentoml.propensity")
 
@@ -42,7 +42,7 @@ async def respond(send: Send, media_type: bytes, body: bytes) -> None:
 class ProblemResponse(Response):
     """A problem as the response to a request.
 
-    It also puts the kind of problem into the scope: logs and metrics would see the status alone.
+    It also notes the kind of problem on the exchange: logs and metrics would see the status alone.
     """
 
     media_type = MEDIA_TYPE
@@ -53,7 +53,7 @@ class ProblemResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the problem."""
-        scope[PROBLEM] = self._problem.anchor
+        scope[EXCHANGE].problem = self._problem.anchor
         self.body = self._problem.content(scope.get("raw_path") or scope["path"].encode())
         self.headers["Content-Length"] = str(len(self.body))
         await super().__call__(scope, receive, send)

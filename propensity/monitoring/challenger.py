@@ -10,9 +10,10 @@ import numpy as np
 from bentoml._internal.configuration.containers import BentoMLContainer
 
 from propensity.contract.features import Propensities
+from propensity.http.request_metrics import observe
 from propensity.model.predictor import Predictor
 from propensity.monitoring.answered_request import AnsweredRequest
-from propensity.monitoring.prediction_metrics import BOUNDS, observe
+from propensity.monitoring.prediction_metrics import BOUNDS
 
 AGREEMENTS = {
     (False, False): "both-negative",

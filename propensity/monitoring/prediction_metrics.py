@@ -1,27 +1,24 @@
 """Prediction metrics: decisions and problems, the distribution of propensities, the model, and the queues.
 
-Requests are recorded, and counted together ten times a second: counting each small prediction by itself would
-take a tenth of its time.
+Requests are counted together, some times a second: counting each small prediction by itself would take a
+tenth of its time.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from bentoml._internal.configuration.containers import BentoMLContainer
 
-from propensity.contract.features import Propensities
 from propensity.contract.problem import OTHER, Kind, Problem
+from propensity.http.request_metrics import observe
 from propensity.model.manifest import ServedManifest
 from propensity.monitoring.answered_request import AnsweredRequest, refused_fields
 from propensity.monitoring.drift_metrics import DriftMetrics
-
-WRITE_SECONDS = 0.1
 
 INSTANT_ROWS = 4_096
 """Rows that are counted in the event loop; more take milliseconds."""
@@ -56,7 +53,7 @@ class PredictionMetrics:
         queues: Mapping[str, Queue],
         threads: Executor,
     ) -> None:
-        """Count from now on until `stop`. Called in the event loop of the worker.
+        """Create the metrics of a worker.
 
         Args:
             model: model tag.
@@ -68,7 +65,6 @@ class PredictionMetrics:
         self._contract = manifest.contract
         self._queues = queues
         self._threads = threads
-        self._recorded: list[AnsweredRequest] = []
         _describe(model, manifest)
         client = BentoMLContainer.metrics_client.get()
         self._queue = client.Gauge(
@@ -102,11 +98,6 @@ class PredictionMetrics:
         )
         for field in (*self._contract.by_name, OTHER):
             self._invalid.labels(field=field)
-        self._schedule()
-
-    def record(self, request: AnsweredRequest) -> None:
-        """Keep a request until the next count."""
-        self._recorded.append(request)
 
     def refuse(self, problem: Problem) -> None:
         """Count the fields that are at fault in the problem of a whole request."""
@@ -116,24 +107,13 @@ class PredictionMetrics:
         for field, count in times.items():
             self._invalid.labels(field=field).inc(count)
 
-    def stop(self) -> None:
-        """Count what has been recorded, for the last time."""
-        self._timer.cancel()
-        self._write()
-
-    def _schedule(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._run)
-
-    def _run(self) -> None:
-        self._schedule()
-        self._write()
-
-    def _write(self) -> None:
+    def sample(self) -> None:
+        """Set how many requests wait in each queue."""
         for name, queue in self._queues.items():
             self._queue.labels(method_name=name).set(queue.waiting)
-        requests, self._recorded = self._recorded, []
-        if not requests:
-            return
+
+    def count(self, requests: Sequence[AnsweredRequest]) -> None:
+        """Count some requests, of which there is at least one."""
         if sum(len(request.features) for request in requests) <= INSTANT_ROWS:
             self._count(requests)
         else:
@@ -160,16 +140,6 @@ def _log_failure(counted: Future[None]) -> None:
     # Nothing awaits the future, so nothing else would report its error.
     if not counted.cancelled() and (error := counted.exception()) is not None:
         logger.error("predictions could not be counted; metrics miss them", exc_info=error)
-
-
-def observe(histogram: Any, values: Propensities) -> None:
-    """Add values to a histogram with `BOUNDS`."""
-    # The client's own `observe` takes one value; a table has 100,000.
-    counts = np.bincount(np.searchsorted(BOUNDS, values), minlength=len(BOUNDS))
-    for bucket, count in zip(histogram._buckets, counts.tolist(), strict=False):
-        if count:
-            bucket.inc(count)
-    histogram._sum.inc(float(values.sum()))
 
 
 def _describe(model: str, manifest: ServedManifest) -> None:

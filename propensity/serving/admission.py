@@ -1,40 +1,73 @@
-"""Admission: limits the requests that a worker accepts, by their number and by the memory that they hold."""
+"""Admission: limits what requests may take of a worker: their number, their memory, and their time."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
+from typing import cast
 
-from propensity.contract.limits import MAX_BYTES_IN_FLIGHT, MAX_IN_FLIGHT
+from starlette.types import Receive
+
+from propensity.contract.limits import BODY_SECONDS, MAX_BYTES_IN_FLIGHT, MAX_IN_FLIGHT, PRESENCE_SECONDS
 from propensity.contract.problem import RETRY, Kind, ProblemError
+
+_NEVER = float("inf")
 
 
 class InFlight:
     """The requests in flight in one worker, and the bytes that they hold."""
 
     def __init__(self) -> None:
-        self.requests = 0
+        self._loads: set[Load] = set()
         self.bytes = 0
         # Large bodies are read in threads.
         self.lock = threading.Lock()
 
-    def track(self) -> Load:
-        """A context that counts one request while it is in flight."""
-        return Load(self)
+    @property
+    def requests(self) -> int:
+        """The number of requests in flight."""
+        return len(self._loads)
+
+    def track(self, receive: Receive) -> Load:
+        """A context in which one request, which comes by this ASGI channel, is in flight."""
+        return Load(self, self._loads, receive)
+
+    def check_time(self) -> None:
+        """Give up the requests that are late, and look after the clients of those that take long.
+
+        Called some times a second: timers for each request would cost more than most requests take.
+        """
+        now = time.monotonic()
+        for load in list(self._loads):
+            load.check_time(now)
 
 
 class Load:
-    """One request in flight, and the memory that it holds."""
+    """One request in flight: the memory that it holds, and the time that it has.
 
-    def __init__(self, in_flight: InFlight) -> None:
+    Its task is cancelled where the request is given up; `why_given_up` then says why.
+    """
+
+    def __init__(self, in_flight: InFlight, loads: set[Load], receive: Receive) -> None:
         self._in_flight = in_flight
+        self._loads = loads
+        self._receive = receive
         self._bytes = 0
+        self._deadline = self._present_until = _NEVER
+        self._problem = _late
+        self._given_up: ProblemError | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Load:
-        self._in_flight.requests += 1
+        self._task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._loads.add(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._in_flight.requests -= 1
+        self._loads.discard(self)
+        if self._watching is not None:
+            self._watching.cancel()
         with self._in_flight.lock:
             self._in_flight.bytes -= self._bytes
             # A thread may still work for a client that disconnected: its next `grow` must fail.
@@ -46,7 +79,7 @@ class Load:
         Raises:
             ProblemError: 429, more than `MAX_IN_FLIGHT` requests are in flight.
         """
-        if self._in_flight.requests > MAX_IN_FLIGHT:
+        if len(self._loads) > MAX_IN_FLIGHT:
             detail = f"{MAX_IN_FLIGHT:,} requests are in flight; try again later"
             raise ProblemError.of(Kind.OVERLOADED, detail, RETRY)
 
@@ -71,3 +104,57 @@ class Load:
                 raise ProblemError.of(Kind.OVERLOADED, detail, RETRY)
             self._in_flight.bytes += by
             self._bytes += by
+
+    def read(self) -> None:
+        """Begin to read the body: it has `BODY_SECONDS` to arrive."""
+        self._deadline = time.monotonic() + BODY_SECONDS
+        self._problem = _slow_body
+
+    def work(self) -> None:
+        """Begin to work: after `PRESENCE_SECONDS`, the work ends if the client disconnects."""
+        self._deadline = _NEVER
+        if self._watching is None:
+            self._present_until = time.monotonic() + PRESENCE_SECONDS
+
+    def predict(self, seconds: float) -> None:
+        """Begin to wait for a prediction, which has so many seconds."""
+        self._deadline = time.monotonic() + seconds
+        self._problem = _late
+
+    def answer(self) -> None:
+        """Begin to answer: the client reads as it likes, and is given up no more."""
+        self._deadline = self._present_until = _NEVER
+        if self._watching is not None:
+            self._watching.cancel()
+
+    def check_time(self, now: float) -> None:
+        """Give the request up if it is late; watch the client of one that takes long."""
+        if now >= self._deadline:
+            self._deadline = _NEVER
+            self._give_up(self._problem())
+        elif now >= self._present_until:
+            self._present_until = _NEVER
+            self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._give_up(ProblemError.of(Kind.CALLER_GONE, "the client disconnected"))
+
+    def _give_up(self, why: ProblemError) -> None:
+        self._given_up = why
+        self._task.cancel()
+
+    def why_given_up(self) -> ProblemError | None:
+        """Return why the request was given up, where its task was cancelled for this; it then goes on."""
+        if self._given_up is not None:
+            self._task.uncancel()
+        return self._given_up
+
+
+def _slow_body() -> ProblemError:
+    return ProblemError.of(Kind.SLOW_BODY, f"the body did not arrive within {BODY_SECONDS:g} s")
+
+
+def _late() -> ProblemError:
+    return ProblemError.of(Kind.LATE, "not predicted in time; try again later", RETRY)

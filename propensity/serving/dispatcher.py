@@ -6,7 +6,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -21,10 +20,7 @@ class BatchSizes(Protocol):
         """Count one model call."""
 
 
-@dataclass(frozen=True)
-class _Job:
-    features: Features
-    future: asyncio.Future[Propensities]
+_Job = tuple[Features, "asyncio.Future[Propensities]"]
 
 
 class Dispatcher:
@@ -40,7 +36,6 @@ class Dispatcher:
         predict: Callable[[Features], Propensities],
         *,
         max_rows: int,
-        max_seconds: float,
         instant_rows: int,
         threads: Executor,
         batch_sizes: BatchSizes,
@@ -50,14 +45,12 @@ class Dispatcher:
         Args:
             predict: the model: takes features of shape (n, columns), returns propensities of shape (n,).
             max_rows: rows that one call may merge; a request with more rows gets a call of its own.
-            max_seconds: seconds after which a request is given up.
             instant_rows: rows up to which the model is called in the event loop, not in a thread.
             threads: where calls with more rows run.
             batch_sizes: counts the requests that each call merged.
         """
         self._predict = predict
         self._max_rows = max_rows
-        self._max_seconds = max_seconds
         self._instant_rows = instant_rows
         self._threads = threads
         self._batch_sizes = batch_sizes
@@ -70,22 +63,14 @@ class Dispatcher:
         return len(self._waiting)
 
     async def predict(self, features: Features) -> Propensities:
-        """Predict one request: features of shape (n, columns) to propensities of shape (n,).
-
-        Raises:
-            TimeoutError: the request was not predicted within `max_seconds`.
-        """
+        """Predict one request: features of shape (n, columns) to propensities of shape (n,)."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Propensities] = loop.create_future()
-        self._waiting.append(_Job(features, future))
+        self._waiting.append((features, future))
         if not self._is_calling:
             self._is_calling = True
             loop.call_soon(self._call)
-        timer = loop.call_later(self._max_seconds, _give_up, future)
-        try:
-            return await future
-        finally:
-            timer.cancel()
+        return await future
 
     def _call(self) -> None:
         jobs = self._take()
@@ -94,7 +79,7 @@ class Dispatcher:
             return
         try:
             self._batch_sizes.observe(len(jobs))
-            features = jobs[0].features if len(jobs) == 1 else np.concatenate([job.features for job in jobs])
+            features = jobs[0][0] if len(jobs) == 1 else np.concatenate([features for features, _ in jobs])
             if len(features) > self._instant_rows:
                 loop = asyncio.get_running_loop()
                 call = loop.run_in_executor(self._threads, self._predict, features)
@@ -109,29 +94,24 @@ class Dispatcher:
         jobs: list[_Job] = []
         rows = 0
         while self._waiting:
-            job = self._waiting[0]
-            if not job.future.done():
-                rows += len(job.features)
+            features, future = self._waiting[0]
+            if not future.done():
+                rows += len(features)
                 if jobs and rows > self._max_rows:
                     break
-                jobs.append(job)
+                jobs.append((features, future))
             self._waiting.popleft()
         return jobs
 
     def _end(self, jobs: Sequence[_Job], predicted: Propensities | BaseException) -> None:
         start = 0
-        for job in jobs:
-            end = start + len(job.features)
-            if not job.future.done():
+        for features, future in jobs:
+            end = start + len(features)
+            if not future.done():
                 if isinstance(predicted, BaseException):
-                    job.future.set_exception(predicted)
+                    future.set_exception(predicted)
                 else:
-                    job.future.set_result(predicted[start:end])
+                    future.set_result(predicted[start:end])
             start = end
         # In the next turn of the event loop, so that requests that arrive until then are merged.
         asyncio.get_running_loop().call_soon(self._call)
-
-
-def _give_up(future: asyncio.Future[Propensities]) -> None:
-    if not future.done():
-        future.set_exception(TimeoutError())

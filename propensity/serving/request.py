@@ -1,17 +1,14 @@
-"""The request: what its query string asks for, its body, and whether its client is still connected."""
+"""The request: what its query string asks for, and its body."""
 
 from __future__ import annotations
 
-import asyncio
 from difflib import get_close_matches
-from types import TracebackType
-from typing import cast
 from urllib.parse import parse_qsl
 
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from propensity.contract.field import MAX_NAME
-from propensity.contract.limits import BODY_SECONDS, MAX_PARAMETERS, PRESENCE_SECONDS
+from propensity.contract.limits import MAX_PARAMETERS
 from propensity.contract.problem import Kind, ProblemError
 from propensity.serving.admission import Load
 
@@ -67,56 +64,32 @@ async def read_body(receive: Receive, max_bytes: int, load: Load) -> bytes:
         load: is charged for the body.
 
     Raises:
-        ProblemError: 400, the body is incomplete; 408, it did not arrive in time; 413, it is too large; 429,
-            the requests in flight hold too many bytes.
+        ProblemError: 400, the body is incomplete; 413, it is too large; 429, the requests in flight hold too
+            many bytes.
     """
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ProblemError.of(Kind.UNREADABLE_BODY, "the body did not arrive whole")
-                piece = message.get("body", b"")
-                body += piece
-                if len(body) > max_bytes:
-                    detail = f"the body is larger than {max_bytes:,} bytes; split the batch"
-                    raise ProblemError.of(Kind.LARGE_BODY, detail)
-                load.grow(len(piece))
-                if not message.get("more_body", False):
-                    return bytes(body)
-    except TimeoutError:
-        detail = f"the body did not arrive within {BODY_SECONDS:g} s"
-        raise ProblemError.of(Kind.SLOW_BODY, detail) from None
+    message = await _next(receive)
+    body: bytes = message.get("body", b"")
+    _charge(load, body, 0, max_bytes)
+    if not message.get("more_body", False):
+        return body  # nearly every body, as it came
+    pieces = bytearray(body)
+    while message.get("more_body", False):
+        message = await _next(receive)
+        piece = message.get("body", b"")
+        _charge(load, piece, len(pieces), max_bytes)
+        pieces += piece
+    return bytes(pieces)
 
 
-class CancelOnDisconnect:
-    """Cancels the work inside this context when the client disconnects; watches only work that takes long."""
+async def _next(receive: Receive) -> Message:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ProblemError.of(Kind.UNREADABLE_BODY, "the body did not arrive whole")
+    return message
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._watching: asyncio.Task[None] | None = None
-        self._is_disconnected = False
 
-    def __enter__(self) -> None:
-        self._work = cast("asyncio.Task[None]", asyncio.current_task())
-        self._timer = asyncio.get_running_loop().call_later(PRESENCE_SECONDS, self._begin)
-
-    def _begin(self) -> None:
-        self._watching = asyncio.create_task(self._watch())
-
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._is_disconnected = True
-        self._work.cancel()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._timer.cancel()
-        if self._watching is not None:
-            self._watching.cancel()
-        if self._is_disconnected and kind is asyncio.CancelledError:
-            self._work.uncancel()
-            raise ProblemError.of(Kind.CALLER_GONE, "the client disconnected") from None
+def _charge(load: Load, piece: bytes, read: int, max_bytes: int) -> None:
+    if read + len(piece) > max_bytes:
+        detail = f"the body is larger than {max_bytes:,} bytes; split the batch"
+        raise ProblemError.of(Kind.LARGE_BODY, detail)
+    load.grow(len(piece))

@@ -21,17 +21,19 @@ import pytest
 from conftest import AUTHORIZED, ROOT
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from demonstration import EXAMPLE
+from gate import Gate
 from servers import eventually, serving
 from starlette.testclient import TestClient
 
 from propensity import __version__
 from propensity.access import issuer as issuer_module
-from propensity.access.authorization import Authorization, Caller, DisbeliefError
+from propensity.access.authorization import Caller, DisbeliefError
 from propensity.access.configuration import authorities
 from propensity.access.issuer import ALGORITHMS, Claims, Issuer, Keys
 from propensity.access.tokens import TokensError
 from propensity.contract.problem import ProblemError
 from propensity.http.access_log import AccessLog
+from propensity.http.exchange import EXCHANGE
 from propensity.settings import SettingError
 
 pytestmark = pytest.mark.usefixtures("stale_here_alone")
@@ -267,9 +269,9 @@ def test_why_a_jwt_is_refused_is_logged_and_its_caller_is_told_nothing(
     keys_file: Path, signer: Signer, change: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     token = signer.token(headers=change.get("headers"), **change.get("claims", {}))
-    logged = AccessLog(Authorization(answering, [issuer(str(keys_file))]), [], has_traces=False)
-    answer = TestClient(logged).get("/v1/model", headers={"Authorization": f"Bearer {token}"})
-    logged._write()
+    gate = Gate(answering, [issuer(str(keys_file))])
+    answer = TestClient(gate).get("/v1/model", headers={"Authorization": f"Bearer {token}"})
+    AccessLog([]).write(gate.exchanges)
     assert answer.json()["detail"] == "this token is not valid (any more)"
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["disbelief"] == change["why"]
@@ -556,7 +558,7 @@ def test_the_issuer_is_asked_after_the_tokens_file_or_alone(
     assert [len(both), len(alone)] == [2, 1]
     jwt_headers = {"Authorization": f"Bearer {signer.token()}"}
     for asked, static in ((both, 200), (alone, 401)):
-        client = TestClient(Authorization(answering, asked))
+        client = TestClient(Gate(answering, asked))
         assert client.get("/v1/model", headers=jwt_headers).status_code == 200
         assert client.get("/v1/model", headers=AUTHORIZED).status_code == static
         assert client.get("/metrics", headers=jwt_headers).status_code == 403
@@ -565,7 +567,7 @@ def test_the_issuer_is_asked_after_the_tokens_file_or_alone(
 
 async def answering(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": scope["propensity.caller"].encode()})
+    await send({"type": "http.response.body", "body": scope[EXCHANGE].caller.encode()})
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from conftest import (
     token_line,
 )
 from demonstration import EXAMPLE
+from gate import Gate
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
@@ -31,7 +32,7 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from propensity.access.authorization import OPEN_PATHS, Authorization
+from propensity.access.authorization import OPEN_PATHS
 from propensity.access.tokens import Tokens, TokensError, new_token
 from service import Propensity
 
@@ -295,7 +296,7 @@ def test_nothing_passes_without_a_valid_token(
         "type": "http", "method": method, "path": path, "query_string": b"",
         "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
     }  # fmt: skip
-    middleware = Authorization(everything_is_here(), [Tokens(tokens_path)])
-    asyncio.run(middleware(scope, receive, send))  # type: ignore[arg-type]
+    gate = Gate(everything_is_here(), [Tokens(tokens_path)])
+    asyncio.run(gate(scope, receive, send))  # type: ignore[arg-type]
     is_open = path in OPEN_PATHS or path.startswith("/static_content/")
     assert statuses[0] == (200 if is_open else 401)

@@ -21,6 +21,8 @@ from starlette.testclient import TestClient
 
 from propensity.http import access_log
 from propensity.http.access_log import AccessLog
+from propensity.http.drain import Drain
+from propensity.http.exchange import Exchange
 
 
 class Output:
@@ -110,19 +112,13 @@ def test_a_name_that_can_not_stand_in_a_log_is_replaced(
 def test_a_proxy_can_not_forge_a_line(output: Output) -> None:
     """The name that a proxy gives the client is logged as it is."""
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 403, "headers": []})
-
     async def nothing(*_: Any) -> Any: ...
 
-    async def main() -> None:
-        log = AccessLog(app, skip_paths=["/livez"], has_traces=False)
-        client = ('1.2.3.4","status":200,"x":"\n', 1)
-        scope = {"type": "http", "method": "GET", "path": "/", "client": client, "headers": []}
-        await log(scope, nothing, nothing)
-        await asyncio.sleep(2 * access_log.WRITE_SECONDS)
-
-    asyncio.run(main())
+    client = ('1.2.3.4","status":200,"x":"\n', 1)
+    scope = {"type": "http", "method": "GET", "path": "/", "client": client, "headers": []}
+    exchange = Exchange(scope, nothing, Drain())
+    asyncio.run(exchange.send({"type": "http.response.start", "status": 403, "headers": []}))
+    AccessLog(skip_paths=["/livez"]).write([exchange])
     (line,) = output.lines(1)
     assert line["client"] == '1.2.3.4","status":200,"x":"\n:1'
     assert line["status"] == 403
@@ -168,21 +164,35 @@ from service import Propensity
 
 async def main():
     app = Propensity.to_asgi()
-    async with app.router.lifespan_context(app):
-        async def receive():
-            return {"type": "http.request", "body": sys.argv[1].encode(), "more_body": False}
+    started, ended = asyncio.Event(), asyncio.Event()
 
-        async def send(message):
-            pass
+    async def life():
+        if not started.is_set():
+            started.set()
+            return {"type": "lifespan.startup"}
+        await ended.wait()
+        return {"type": "lifespan.shutdown"}
 
-        headers = [(b"authorization", b"Bearer predict-token"), (b"content-type", b"application/json"),
-                   (b"host", b"service"),
-                   (b"traceparent", b"00-0123456789abcdef0123456789abcdef-0123456789abcdef-01")]
-        scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": headers,
-                 "query_string": b"", "scheme": "http", "server": ("service", 80),
-                 "client": ("caller", 1), "http_version": "1.1"}
-        await app(scope, receive, send)
-        await asyncio.sleep(0.3)
+    async def send(message):
+        if message["type"] == "lifespan.startup.complete":
+            ready.set()
+
+    ready = asyncio.Event()
+    service = asyncio.create_task(app({"type": "lifespan"}, life, send))
+    await ready.wait()
+
+    async def receive():
+        return {"type": "http.request", "body": sys.argv[1].encode(), "more_body": False}
+
+    headers = [(b"authorization", b"Bearer predict-token"), (b"content-type", b"application/json"),
+               (b"host", b"service"),
+               (b"traceparent", b"00-0123456789abcdef0123456789abcdef-0123456789abcdef-01")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": headers,
+             "query_string": b"", "scheme": "http", "server": ("service", 80),
+             "client": ("caller", 1), "http_version": "1.1"}
+    await app(scope, receive, send)
+    ended.set()
+    await service
 
 asyncio.run(main())
 """

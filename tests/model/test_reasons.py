@@ -16,9 +16,11 @@ import pytest
 from bodies import stream
 from conftest import AUTHORIZED
 from demonstration import CATEGORIES, COLUMNS, CONTRACT, EXAMPLE, NUMBERS, SINGLE, pipeline_form
+from gate import Gate
 from rows import around_splits
 from starlette.testclient import TestClient
 
+from propensity.access.authorization import Caller
 from propensity.contract.features import Features, Propensities
 from propensity.contract.limits import MAX_REASONS, MAX_ROWS
 from propensity.model.predictor import Predictor
@@ -196,13 +198,19 @@ def test_a_model_that_is_served_as_a_pipeline_says_that_it_is_not_explained(pipe
     with pytest.raises(TypeError, match="propensity:pipeline has no explanations"):
         predictor.explain(CONTRACT.encode([EXAMPLE]))
 
+    class Anyone:
+        async def caller(self, _: str) -> Caller:
+            return Caller("anyone", frozenset({"predict"}))
+
     async def predict(features: Features) -> Propensities:
         return predictor.predict(features)
 
     dispatcher: Any = SimpleNamespace(predict=predict)
     with ThreadPoolExecutor(1) as threads:
-        endpoint = PredictionEndpoint(SINGLE, InFlight(), threads)
-        endpoint.start(predictor, dispatcher, [], lambda _: None)
-        answer = TestClient(endpoint).post("/v1/predict?explain=true", json=EXAMPLE)
+        endpoint = PredictionEndpoint(SINGLE, 10, InFlight(), threads)
+        endpoint.start(predictor, dispatcher, lambda _: None)
+        answer = TestClient(Gate(endpoint, [Anyone()])).post(
+            "/v1/predict?explain=true", json=EXAMPLE, headers=AUTHORIZED
+        )
     assert answer.status_code == 501
     assert answer.json()["detail"] == "propensity:pipeline has no explanations; ask without explain"

@@ -32,13 +32,10 @@ class Model:
     def observe(self, requests: int) -> None:
         self.merged.append(requests)
 
-    def dispatcher(
-        self, *, max_rows: int = 100, max_seconds: float = 30.0, instant_rows: int = 0
-    ) -> Dispatcher:
+    def dispatcher(self, *, max_rows: int = 100, instant_rows: int = 0) -> Dispatcher:
         return Dispatcher(
             self.predict,
             max_rows=max_rows,
-            max_seconds=max_seconds,
             instant_rows=instant_rows,
             threads=ThreadPoolExecutor(1),
             batch_sizes=self,
@@ -106,23 +103,6 @@ def test_a_call_of_few_rows_stays_in_the_event_loop_and_one_of_many_does_not() -
     asyncio.run(main())
 
 
-def test_a_request_that_takes_too_long_is_given_up_and_the_next_is_answered() -> None:
-    release = threading.Event()
-    model = Model(before=lambda: release.wait(10))
-
-    async def main() -> None:
-        dispatcher = model.dispatcher(max_seconds=0.05)
-        stuck = asyncio.create_task(dispatcher.predict(rows(1)))
-        waiting = asyncio.create_task(dispatcher.predict(rows(2)))
-        for task in (stuck, waiting):
-            with pytest.raises(TimeoutError):
-                await task
-        release.set()
-        assert (await dispatcher.predict(rows(3))).tolist() == [3]
-
-    asyncio.run(main())
-
-
 def test_a_request_whose_caller_has_gone_is_not_predicted() -> None:
     release = threading.Event()
     model = Model(before=lambda: release.wait(10))
@@ -173,7 +153,7 @@ def test_an_error_around_the_model_leaves_the_dispatcher_working() -> None:
     model = Full()
 
     async def main() -> None:
-        dispatcher = model.dispatcher(max_seconds=5)
+        dispatcher = model.dispatcher()
         with pytest.raises(OSError, match="no space left"):
             await dispatcher.predict(rows(1))
         assert (await dispatcher.predict(rows(2))).tolist() == [2]

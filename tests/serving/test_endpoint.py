@@ -19,9 +19,12 @@ from propensity.contract.limits import MAX_BYTES_IN_FLIGHT, MAX_IN_FLIGHT, MAX_T
 from propensity.contract.problem import ProblemError
 from propensity.formats.media_types import formats_of
 from propensity.http import responses
+from propensity.http.drain import Drain
+from propensity.http.exchange import Exchange
 from propensity.model.predictor import Predictor
-from propensity.serving import admission, request
+from propensity.serving import admission
 from propensity.serving.admission import InFlight, Load
+from propensity.serving.clock import Clock
 from propensity.serving.dispatcher import Dispatcher
 from propensity.serving.endpoint import PredictionEndpoint
 
@@ -43,12 +46,6 @@ class Form:
         return np.full(len(features), 0.5)
 
 
-class Recorder:
-    """Records nothing."""
-
-    def record(self, answered: object) -> None: ...
-
-
 class BatchSizes:
     """A histogram that counts nothing."""
 
@@ -58,28 +55,40 @@ class BatchSizes:
 class World:
     """An endpoint, and the messages that it sent to its client."""
 
-    def __init__(self, operation: str = "predict") -> None:
+    def __init__(self, operation: str = "predict", max_seconds: float = 10) -> None:
         self.form = Form()
         self.in_flight = InFlight()
         self.threads = ThreadPoolExecutor(2)
         predictor = Predictor(self.form, CONTRACT, 0.26, "propensity:test")
         self.dispatcher = Dispatcher(
-            predictor.predict, max_rows=512, max_seconds=10, instant_rows=1_024, threads=self.threads,
+            predictor.predict,
+            max_rows=512,
+            instant_rows=1_024,
+            threads=self.threads,
             batch_sizes=BatchSizes(),
-        )  # fmt: skip
-        self.endpoint = PredictionEndpoint(formats_of(CONTRACT)[operation], self.in_flight, self.threads)
-        self.endpoint.start(predictor, self.dispatcher, [Recorder()], lambda _: None)
+        )
+        self.endpoint = PredictionEndpoint(
+            formats_of(CONTRACT)[operation], max_seconds, self.in_flight, self.threads
+        )
+        self.endpoint.start(predictor, self.dispatcher, lambda _: None)
         self.sent: list[dict[str, Any]] = []
 
-    async def call(
-        self, receive: Receive, send: Any = None, content_type: bytes = b"application/json"
-    ) -> None:
+    async def call(self, receive: Any, send: Any = None, content_type: bytes = b"application/json") -> None:
         async def keep(message: dict[str, Any]) -> None:
             self.sent.append(message)
 
         headers = [(b"content-type", content_type)]
-        scope = {"type": "http", "path": "/v1/predict", "query_string": b"", "headers": headers}
-        await self.endpoint(scope, receive, send or keep)  # type: ignore[arg-type]
+        scope = {
+            "type": "http", "method": "POST", "path": "/v1/predict", "query_string": b"", "headers": headers,
+        }  # fmt: skip
+        sending: Any = send or keep
+        exchange = Exchange(scope, sending, Drain())
+        clock = Clock([self.in_flight.check_time])
+        clock.start()
+        try:
+            await self.endpoint(scope, receive, exchange.send)
+        finally:
+            clock.stop()
 
     @property
     def status(self) -> int:
@@ -111,7 +120,7 @@ async def _never() -> dict[str, Any]:
 
 
 def test_a_body_that_does_not_arrive_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(admission, "BODY_SECONDS", 0.05)
     world = World()
     asyncio.run(world.call(_never))
     assert world.status == 408
@@ -121,7 +130,7 @@ def test_a_body_that_does_not_arrive_in_time_is_given_up(monkeypatch: pytest.Mon
 
 
 def test_a_body_that_trickles_is_given_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request, "BODY_SECONDS", 0.1)
+    monkeypatch.setattr(admission, "BODY_SECONDS", 0.1)
 
     async def trickle() -> dict[str, Any]:
         await asyncio.sleep(0.01)
@@ -133,7 +142,7 @@ def test_a_body_that_trickles_is_given_up_too(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_request_whose_caller_has_gone_is_not_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request, "PRESENCE_SECONDS", 0.01)
+    monkeypatch.setattr(admission, "PRESENCE_SECONDS", 0.01)
     world = World()
 
     async def main() -> None:
@@ -355,11 +364,13 @@ def test_bodies_that_trickle_are_bounded_over_all_requests() -> None:
 
 
 def test_work_for_a_caller_who_has_gone_stops_and_is_charged_to_nobody() -> None:
-    load = InFlight().track()
-    with load:
-        load.grow(10)
-    with pytest.raises(ProblemError):
-        load.grow(1)
+    async def main() -> None:
+        with InFlight().track(_never) as load:
+            load.grow(10)
+        with pytest.raises(ProblemError):
+            load.grow(1)
+
+    asyncio.run(main())
 
 
 def test_who_comes_when_the_worker_is_full_is_told_at_once_and_who_is_in_is_answered() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import hashlib
 import json
@@ -16,14 +17,12 @@ from conftest import ARTIFACTS, AUTHORIZED, METRICS_AUTHORIZED
 from demonstration import CONTRACT, EXAMPLE, READER, SINGLE, batch_of, pipeline_form
 from hypothesis import HealthCheck, given, settings
 from models import Poisoned
-from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from rows import ANYTHING, NEARLY
 from sklearn.model_selection import train_test_split
-from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from propensity import app as app_module
-from propensity.access.authorization import Authorization
+from propensity.app import PredictionApp
 from propensity.contract.contract import Contract
 from propensity.contract.features import Features, Propensities
 from propensity.contract.prediction import schemas
@@ -164,7 +163,7 @@ def test_only_json_is_read(client: TestClient, content_type: str) -> None:
 
 
 def test_json_may_state_its_charset(client: TestClient) -> None:
-    headers = AUTHORIZED | {"Content-Type": "Application/JSON; charset=utf-8"}
+    headers = AUTHORIZED | {"Content-Type": "PredictionApp/JSON; charset=utf-8"}
     assert client.post("/v1/predict", content=json.dumps(EXAMPLE), headers=headers).status_code == 200
 
 
@@ -191,12 +190,15 @@ def test_one_more_than_the_requests_in_flight_is_told_to_wait(
 
 
 def test_a_prediction_that_takes_too_long_is_given_up(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
+    app: PredictionApp, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def give_up(_: Dispatcher, features: Features) -> Propensities:
-        raise TimeoutError
+    async def predict_slowly(_: Dispatcher, features: Features) -> Propensities:
+        await asyncio.sleep(60)
+        return np.zeros(len(features))
 
-    monkeypatch.setattr(Dispatcher, "predict", give_up)
+    monkeypatch.setattr(Dispatcher, "predict", predict_slowly)
+    endpoint: Any = app._endpoints["/v1/predict"]
+    monkeypatch.setattr(endpoint, "_max_seconds", 0.05)
     answer = predict(client, EXAMPLE)
     assert problem(answer, 503).detail == "not predicted in time; try again later"
     assert answer.headers["retry-after"] == "1"
@@ -241,13 +243,12 @@ def test_what_is_loaded_is_kept_out_of_garbage_collections(client: TestClient) -
     assert gc.get_threshold() == app_module.GC_THRESHOLDS
 
 
-def test_without_an_exporter_no_spans_are_made(app: Starlette) -> None:
-    classes: list[Any] = [middleware.cls for middleware in app.user_middleware]
-    assert OpenTelemetryMiddleware not in classes
-    assert classes[-1] is Authorization
+def test_without_an_exporter_no_spans_are_made_and_nothing_wraps_the_application(app: PredictionApp) -> None:
+    assert type(app) is PredictionApp
+    assert app._inner == app._answer
 
 
-def test_the_service_is_ready_only_when_warm(app: Starlette, client: TestClient) -> None:
+def test_the_service_is_ready_only_when_warm(client: TestClient) -> None:
     assert client.get("/readyz").status_code == 200
     metrics = client.get("/metrics", headers={"Authorization": "Bearer metrics-token"}).text
     for method in ("predict", "predict_batch"):
