@@ -21,8 +21,8 @@ Propensities = npt.NDArray[np.float64]
 Values = tuple[Any, ...]
 """A valid row: its values in the order of `Columns.names`, None where missing."""
 
-OMITTED = float("-inf")
-"""Stands for a field that was left out, where `of_tuples` must tell it from one that is null."""
+UNKNOWN = "\0"
+"""Stands for a text that is no category; no category holds a control character."""
 
 
 class Columns:
@@ -34,8 +34,6 @@ class Columns:
         numbers: how many columns hold numbers; categories follow them.
         categories: the categories of each categorical field, by name.
         nullable: names of the fields that may be missing.
-        lowest: least value of each number, shape (numbers,).
-        highest: largest value of each number, shape (numbers,).
     """
 
     def __init__(self, fields: Sequence[Field]) -> None:
@@ -47,8 +45,9 @@ class Columns:
             field.name: field.categories for field in self.fields if field.categories is not None
         }
         self.nullable = frozenset(field.name for field in self.fields if field.nullable)
-        self.lowest = np.array([field.lowest for field in self.fields[: self.numbers]], np.float64)
-        self.highest = np.array([field.highest for field in self.fields[: self.numbers]], np.float64)
+        self._nullable = np.array([field.nullable for field in self.fields])
+        self._lowest = np.array([field.lowest for field in self.fields], np.float64)
+        self._highest = np.array([field.highest for field in self.fields], np.float64)
         self._places = _places_of([*self.categories.values()])
 
     def of_tuples(self, rows: Sequence[Values]) -> Features:
@@ -59,17 +58,28 @@ class Columns:
             features[:] = [row[:numbers] + places(row[numbers:]) for row in rows]  # None becomes NaN
         return features
 
-    def breaks_bounds(self, features: Features) -> npt.NDArray[np.bool_]:
-        """Return which rows hold a number that is out of bounds, or not whole where it must be, shape (n,).
+    def doubtful(self, features: Features) -> npt.NDArray[np.bool_]:
+        """Return which rows may not be valid, shape (n,).
 
-        NaN is neither.
+        They hold a value that is out of bounds, or not whole where it must be, or NaN where it may not be
+        missing.
         """
-        numbers, whole = features[:, : self.numbers], features[:, : self._whole]
-        outside = (numbers < self.lowest) | (numbers > self.highest)
-        broken: npt.NDArray[np.bool_] = np.logical_or(
-            outside.any(axis=1), (np.floor(whole) < whole).any(axis=1)
-        )
-        return broken
+        found = np.zeros(len(features), dtype=bool)
+        if not len(features):
+            return found
+        # Most columns are seen to be within bounds as a whole; NaN is neither least nor most.
+        within = (features.min(axis=0) >= self._lowest) & (features.max(axis=0) <= self._highest)
+        for place in np.flatnonzero(~within).tolist():
+            column = features[:, place]
+            valid = (column >= self._lowest[place]) & (column <= self._highest[place])
+            if self._nullable[place]:
+                valid |= np.isnan(column)
+            found |= ~valid
+        whole = features[:, : self._whole]
+        fractions = np.floor(whole) < whole
+        if fractions.any():
+            found |= fractions.any(axis=1)
+        return found
 
     def tuple_of(self, features: npt.NDArray[np.float64]) -> Values:
         """Return a row of features, shape (columns,), as the values that it stands for."""
@@ -82,8 +92,7 @@ _ORDER = {"integer": 0, "boolean": 0, "number": 1, "category": 2}
 def _places_of(categories: Sequence[tuple[str, ...]]) -> Callable[[Values], tuple[float, ...]]:
     """Return the function that encodes a row's categories as numbers."""
     encoded: list[dict[object, float]] = [
-        {None: np.nan, OMITTED: OMITTED} | {name: float(place) for place, name in enumerate(names)}
-        for names in categories
+        {None: np.nan} | {name: float(place) for place, name in enumerate(names)} for names in categories
     ]
 
     @lru_cache(maxsize=4_096)

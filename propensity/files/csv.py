@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
 
 from propensity.contract.field import Field
 from propensity.contract.limits import MAX_ROWS
 from propensity.contract.problem import Kind, Problem, ProblemError
 from propensity.contract.row import Row
 from propensity.files.source import FileError, Piece, check_columns
-from propensity.files.text import BLANK, TextSource
+from propensity.files.text import BLANK, Lines, TextSource, numbered
 
 
 class CsvSource(TextSource):
@@ -34,7 +34,7 @@ class CsvSource(TextSource):
 
     def check(self) -> pa.DataType | None:
         """Check the header."""
-        for names, _ in self._read(1):
+        for names, _ in self._read_lines(MAX_ROWS):
             separator = next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0]), None)
             if separator is not None:
                 raise FileError(f"{self.path}: separates cells by {separator!r}; write it with commas")
@@ -42,30 +42,35 @@ class CsvSource(TextSource):
             return check_columns(schema, self.contract, self.id_column, self.path)
         return None if self.id_column is None else pa.string()
 
-    def chunks(self) -> Iterator[tuple[list[str], list[tuple[int, str]]]]:
-        """Yield the names of the columns with some lines and their numbers."""
-        return ((names, lines) for names, lines in self._read(MAX_ROWS) if lines)
+    def chunks(self) -> Iterator[tuple[list[str], Lines]]:
+        """Yield the names of the columns with some lines."""
+        return ((names, lines) for names, lines in self._read_lines(MAX_ROWS) if lines[1])
 
-    def _read(self, size: int) -> Iterator[tuple[list[str], list[tuple[int, str]]]]:
-        """Yield the header with `size` lines at a time; with none where the file has no rows."""
+    def _read_lines(self, size: int) -> Iterator[tuple[list[str], Lines]]:
+        """Yield the header with up to `size` lines at a time; with none where the file has no rows."""
+        blocks = self.blocks(size)
+        lines = next(blocks, None)
+        if lines is None:
+            return
+        number, header = next(numbered(lines))
         try:
-            with self.open() as file:
-                text = io.TextIOWrapper(file, encoding="utf-8", newline=self.newline)
-                lines = self.numbered(text, BLANK)
-                for number, header in lines:
-                    try:
-                        names = _cells(header, number)
-                    except ProblemError as error:
-                        raise FileError(f"{self.path}: {error.problem.detail}") from None
-                    part = list(islice(lines, size))
-                    yield names, part
-                    while part := list(islice(lines, size)):
-                        yield names, part
+            names = _cells(self._decoded(header), number)
+        except ProblemError as error:
+            raise FileError(f"{self.path}: {error.problem.detail}") from None
+        passed = number - lines[0] + 1
+        below = b"".join(lines[1].split(b"\n", passed)[passed:])
+        yield names, (number + 1, below if below.strip(BLANK) else b"")
+        for lines in blocks:
+            yield names, lines
+
+    def _decoded(self, text: bytes) -> str:
+        try:
+            return text.decode()
         except UnicodeDecodeError:
             raise FileError(f"{self.path}: {self._undecodable()}") from None
 
     def _undecodable(self) -> str:
-        """Return which line is not UTF-8: the decoder reads ahead and can't tell."""
+        """Return which line is not UTF-8: a block can't tell."""
         with self.open() as file:
             for number, line in enumerate(file, 1):
                 try:
@@ -77,18 +82,38 @@ class CsvSource(TextSource):
                     )
         return "is not UTF-8"
 
-    def piece(self, chunk: tuple[list[str], list[tuple[int, str]]]) -> Piece:
+    def piece(self, chunk: tuple[list[str], Lines]) -> Piece:
         """Read column by column; line by line if a line is malformed or a cell is not a number."""
         names, lines = chunk
-        if not any("\0" in line or _has_stray_quotes(line) for _, line in lines):
-            # ValueError: a row has more or fewer cells than the header, or a cell is not a number.
-            with suppress(ValueError, csv.Error):
-                columns = zip(names, zip(*csv.reader(line for _, line in lines), strict=True), strict=True)
-                records = pa.record_batch(
-                    {name: _column(self.contract.by_name.get(name), cells) for name, cells in columns}
-                )
-                return Piece.of(records, self.contract, self.id_column)
-        return self.piece_of([self._row(names, number, line) for number, line in lines])
+        records = self._records(names, lines[1])
+        if records is not None:
+            return Piece.of(records, self.contract, self.id_column)
+        texts = ((number, self._decoded(line)) for number, line in numbered(lines))
+        return self.piece_of([self._row(names, number, line) for number, line in texts])
+
+    def _records(self, names: Sequence[str], text: bytes) -> pa.RecordBatch | None:
+        """Return lines as columns; None if they must be read one by one."""
+        if (
+            len(names) == 1
+            or b"\0" in text
+            or (b'"' in text and any(map(_has_stray_quotes, text.split(b"\n"))))
+        ):
+            return None
+        options = pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            null_values=[""],
+            strings_can_be_null=True,
+        )
+        reading = pa.csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=names)
+        # ArrowInvalid is a ValueError: a row has more or fewer cells than the header, or is not UTF-8.
+        with suppress(ValueError):
+            table = pa.csv.read_csv(pa.py_buffer(text), reading, convert_options=options)
+            (batch,) = table.to_batches()
+            columns = zip(names, batch.columns, strict=True)
+            return pa.record_batch(
+                {name: _column(self.contract.by_name.get(name), cells) for name, cells in columns}
+            )
+        return None
 
     def _row(self, names: Sequence[str], number: int, line: str) -> tuple[Row, str | None]:
         """Return the row on a line, and its id."""
@@ -112,13 +137,13 @@ class CsvSource(TextSource):
         return self.contract.read_row(row), row_id
 
 
-_CELL = r'(?:"(?:[^"]|"")*+"|[^",\r\n]*+)'
-_LINE = re.compile(rf"{_CELL}(?:,{_CELL})*[\r\n]*")
-"""A line as RFC 4180 has it; Python's reader also takes quotes inside a cell, and line ends inside quotes."""
+_CELL = rb'(?:"(?:[^"]|"")*+"|[^",]*+)'
+_LINE = re.compile(rb"%b(?:,%b)*" % (_CELL, _CELL))
+"""A line as RFC 4180 has it; readers also take quotes inside a cell, and line ends inside quotes."""
 
 
-def _has_stray_quotes(line: str) -> bool:
-    return '"' in line and _LINE.fullmatch(line) is None
+def _has_stray_quotes(line: bytes) -> bool:
+    return b'"' in line and _LINE.fullmatch(line) is None
 
 
 def _cells(line: str, number: int) -> list[str]:
@@ -127,7 +152,7 @@ def _cells(line: str, number: int) -> list[str]:
     Raises:
         ProblemError: the line is not CSV.
     """
-    if _has_stray_quotes(line):
+    if _has_stray_quotes(line.encode()):
         raise ProblemError.of(
             Kind.INVALID_ROW,
             f"line {number:,} has a stray quote: a quoted cell must end on its line, before a comma, with"
@@ -155,20 +180,35 @@ def _type(field: Field | None) -> pa.DataType:
     return pa.bool_() if field.kind == "boolean" else pa.float64()
 
 
-def _column(field: Field | None, cells: Sequence[str]) -> pa.Array:
+def _column(field: Field | None, texts: pa.StringArray) -> pa.Array:
     """Return a column; ValueError if a cell is not of the field's kind."""
     kind = _type(field)
-    if kind == pa.bool_():
-        booleans = [_BOOLEANS.get(cell.lower()) for cell in cells]
-        if any(value is None and cell for value, cell in zip(booleans, cells, strict=True)):
-            raise ValueError(field)
-        return pa.array(booleans, kind)
-    texts = pa.array([cell or None for cell in cells], pa.string())
     if kind == pa.string():
         return texts
-    if pc.any(pc.invert(pc.match_substring_regex(texts, f"^({_NUMBER})$"))).as_py():
-        raise ValueError(field)
-    return pc.ascii_trim(texts, " \t").cast(pa.float64())
+    if kind == pa.bool_():
+        spelt = pc.index_in(pc.utf8_lower(texts), pa.array(_BOOLEANS))
+        if spelt.null_count != texts.null_count:
+            raise ValueError(field)
+        return pa.array([*_BOOLEANS.values()]).take(spelt)
+    if not _are_digits(texts):
+        if pc.any(pc.invert(pc.match_substring_regex(texts, f"^({_NUMBER})$"))).as_py():
+            raise ValueError(field)
+        texts = pc.ascii_trim(texts, " \t")
+    return texts.cast(pa.float64())
+
+
+def _are_digits(texts: pa.StringArray) -> bool:
+    """Whether all cells but the missing ones are whole numbers, without sign and leading zeros.
+
+    Most are, and a regular expression would take as long as all else.
+    """
+    _, offsets, content = texts.buffers()
+    if content is None:
+        return True
+    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    letters = np.frombuffer(content, np.uint8)[: ends[-1]]
+    long = ends[:-1][np.diff(ends) > 1]
+    return bool((letters - ord("0") <= 9).all() and (letters[long] != ord("0")).all())  # noqa: PLR2004
 
 
 def _value(field: Field | None, cell: str) -> str | float | bool | None:

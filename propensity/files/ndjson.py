@@ -14,9 +14,9 @@ from propensity.contract.limits import MAX_ROWS
 from propensity.contract.problem import Kind, Problem, ProblemError
 from propensity.contract.row import Row
 from propensity.files.source import FileError, Piece
-from propensity.files.text import BLANK, TextSource
+from propensity.files.text import Lines, TextSource, numbered
 from propensity.formats import ndjson
-from propensity.formats.batch import Batch
+from propensity.formats.decoder import Id, RowDecoder
 from propensity.formats.json import RowReader
 
 
@@ -28,33 +28,46 @@ class NdJsonSource(TextSource):
     def __init__(self, path: Path, contract: Contract, id_column: str | None) -> None:
         super().__init__(path, contract, id_column)
         self._reader = RowReader(contract)
+        self._decoder = RowDecoder(contract, id_column)
 
     def check(self) -> pa.DataType | None:
         """Return the type of the ids; fields can only be checked line by line."""
         return None if self.id_column is None else pa.string()
 
-    def chunks(self) -> Iterator[tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]]:
-        """Yield some lines with their numbers, and the next line, where the last row may continue."""
-        with self.open() as file:
-            lines = self.numbered(file, BLANK.encode())
-            ahead = list(islice(lines, 1))
-            while ahead:
-                part = ahead + list(islice(lines, MAX_ROWS - 1))
-                ahead = list(islice(lines, 1))
-                yield part, ahead
+    def chunks(self) -> Iterator[tuple[Lines, Lines]]:
+        """Yield some lines with the following ones, where their last row may continue."""
+        blocks = self.blocks(MAX_ROWS)
+        lines = next(blocks, None)
+        while lines is not None:
+            ahead = next(blocks, None)
+            yield lines, ahead or (0, b"")
+            lines = ahead
 
-    def piece(self, chunk: tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]) -> Piece:
-        """Read the lines: fast where there are no ids and every line is valid, else strictly."""
-        lines, ahead = chunk
-        if self.id_column is None:
-            features = self._reader.read_lines_fast(b"".join(line for _, line in lines))
-            if features is not None:
-                return Piece(Batch(features, {}), None)
+    def piece(self, chunk: tuple[Lines, Lines]) -> Piece:
+        """Read the lines; strictly those that are not decoded."""
+        lines, following = chunk
+        texts = [*numbered(lines)]
+        with_next = [*texts, *islice(numbered(following), 1)]
+        strictly: dict[int, str | None] = {}
+
+        def read(place: int) -> Row:
+            row, strictly[place] = self._row(ndjson.parse(place, with_next, self._reader), place)
+            return row
+
         try:
-            parsed = islice(ndjson.parse(lines + ahead, self._reader), len(lines))
-            return self.piece_of([self._row(line, number) for number, line in enumerate(parsed)])
+            decoded = self._decoder.lines(lines[1], [line for _, line in texts], read)
+            if decoded is None:
+                rows = [read(place) for place in range(len(texts))]
+                return self.piece_of([(row, strictly[place]) for place, row in enumerate(rows)])
         except ProblemError as error:
             raise FileError(f"{self.path}: {error.problem.detail}") from None
+        batch, ids = decoded
+        if self.id_column is None:
+            return Piece(batch, None)
+        spelt = [*map(_spelt, ids)]
+        for place, row_id in strictly.items():
+            spelt[place] = row_id
+        return Piece(batch, pa.array(spelt, pa.string()))
 
     def _row(self, line: ndjson.Line, number: int) -> tuple[Row, str | None]:
         """Return the row on a line, and its id."""
@@ -63,9 +76,11 @@ class NdJsonSource(TextSource):
         row_id = None
         if isinstance(line, dict) and self.id_column is not None:
             row_id = line.pop(self.id_column, None)
-        if isinstance(row_id, int | float) and not isinstance(row_id, bool):
-            row_id = json.dumps(row_id)
-        if row_id is None or isinstance(row_id, str):
-            return self.contract.read_row(line, number), row_id
-        detail = "the row has an id that is neither text nor a number"
-        return Problem.of(Kind.INVALID_ROW, detail), None
+        if isinstance(row_id, bool) or not isinstance(row_id, Id):
+            detail = "the row has an id that is neither text nor a number"
+            return Problem.of(Kind.INVALID_ROW, detail), None
+        return self.contract.read_row(line, number), _spelt(row_id)
+
+
+def _spelt(row_id: Id) -> str | None:
+    return row_id if row_id is None or isinstance(row_id, str) else json.dumps(row_id)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -22,8 +22,7 @@ def unbounded(_: int) -> None:
     """Allow any allocation, where something else bounds the rows."""
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True):
     """The rows of a request.
 
     Attributes:
@@ -32,7 +31,7 @@ class Batch:
     """
 
     features: Features
-    problems: Mapping[int, Problem]
+    problems: dict[int, Problem]
 
     @property
     def rows(self) -> int:
@@ -66,13 +65,11 @@ class Batch:
         return np.flatnonzero(valid)
 
 
-@dataclass(frozen=True)
-class Answers:
+class Answers(msgspec.Struct, frozen=True):
     """The answers to the rows of a request.
 
     Attributes:
         propensities: of all rows, in order, shape (rows,); NaN for a row with a problem.
-        positive: which rows reach the threshold, shape (rows,).
         problems: by place.
         threshold: propensity from which on the decision is the positive one.
         model: model tag.
@@ -81,12 +78,16 @@ class Answers:
     """
 
     propensities: Propensities
-    positive: npt.NDArray[np.bool_]
-    problems: Mapping[int, Problem]
+    problems: dict[int, Problem]
     threshold: float
     model: str
     contract: Contract
-    explanations: Mapping[int, Explanation] = field(default_factory=dict)
+    explanations: Mapping[int, Explanation] = msgspec.field(default_factory=dict)
+
+    @property
+    def positive(self) -> npt.NDArray[np.bool_]:
+        """Which rows reach the threshold, shape (rows,)."""
+        return self.propensities >= self.threshold
 
     @classmethod
     def of(
@@ -109,21 +110,14 @@ class Answers:
             contract: the contract of the model.
             explained: the explanations of all valid rows, or none.
         """
-        problems = dict(batch.problems)
-        propensities = predicted
+        problems, propensities = batch.problems, predicted
         if problems:
             propensities = np.full(batch.rows, np.nan)
             propensities[batch.places] = predicted
-        for place in np.flatnonzero(np.isnan(propensities)).tolist():
+        # NaN if one of them is, and at once for one row.
+        if np.isnan(predicted.dot(predicted)):
             failed = f"the model failed on this {contract.row}; it has been logged"
-            problems.setdefault(place, Problem.of(Kind.MODEL_FAILED, failed))
+            places = np.flatnonzero(np.isnan(propensities)).tolist()
+            problems = {place: Problem.of(Kind.MODEL_FAILED, failed) for place in places} | problems
         explanations = dict(zip(batch.places.tolist(), explained, strict=True)) if explained else {}
-        return cls(
-            propensities,
-            propensities >= threshold,
-            problems,
-            threshold,
-            model,
-            contract,
-            explanations,
-        )
+        return cls(propensities, problems, threshold, model, contract, explanations)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 from propensity.contract.contract import Contract
 from propensity.contract.limits import (
@@ -16,8 +16,9 @@ from propensity.contract.limits import (
     VALUE_BYTES,
 )
 from propensity.contract.problem import Kind, ProblemError
-from propensity.formats import json, ndjson
+from propensity.formats import json, ndjson, predictions
 from propensity.formats.batch import Answers, Batch, Hold, unbounded
+from propensity.formats.decoder import RowDecoder
 from propensity.formats.json import RowReader
 
 
@@ -29,10 +30,10 @@ class Format(ABC):
     prediction_bytes: int = PREDICTION_BYTES
     """Bytes that a row of the response takes in memory, roughly."""
 
-    def __init__(self, reader: RowReader) -> None:
+    def __init__(self, decoder: RowDecoder, reader: RowReader) -> None:
+        self._decoder = decoder
         self._reader = reader
         self._contract = reader.contract
-        self._columns = reader.contract.columns
 
     @cached_property
     def max_bytes(self) -> int:
@@ -55,9 +56,11 @@ class Format(ABC):
             ProblemError: 400, the body is not of this format; 422, it breaks the contract as a whole.
         """
 
-    def _decoded_bytes(self, text: bytes) -> int:
-        """Return the bytes that the values of a JSON text take in memory, roughly."""
-        return VALUE_BYTES * min(json.values(text), self._contract.limits.values)
+    def _may_decode(self, text: bytes, hold: Hold) -> bool:
+        """Charge the memory of a JSON text's values, roughly; return whether any batch has as many."""
+        count, most = json.values(text), self._contract.limits.values
+        hold(VALUE_BYTES * min(count, most))
+        return count <= most
 
     @abstractmethod
     def write(self, answers: Answers) -> bytes:
@@ -81,14 +84,17 @@ class SingleJson(Format):
 
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:  # noqa: ARG002
         """Return the row."""
-        values = self._reader.read_row(body.removeprefix(json.BOM))
-        return Batch(self._columns.of_tuples([values]), {})
+        body = body.removeprefix(json.BOM)
+        features = self._decoder.row(body)
+        if features is None:
+            features = self._contract.columns.of_tuples([self._reader.read_row(body)])
+        return Batch(features, {})
 
     def write(self, answers: Answers) -> bytes:
         """Return the prediction."""
         for problem in answers.problems.values():
             raise ProblemError(problem)
-        return json.ENCODER.encode(json.documents(answers)[0])
+        return predictions.ENCODER.encode(predictions.documents(answers)[0])
 
 
 class BatchJson(Format):
@@ -99,17 +105,17 @@ class BatchJson(Format):
 
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
         """Return the rows of the list."""
-        hold(self._decoded_bytes(body))
+        may_decode = self._may_decode(body, hold)
         body = body.removeprefix(json.BOM)
-        features = self._reader.read_batch_fast(body)
-        if features is not None:
-            return Batch(features, {})
-        return Batch.of(self._reader.read_batch(body), self._columns, hold)
+        batch = self._decoder.batch(body, self._reader.parse_row, hold) if may_decode else None
+        if batch is None:
+            batch = Batch.of(self._reader.read_batch(body), self._contract.columns, hold)
+        return batch
 
     def write(self, answers: Answers) -> bytes:
         """Return the predictions and problems, and the number of problems."""
-        batch = {"predictions": json.documents(answers), "problems": len(answers.problems)}
-        return json.ENCODER.encode(batch)
+        batch = {"predictions": predictions.documents(answers), "problems": len(answers.problems)}
+        return predictions.ENCODER.encode(batch)
 
 
 class NdJson(Format):
@@ -120,16 +126,19 @@ class NdJson(Format):
 
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
         """Return the rows; empty lines are skipped."""
-        hold(self._decoded_bytes(body))
+        may_decode = self._may_decode(body, hold)
         body = body.removeprefix(json.BOM)
-        features = self._reader.read_lines_fast(body)
-        if features is not None:
-            return Batch(features, {})
-        return Batch.of(ndjson.read_lines(body, self._reader), self._columns, hold)
+        lines = ndjson.split(body, self._contract)
+        read = partial(ndjson.read_line, lines=lines, reader=self._reader)
+        texts = [line for _, line in lines]
+        decoded = self._decoder.lines(body, texts, read, hold) if may_decode else None
+        if decoded is None:
+            return Batch.of(map(read, range(len(lines))), self._contract.columns, hold)
+        return decoded[0]
 
     def write(self, answers: Answers) -> bytes:
         """Return the predictions and problems."""
-        return json.ENCODER.encode_lines(json.documents(answers))
+        return predictions.ENCODER.encode_lines(predictions.documents(answers))
 
 
 class ArrowStream(Format):
@@ -164,10 +173,10 @@ class ArrowStream(Format):
 
 def formats_of(contract: Contract) -> dict[str, tuple[Format, ...]]:
     """Return the formats of each operation, by its name."""
-    reader = RowReader(contract)
+    readers = RowDecoder(contract), RowReader(contract)
     return {
-        "predict": (SingleJson(reader),),
-        "predict_batch": (BatchJson(reader), NdJson(reader), ArrowStream(reader)),
+        "predict": (SingleJson(*readers),),
+        "predict_batch": (BatchJson(*readers), NdJson(*readers), ArrowStream(*readers)),
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
 from propensity.contract.contract import Contract
@@ -21,41 +21,40 @@ Line = object | ProblemError
 """The decoded value of a line, or the reason why it is not JSON."""
 
 
-def read_lines(body: bytes, reader: RowReader) -> Iterator[Row]:
-    """Return the rows of a request body, in order; empty lines are skipped.
+def split(body: bytes, contract: Contract) -> list[tuple[int, bytes]]:
+    """Return the lines of a request body that are not blank, with their numbers from 1.
 
     Raises:
-        ProblemError: 400, lines are not rows; 422, the body has no rows, or too many.
+        ProblemError: 422, there are none, or too many.
     """
-    contract = reader.contract
     numbered = enumerate(io.BytesIO(body), 1)
-    lines = list(islice(((number, line) for number, line in numbered if line.strip()), MAX_ROWS + 1))
+    lines = list(islice((line for line in numbered if not line[1].isspace()), MAX_ROWS + 1))
     if not lines:
         raise ProblemError.of(Kind.INVALID_ROW, f"the body must hold at least 1 {contract.row}")
     if len(lines) > MAX_ROWS:
         raise ProblemError.of(
             Kind.INVALID_ROW, f"the body must hold at most {MAX_ROWS:,} {contract.rows}; split the batch"
         )
-    return (
-        line.problem if isinstance(line, ProblemError) else contract.read_row(line, place)
-        for place, line in enumerate(parse(lines, reader))
-    )
+    return lines
 
 
-def parse(lines: Sequence[tuple[int, bytes]], reader: RowReader) -> Iterator[Line]:
-    """Decode lines one at a time, since a value can be much larger than its text.
+def read_line(place: int, lines: Sequence[tuple[int, bytes]], reader: RowReader) -> Row:
+    """Return the row on a line, read strictly; arguments and errors as those of `parse`."""
+    line = parse(place, lines, reader)
+    return line.problem if isinstance(line, ProblemError) else reader.contract.read_row(line, place)
+
+
+def parse(place: int, lines: Sequence[tuple[int, bytes]], reader: RowReader) -> Line:
+    """Decode a line.
 
     Args:
+        place: its place among the lines.
         lines: non-empty lines, each with its number in the body or file.
         reader: the reader of their rows.
 
     Raises:
-        ProblemError: 400, lines are not rows.
+        ProblemError: 400, the line is not a row, but several of them, or a part of one.
     """
-    return (_parse_line(place, lines, reader) for place in range(len(lines)))
-
-
-def _parse_line(place: int, lines: Sequence[tuple[int, bytes]], reader: RowReader) -> Line:
     number, line = lines[place]
     contract = reader.contract
     try:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel
 
 from propensity.contract.contract import Contract
+from propensity.contract.features import UNKNOWN
 from propensity.contract.field import Field
 from propensity.contract.problem import MAX_ERRORS, FieldError, Kind, Problem, ProblemError, pointer
 from propensity.formats.batch import Answers, Batch, Hold, unbounded
@@ -108,7 +109,7 @@ def read(table: pa.Table, contract: Contract, hold: Hold = unbounded) -> Batch:
         features[place] = _numbers(values) if field.categories is None else _places(values, field.categories)
         missing[place] = _missing(values)
     nullable = np.array([[field.nullable] for field in fields])
-    doubtful = contract.columns.breaks_bounds(features.T)
+    doubtful = contract.columns.doubtful(features.T)
     doubtful |= (np.isnan(features) & ~(missing & nullable)).any(axis=0)
     problems: dict[int, Problem] = {}
     valid = np.ones(table.num_rows, dtype=bool)
@@ -137,10 +138,6 @@ def _row(
         else:
             row[field.name] = bool(value) if field.kind == "boolean" else value
     return row
-
-
-UNKNOWN = "\0"
-"""Stands for a category that the contract does not know; no category holds a control character."""
 
 
 def _numbers(values: pa.Array) -> npt.NDArray[np.float64]:

