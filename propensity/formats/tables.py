@@ -7,9 +7,9 @@ in the same words as for JSON.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,10 +40,13 @@ def check_schema(schema: pa.Schema, contract: Contract) -> None:
     Raises:
         ProblemError: 422, a column is unknown, missing, repeated, or of another type.
     """
+    kinds: dict[str, list[pa.DataType]] = {name: [] for name in contract.by_name}
+    for column in schema:
+        kinds.setdefault(column.name, []).append(column.type)
     errors = [
         FieldError(pointer=pointer(name), field=name, detail=detail)
-        for name in dict.fromkeys([*contract.by_name, *schema.names])
-        if (detail := _fault(schema, name, contract.by_name.get(name))) is not None
+        for name, found in kinds.items()
+        if (detail := _fault(found, contract.by_name.get(name))) is not None
     ]
     if len(errors) > MAX_ERRORS:
         raise ProblemError.of(Kind.INVALID_ROW, f"the table is not valid: {len(errors):,} columns are wrong")
@@ -53,16 +56,15 @@ def check_schema(schema: pa.Schema, contract: Contract) -> None:
         raise ProblemError(Problem.of(Kind.INVALID_ROW, detail, errors))
 
 
-def _fault(schema: pa.Schema, name: str, field: Field | None) -> str | None:
-    """Return what is wrong with the column of this name."""
-    places = schema.get_all_field_indices(name)
+def _fault(kinds: Sequence[pa.DataType], field: Field | None) -> str | None:
+    """Return what is wrong with the columns of one name, which have these types."""
     if field is None:
         return "is not a field of this API; check its spelling, or leave it out"
-    if not places:
+    if not kinds:
         return None if field.nullable else "is required and missing"
-    if len(places) > 1:
+    if len(kinds) > 1:
         return "is there more than once"
-    kind = schema.field(places[0]).type
+    (kind,) = kinds
     values = kind.value_type if pa.types.is_dictionary(kind) else kind
     if pa.types.is_null(values):
         return None
@@ -97,40 +99,48 @@ def read(table: pa.Table, contract: Contract, hold: Hold = unbounded) -> Batch:
     hold(contract.limits.table_row_bytes * table.num_rows)
     fields = contract.columns.fields
     features = np.empty((len(fields), table.num_rows))
-    missing = np.zeros(features.shape, dtype=bool)
+    missing: dict[int, npt.NDArray[np.bool_]] = {}
     columns = dict(zip(table.column_names, table.columns, strict=True))
     for place, field in enumerate(fields):
         if field.name not in columns:
-            features[place], missing[place] = np.nan, True
+            features[place], missing[place] = np.nan, np.ones(table.num_rows, dtype=bool)
             continue
         chunks = columns[field.name]
         with refusing("a table that can be read"):
             values = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
         features[place] = _numbers(values) if field.categories is None else _places(values, field.categories)
-        missing[place] = _missing(values)
-    nullable = np.array([[field.nullable] for field in fields])
+        if (nulls := _nulls(values)) is not None:
+            missing[place] = nulls
     doubtful = contract.columns.doubtful(features.T)
-    doubtful |= (np.isnan(features) & ~(missing & nullable)).any(axis=0)
+    for place, field in enumerate(fields):
+        # NaN is no missing value, and neither is a text that is no category.
+        if field.nullable and np.isnan(features[place].min(initial=np.inf)):
+            doubtful |= np.isnan(features[place]) & ~missing.get(place, np.False_)
     problems: dict[int, Problem] = {}
-    valid = np.ones(table.num_rows, dtype=bool)
     for number in np.flatnonzero(doubtful).tolist():
-        row = contract.read_row(
-            _row(fields, features[:, number].tolist(), missing[:, number].tolist()), number
-        )
+        absent = {place for place, mask in missing.items() if mask[number]}
+        row = contract.read_row(_row(fields, features[:, number].tolist(), absent), number)
         if isinstance(row, Problem):
             hold(row.bytes)
             problems[number] = row
-            valid[number] = False
-    return Batch(features.T[valid] if problems else features.T, problems)
+        else:
+            doubtful[number] = False
+    return Batch(features[:, ~doubtful].T if problems else features.T, problems)
 
 
 def _row(
-    fields: Sequence[Field], values: list[float], missing: list[bool]
+    fields: Sequence[Field], values: list[float], absent: Container[int]
 ) -> dict[str, float | str | bool | None]:
-    """Return a row as it would be in JSON."""
+    """Return a row as it would be in JSON.
+
+    Args:
+        fields: the fields.
+        values: their features.
+        absent: places of those that are null.
+    """
     row: dict[str, float | str | bool | None] = {}
-    for field, value, is_missing in zip(fields, values, missing, strict=True):
-        if is_missing:
+    for place, (field, value) in enumerate(zip(fields, values, strict=True)):
+        if place in absent:
             row[field.name] = None
         elif field.categories is not None:
             # Unknown categories can be long, and no problem repeats them.
@@ -140,29 +150,31 @@ def _row(
     return row
 
 
-def _numbers(values: pa.Array) -> npt.NDArray[np.float64]:
-    if pa.types.is_null(values.type):
+def _numbers(values: pa.Array) -> npt.NDArray[Any]:
+    """Return numbers of any type, NaN for nulls; without a copy where there are none."""
+    kind = values.type
+    if pa.types.is_null(kind):
         return np.full(len(values), np.nan)
-    if values.type != pa.float64():
+    if values.null_count or not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         values = values.cast(pa.float64(), safe=False)
-    numbers: npt.NDArray[np.float64] = values.to_numpy(zero_copy_only=False)
+    numbers: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False)
     return numbers
 
 
-def _missing(values: pa.Array) -> npt.NDArray[np.bool_] | Literal[False]:
-    """Return which values are null; False if none is, which saves a tenth of reading."""
+def _nulls(values: pa.Array) -> npt.NDArray[np.bool_] | None:
+    """Return which values are null; None if none is."""
     if pa.types.is_dictionary(values.type) and values.dictionary.null_count:
         missing = values.dictionary.is_null().take(values.indices).fill_null(True)
     elif values.null_count:
         missing = values.is_null()
     else:
-        return False
+        return None
     mask: npt.NDArray[np.bool_] = missing.to_numpy(zero_copy_only=False)
     return mask
 
 
-def _places(values: pa.Array, categories: tuple[str, ...]) -> npt.NDArray[np.float64]:
-    """Return the places of categories; NaN for missing and for unknown ones."""
+def _places(values: pa.Array, categories: tuple[str, ...]) -> npt.NDArray[Any]:
+    """Return the places of categories; NaN for nulls and for unknown ones."""
     if pa.types.is_null(values.type):
         return np.full(len(values), np.nan)
     known_values = pa.array(categories, pa.string())
@@ -181,9 +193,11 @@ def write(answers: Answers) -> pa.Table:
     """
     rows = len(answers.propensities)
     failed = np.isnan(answers.propensities)
+    # A mask would take another copy.
+    mask = failed if failed.any() else None
 
     def categorical(codes: npt.NDArray[np.int8], values: list[str]) -> pa.DictionaryArray:
-        return pa.DictionaryArray.from_arrays(pa.array(codes, mask=failed), pa.array(values))
+        return pa.DictionaryArray.from_arrays(pa.array(codes, mask=mask), pa.array(values), safe=False)
 
     def texts(documents: Mapping[int, BaseModel]) -> pa.Array:
         if not documents:
@@ -197,9 +211,9 @@ def write(answers: Answers) -> pa.Table:
     columns = {"explanation": texts(explained)} if explained else {}
     return pa.table(
         {
-            "propensity": pa.array(answers.propensities, mask=failed),
-            "decision": categorical(answers.positive.astype(np.int8), [*answers.contract.decision_names]),
-            "threshold": pa.array(np.full(rows, answers.threshold), mask=failed),
+            "propensity": pa.array(answers.propensities, mask=mask),
+            "decision": categorical(answers.positive.view(np.int8), [*answers.contract.decision_names]),
+            "threshold": pa.array(np.full(rows, answers.threshold), mask=mask),
             "model": categorical(np.zeros(rows, np.int8), [answers.model]),
             **columns,
             "problem": texts(answers.problems),
