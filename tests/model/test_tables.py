@@ -10,39 +10,12 @@ from compiling import columns_of, fitted, narrowed
 from fitted import HOLDOUT, UNSEEN
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 
-from propensity.contract.field import LARGEST
 from propensity.importing.trees import compile_forest, compile_tables
-from propensity.model.buckets import FEW, Buckets
 from propensity.model.forest import ForestForm
 from propensity.model.forms import Additive
 from propensity.model.tables import BLOCK, TablesForm
 
 PRESENT = ["age", "visits", "spend", "member"]
-
-
-@pytest.mark.parametrize("rows", [1, FEW, FEW + 1, 1_000])
-def test_a_value_is_in_the_bucket_of_the_first_key_that_is_not_less(rows: int) -> None:
-    keys = [[-1e300, 0.1, 1e-320, 7.0, np.inf], [np.inf], [0.1, 2.0**60, np.inf]]
-    keys = [sorted(of_column) for of_column in keys]
-    buckets = Buckets(np.concatenate(keys), np.array([len(of_column) for of_column in keys]))
-    edges = [0.1, 1e-320, 7.0, 2.0**60, -1e300]
-    values = [
-        0.0,
-        -0.0,
-        LARGEST,
-        -LARGEST,
-        *edges,
-        *np.nextafter(edges, np.inf),
-        *np.nextafter(edges, -np.inf),
-    ]
-    features = np.random.default_rng(0).choice([*values, np.nan], (rows, 3))
-    found = buckets.of(features)
-    first = 0
-    for column, of_column in enumerate(keys):
-        for row, value in enumerate(features[:, column]):
-            place = len(of_column) if np.isnan(value) else sum(key < value for key in of_column)
-            assert found[column, row] == first + place
-        first += len(of_column) + 1
 
 
 @pytest.fixture(scope="module")
