@@ -49,6 +49,7 @@ from load_tests.measurements import keep
 from load_tests.report.report import compilers, families
 from propensity.contract.features import Features, Propensities
 from propensity.importing import ladder
+from propensity.importing.grids import compile_grids
 from propensity.importing.trees import compile_tables
 from propensity.model.pipeline import PipelineForm, frame
 
@@ -214,6 +215,7 @@ def _compiled(form: PipelineForm, features: Features) -> dict[str, Timed]:
         ),
         "treelite (GTIL)": Timed(by_treelite, preprocessed),
         "tables": Timed(compile_tables(form, features).form.propensities),
+        "grids": Timed(compile_grids(form, features).form.propensities),
     }
 
 

@@ -38,8 +38,8 @@ from propensity.app import PredictionApp
 from propensity.http.request_metrics import report_stale
 from propensity.importing import ladder, parity
 from propensity.model import forms, store
+from propensity.model.grids import ExplainedGridsForm
 from propensity.model.signature import new_key
-from propensity.model.tables import ExplainedTablesForm
 from propensity.serving import clock
 from service import Propensity
 
@@ -99,11 +99,11 @@ def applications(holdout: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def form(tag: str) -> ExplainedTablesForm:
+def form(tag: str) -> ExplainedGridsForm:
     """The form in which the model is served."""
     model = bentoml.models.get(tag)
     served = forms.load(store.manifest_of(model).served.form, store.check(model))
-    assert isinstance(served, ExplainedTablesForm)
+    assert isinstance(served, ExplainedGridsForm)
     return served
 
 

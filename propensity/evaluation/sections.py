@@ -41,6 +41,7 @@ _GROUP = {
     "false_positive_rate": "false positive rate",
 }
 _FORMS: dict[FormName, str] = {
+    "grids": "grids of its leaves",
     "tables": "tables of its trees",
     "additive": "a sum of functions of one field each",
     "mixture": "a mean of compiled forms",

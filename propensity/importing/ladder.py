@@ -11,6 +11,7 @@ import numpy as np
 from propensity.contract.features import Features
 from propensity.importing.additive import compile_additive
 from propensity.importing.encoding import Compiled, NotCompilableError
+from propensity.importing.grids import compile_grids
 from propensity.importing.mixture import compile_mixture, deciding, mixed
 from propensity.importing.parity import COMPANY, SEED, Proof, company, first_line
 from propensity.importing.steps import put_together, take_apart
@@ -132,6 +133,7 @@ def _member(form: PipelineForm, rows: Features) -> tuple[FormName, Compiled[Any]
 
 
 _RUNGS: dict[FormName, Callable[[PipelineForm, Features], Compiled[Any]]] = {
+    "grids": compile_grids,
     "tables": compile_tables,
     "additive": _additive,
     "mixture": _mixture,

@@ -30,20 +30,21 @@ LEAST_SHARE = 2.0**-40
 """Stands for the share of a branch that no training row took: contributions divide by it."""
 
 
-def compile_tables(form: PipelineForm, rows: Features) -> Compiled[TablesForm]:
+def compile_tables(form: PipelineForm, rows: Features, max_leaves: int = MAX_LEAVES) -> Compiled[TablesForm]:
     """Compile a pipeline of trees with few leaves.
 
     Args:
         form: the pipeline.
         rows: features of the hold-out set, whose values help to find what the preprocessing tells apart.
+        max_leaves: leaves of a tree at most.
 
     Raises:
         NotCompilableError: it has no such form.
     """
     source = _Source(form)
     most_leaves = max(int((tree.left < 0).sum()) for tree in source.ensemble.trees)
-    if most_leaves > MAX_LEAVES:
-        raise NotCompilableError(f"a tree of it has {most_leaves} leaves, more than {MAX_LEAVES}")
+    if most_leaves > max_leaves:
+        raise NotCompilableError(f"a tree of it has {most_leaves} leaves, more than {max_leaves}")
     encoding = source.encoding(rows)
     return Compiled(TablesForm.of(_tables(source.ensemble, source.tested, encoding)), encoding.probes)
 

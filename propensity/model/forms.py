@@ -42,6 +42,7 @@ class Additive(Protocol):
 
 
 _CLASSES = {
+    "grids": "GridsForm",
     "tables": "TablesForm",
     "additive": "AdditiveForm",
     "mixture": "MixtureForm",

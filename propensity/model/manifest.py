@@ -109,15 +109,15 @@ class PassedOver(Part):
     reason: str
 
 
-FormName = Literal["tables", "additive", "mixture", "forest", "pipeline"]
+FormName = Literal["grids", "tables", "additive", "mixture", "forest", "pipeline"]
 
 
 class Served(Part):
     """The form in which a model is served."""
 
     form: FormName = Field(
-        description="Tables of trees, a sum of functions of one field each, a mean of compiled forms, a"
-        " compiled forest, or the pipeline."
+        description="Grids or tables of trees, a sum of functions of one field each, a mean of compiled"
+        " forms, a compiled forest, or the pipeline."
     )
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="Digest of the stored form.")
     parity: Parity | None = Field(default=None, description="How it was proven; not for the pipeline itself.")

@@ -463,7 +463,8 @@ def test_a_card_says_in_which_form_a_model_is_served_and_which_were_passed_over(
     figures = Figures.of_evaluation(evaluated).model_copy(update={"served": served})
     made = model_card.card("{form}", card, figures)
     assert re.match(
-        r"## How it is served\n\nAs (tables of|a sum of|a mean of|a compiled|the pipeline) .*\.\n", made
+        r"## How it is served\n\nAs (grids of|tables of|a sum of|a mean of|a compiled|the pipeline) .*\.\n",
+        made,
     )
     assert made.endswith("- Not as tables of its trees: it has no trees\n")
 

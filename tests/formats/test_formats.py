@@ -463,16 +463,16 @@ def test_a_table_may_be_larger_than_json_but_not_of_any_size(
 def test_a_model_that_fails_on_a_row_leaves_a_problem_in_its_place(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from propensity.model.tables import TablesForm  # noqa: PLC0415
+    from propensity.model.grids import GridsForm  # noqa: PLC0415
 
-    whole = TablesForm.propensities
+    whole = GridsForm.propensities
 
-    def poisoned(form: TablesForm, features: Any) -> Any:
+    def poisoned(form: GridsForm, features: Any) -> Any:
         if np.any(features == 66):
             raise ValueError("poison")
         return whole(form, features)
 
-    monkeypatch.setattr(TablesForm, "propensities", poisoned)
+    monkeypatch.setattr(GridsForm, "propensities", poisoned)
     rows = [EXAMPLE, EXAMPLE | {"age": 66}, EXAMPLE | {"age": 3}, EXAMPLE]
     for media_type in (JSON, NDJSON, ARROW):
         found = outcomes(post(client, body(rows, media_type), media_type))

@@ -125,7 +125,7 @@ def test_the_model_is_described_and_nothing_waits_or_is_stale(
     client: TestClient, tag: str, manifest: dict[str, Any]
 ) -> None:
     found = series(client)
-    described = named("propensity_model_info", model=tag, algorithm="gradient boosting", form="tables")
+    described = named("propensity_model_info", model=tag, algorithm="gradient boosting", form="grids")
     assert found[described] == 1
     selected = found[named("propensity_model_selected_ratio", model=tag)]
     assert selected == pytest.approx(manifest["metrics"]["selected"])

@@ -113,7 +113,7 @@ def test_a_good_pickle_is_stored_with_its_manifest(
     assert Manifest.model_validate(kept.model_dump(exclude={"served", "reference"})) == read_manifest(
         bundle.with_suffix(".json")
     )
-    assert kept.served.form == "tables"
+    assert kept.served.form == "grids"
     assert set(kept.reference) == {*FEATURES, "propensity"}
     assert hashlib.sha256(store.check(model)).hexdigest() == kept.served.sha256
 
@@ -155,7 +155,7 @@ def test_a_pipeline_that_can_not_be_compiled_is_served_as_it_is_and_says_so(
 ) -> None:
     model = bentoml.models.get(import_model(neighbours))
     (line,) = [line for line in capsys.readouterr().err.splitlines() if " kept as " in line]
-    assert line.startswith("import_model.py: kept as a pipeline, which is slower (tables: ")
+    assert line.startswith("import_model.py: kept as a pipeline, which is slower (grids: ")
     assert "KNeighborsClassifier" in line
     served = store.manifest_of(model).served
     assert (served.form, served.parity) == ("pipeline", None)
@@ -509,7 +509,7 @@ def test_a_model_of_an_older_version_is_imported_anew(
     with bentoml.models.create(tag, metadata=manifest):
         pass
     assert import_model(bundle) == tag
-    assert store.manifest_of(bentoml.models.get(tag)).served.form == "tables"
+    assert store.manifest_of(bentoml.models.get(tag)).served.form == "grids"
 
 
 def test_a_model_that_was_not_imported_here_is_not_loaded(empty_store: Any) -> None:

@@ -95,7 +95,7 @@ def test_a_mixture_equals_the_pipeline(name: str) -> None:
     pipeline = MIXTURES[name]()
     climbed = climb(pipeline, THRESHOLD, HOLDOUT)
     assert climbed.name == "mixture"
-    assert [over.form for over in climbed.passed_over] == ["tables", "additive"]
+    assert [over.form for over in climbed.passed_over] == ["grids", "tables", "additive"]
     assert not isinstance(climbed.form, Additive)
     rows = np.concatenate([UNSEEN, within_bounds(500)])
     form = load("mixture", climbed.content)
@@ -133,7 +133,7 @@ def test_a_member_without_a_compiled_form_says_why() -> None:
     climbed = climb(fitted(calibrated(SVC())), THRESHOLD, HOLDOUT)
     assert climbed.name == "pipeline"
     (reason,) = (over.reason for over in climbed.passed_over if over.form == "mixture")
-    assert reason.startswith("member 1 of 2: tables: ")
+    assert reason.startswith("member 1 of 2: grids: ")
     assert "additive: its fields interact" in reason
 
 
@@ -142,4 +142,4 @@ def test_what_is_no_mixture_says_so() -> None:
     assert climbed.name in {"tables", "forest"}
     climbed = climb(fitted(calibrated(forest(), "temperature")), THRESHOLD, HOLDOUT)
     assert climbed.name == "pipeline"
-    assert climbed.passed_over[2].reason == "temperature calibration of probabilities has no compilation here"
+    assert climbed.passed_over[3].reason == "temperature calibration of probabilities has no compilation here"

@@ -16,7 +16,7 @@ from load_tests.demonstration import MANIFEST, pipeline_form
 from propensity.contract.features import Features
 from propensity.formats.batch import Answers, Batch
 from propensity.formats.media_types import formats_of
-from propensity.importing.trees import compile_tables
+from propensity.importing.grids import compile_grids
 from propensity.model.forms import Form
 from propensity.model.pipeline import PipelineForm
 
@@ -57,7 +57,7 @@ def test_score(
 ) -> None:
     form: Form = in_pipeline_form
     if name == "compiled":
-        form = compile_tables(in_pipeline_form, features).form
+        form = compile_grids(in_pipeline_form, features).form
     propensities = benchmark(form.propensities, features[:size])
     expected = in_pipeline_form.propensities(features[:size])
     assert propensities == pytest.approx(expected, abs=1e-12, rel=0)

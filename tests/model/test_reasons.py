@@ -23,8 +23,8 @@ from starlette.testclient import TestClient
 from propensity.access.authorization import Caller
 from propensity.contract.features import Features, Propensities
 from propensity.contract.limits import MAX_REASONS, MAX_ROWS
+from propensity.model.grids import ExplainedGridsForm
 from propensity.model.predictor import Predictor
-from propensity.model.tables import ExplainedTablesForm
 from propensity.serving.admission import InFlight
 from propensity.serving.endpoint import PredictionEndpoint
 
@@ -34,7 +34,7 @@ def log_odds(propensity: Any) -> Any:
 
 
 def test_base_and_contributions_add_up_to_the_log_odds(
-    pipeline: Any, form: ExplainedTablesForm, applications: list[dict[str, Any]]
+    pipeline: Any, form: ExplainedGridsForm, applications: list[dict[str, Any]]
 ) -> None:
     features = CONTRACT.encode([*applications, *around_splits(pipeline, 2_000)])
     added = form.base + form.contributions(features).sum(axis=1)
@@ -79,7 +79,7 @@ def shapley(pipeline: Any, features: Any) -> tuple[Any, float]:
 
 @pytest.mark.parametrize("place", [0, 7])
 def test_contributions_are_the_shapley_values_of_the_notebooks_trees(
-    pipeline: Any, form: ExplainedTablesForm, place: int
+    pipeline: Any, form: ExplainedGridsForm, place: int
 ) -> None:
     features = CONTRACT.encode(around_splits(pipeline, 8))[[place]]
     contributions, base = shapley(pipeline, features)
