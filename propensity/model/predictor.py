@@ -10,7 +10,7 @@ from propensity.contract.contract import Contract
 from propensity.contract.features import Features, Propensities
 from propensity.contract.prediction import Explanation
 from propensity.model.forms import Additive, Form
-from propensity.model.reasons import explain
+from propensity.model.reasons import Reasons
 
 logger = logging.getLogger("bentoml.propensity")
 
@@ -32,6 +32,7 @@ class Predictor:
         self.model = model
         self.instant_rows = form.instant_rows
         self.is_additive = isinstance(form, Additive)
+        self._reasons = Reasons(contract)
 
     def predict(self, features: Features) -> Propensities:
         """Return the propensity of each row, shape (n,); NaN where the model failed.
@@ -58,4 +59,4 @@ class Predictor:
         """
         if not isinstance(self._form, Additive):
             raise TypeError(f"{self.model} has no explanations")
-        return explain(features, self._form.base, self._form.contributions(features), self.contract)
+        return self._reasons.explain(features, self._form.base, self._form.contributions(features))

@@ -10,7 +10,7 @@ from demonstration import COLUMNS, CONTRACT, EXAMPLE
 from rows import around_splits
 from starlette.testclient import TestClient
 
-from propensity.model.reasons import explain
+from propensity.model.reasons import Reasons
 
 
 def explained(client: TestClient, application: dict[str, Any]) -> Any:
@@ -41,7 +41,7 @@ def test_every_value_of_every_field_has_words_in_both_languages(pipeline: Any) -
     for place, name in enumerate(COLUMNS):
         alone = np.zeros(features.shape)
         alone[:, place] = 1.0
-        explanations = explain(features, 0.0, alone, CONTRACT)
+        explanations = Reasons(CONTRACT).explain(features, 0.0, alone)
         texts = {(reason.en, reason.es) for each in explanations for reason in each.reasons}
         values = np.unique(features[:, place])
         assert len(texts) == len(values)  # one for each, and for a missing one

@@ -25,6 +25,7 @@ from propensity.contract.features import Features, Propensities
 from propensity.contract.limits import MAX_REASONS, MAX_ROWS
 from propensity.model.grids import ExplainedGridsForm
 from propensity.model.predictor import Predictor
+from propensity.model.reasons import Reasons
 from propensity.serving.admission import InFlight
 from propensity.serving.endpoint import PredictionEndpoint
 
@@ -107,6 +108,17 @@ def test_a_prediction_is_explained_where_that_is_asked_for(client: TestClient) -
     for reason in reasons:
         assert explanation["contributions"][reason["field"]] == reason["contribution"]
         assert [*reason] == ["field", "contribution", *CONTRACT.languages]
+
+
+def test_reasons_are_what_adds_most_and_equal_ones_in_the_order_of_the_fields() -> None:
+    features = CONTRACT.encode([EXAMPLE, EXAMPLE])
+    added = np.array([[0.5, -2.0, 0.0, 0.25, *[0.5] * (len(COLUMNS) - 4)], np.full(len(COLUMNS), -1e-9)])
+    some, none = Reasons(CONTRACT).explain(features, -1.5, added)
+    places = [0, *range(4, len(COLUMNS))][:MAX_REASONS]
+    assert [reason.field for reason in some.reasons] == [COLUMNS[place] for place in places]
+    assert {reason.contribution for reason in some.reasons} == {0.5}
+    assert [*some.contributions.values()] == added[0].tolist()
+    assert (some.base, none.base, none.reasons) == (-1.5, -1.5, [])
 
 
 def rows_of(answer: Any, media_type: str) -> Iterator[dict[str, Any]]:
