@@ -8,6 +8,7 @@ to these it agrees to the last few bits of such.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +42,7 @@ def compile_tables(form: PipelineForm, rows: Features, max_leaves: int = MAX_LEA
     Raises:
         NotCompilableError: it has no such form.
     """
-    source = _Source(form)
+    source = _source(form)
     most_leaves = max(int((tree.left < 0).sum()) for tree in source.ensemble.trees)
     if most_leaves > max_leaves:
         raise NotCompilableError(f"a tree of it has {most_leaves} leaves, more than {max_leaves}")
@@ -59,7 +60,7 @@ def compile_forest(form: PipelineForm, rows: Features) -> Compiled[ForestForm]:
     Raises:
         NotCompilableError: it has no such form.
     """
-    source = _Source(form)
+    source = _source(form)
     encoding = source.encoding(rows)
     return Compiled(ForestForm(_forest(source.ensemble, source.tested, encoding)), encoding.probes)
 
@@ -74,9 +75,13 @@ class _Source:
         self.ensemble = read_ensemble(classifier, place)
         self.tested = tested(self.ensemble.trees)
         self._width = int(classifier.n_features_in_)
+        self._found: tuple[Features, Encoding] | None = None
 
     def encoding(self, rows: Features) -> Encoding:
-        return find_encoding(self._form, self._encode, self.tested.tests, rows)
+        """Return the encoding, which is searched for once: of wide rows, that takes half a minute."""
+        if self._found is None or self._found[0] is not rows:
+            self._found = rows, find_encoding(self._form, self._encode, self.tested.tests, rows)
+        return self._found[1]
 
     def _encode(self, features: Features) -> Floats:
         """Return the encoded columns that are tested, shape (n, tested columns)."""
@@ -89,6 +94,12 @@ class _Source:
         for step in self._steps:
             encoded = step.transform(encoded)
         return self.ensemble.see(encoded)[:, self.tested.columns]
+
+
+@lru_cache(maxsize=1)
+def _source(form: PipelineForm) -> _Source:
+    """Return a pipeline, taken apart; the same for each form that is tried."""
+    return _Source(form)
 
 
 def _tables(ensemble: Ensemble, tests: Tested, encoding: Encoding) -> Tables:

@@ -25,6 +25,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from propensity.contract.features import Features
 from propensity.importing import grids as importing
+from propensity.importing import trees
 from propensity.importing.encoding import NotCompilableError
 from propensity.importing.grids import Size, compile_grids, grids_of
 from propensity.importing.trees import compile_tables
@@ -156,12 +157,15 @@ def test_trees_with_many_leaves_are_left_to_tables() -> None:
         compile_grids(form, rows_of(form))
 
 
-def test_a_tree_is_left_to_tables_if_they_are_faster() -> None:
+def test_a_tree_is_left_to_tables_if_they_are_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     form = fitted(DecisionTreeClassifier(max_leaf_nodes=8, random_state=0), preprocessing())
     with pytest.raises(
         NotCompilableError, match=r"^its leaves fill \d grids, which are slower than its tables$"
     ):
         compile_grids(form, HOLDOUT)
+    # What the preprocessing does is known by then; to find it out takes long.
+    monkeypatch.delattr(trees, "find_encoding")
+    assert len(compile_tables(form, HOLDOUT).form.tables.leaves) == 1
 
 
 def test_what_is_not_worth_merging_is_left_to_tables(
