@@ -483,7 +483,7 @@ def test_a_model_of_120_fields_is_compiled(tmp_path: Path) -> None:
     with few_generated_rows():
         model = bentoml.models.get(import_model(example.handed_over(tmp_path)))
     manifest = store.manifest_of(model)
-    assert manifest.served.form == "tables"
+    assert manifest.served.form == "grids"
     found = store.load_predictor(model).predict(manifest.contract.encode(example.rows))
     assert found == pytest.approx(example.propensities, abs=1e-9, rel=0)
     bentoml.models.delete(model.tag)

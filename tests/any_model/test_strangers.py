@@ -112,7 +112,7 @@ def _xgboost(folder: Path) -> Stranger:
     )
     return _brought(
         folder, "mlc_churn", table, "churn", pipeline,
-        positive="1", form="tables", tolerance=1e-6, labels={"yes": 1, "no": 0},
+        positive="1", form="grids", tolerance=1e-6, labels={"yes": 1, "no": 0},
     )  # fmt: skip
 
 
