@@ -15,6 +15,7 @@ import numpy.typing as npt
 from propensity.contract.features import Features, Propensities
 from propensity.model.arrays import pack, unpack
 from propensity.model.buckets import Buckets
+from propensity.model.logistic import into_propensities
 
 BLOCK = 1_024
 """Rows that are predicted together at most."""
@@ -98,7 +99,7 @@ class ForestForm:
         if not forest.logit:
             return sums / len(forest.roots)
         sums += forest.prior
-        return 1 / (1 + np.exp(-sums))
+        return into_propensities(sums)
 
     def _values(self, ranks: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
         """Return the value of the leaf that each row reaches in each tree, shape (n, trees).

@@ -22,6 +22,7 @@ from propensity.model.arrays import pack, unpack
 from propensity.model.buckets import Buckets
 from propensity.model.fold import Fold
 from propensity.model.forms import Contributions
+from propensity.model.logistic import into_propensities
 
 BLOCK = 1_024
 """Rows predicted together: what they need still fits the processor's cache."""
@@ -82,7 +83,7 @@ class GridsForm:
         self._buckets = Buckets(grids.keys, grids.sizes)
         self._places = Fold(np.add, grids.places, grids.sizes)
         self._firsts = grids.firsts.astype(np.intp)
-        self._minus_prior = -float(grids.prior)
+        self._prior = float(grids.prior)
         self.instant_rows = max(1, INSTANT_CELLS // (2 * len(grids.sizes) + len(grids.firsts)))
 
     @staticmethod
@@ -107,13 +108,8 @@ class GridsForm:
             places = self._places.of(self._buckets.of(features[block])) + self._firsts
             # Faster than to reduce short rows.
             np.einsum("ij->i", self.grids.cells.take(places), out=sums[block])
-        if self.grids.trees:
-            return (sums + self.grids.prior) / self.grids.trees
-        # In place, since a single row is predicted in so little time that each array counts.
-        np.subtract(self._minus_prior, sums, out=sums)
-        np.exp(sums, out=sums)
-        sums += 1
-        return np.reciprocal(sums, out=sums)
+        sums += self._prior
+        return sums / self.grids.trees if self.grids.trees else into_propensities(sums)
 
 
 class ExplainedGridsForm(GridsForm):

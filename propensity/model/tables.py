@@ -22,6 +22,7 @@ from propensity.model.arrays import pack, unpack
 from propensity.model.buckets import Buckets
 from propensity.model.fold import Fold
 from propensity.model.forms import Contributions
+from propensity.model.logistic import into_propensities
 
 MAX_LEAVES = 64
 """Leaves of a tree at most: a bit each in the widest integer."""
@@ -110,7 +111,7 @@ class TablesForm:
         if not self.tables.logit:
             return sums / len(self.tables.leaves)
         sums += self.tables.prior
-        return 1 / (1 + np.exp(-sums))
+        return into_propensities(sums)
 
 
 class ExplainedTablesForm(TablesForm):
