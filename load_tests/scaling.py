@@ -13,7 +13,6 @@ import os
 import re
 import sys
 import urllib.request
-from dataclasses import replace
 from typing import Any
 
 from load_tests.compare.client import load, machine, single_predictions
@@ -61,8 +60,7 @@ def main() -> None:
     measured: list[dict[str, Any]] = []
     for number in range(ROUNDS):
         for workers in range(1, (os.cpu_count() or 1) + 1):
-            own = replace(trial.contender, environment={"PROPENSITY_WORKERS": str(workers)})
-            with serve(own, trial.environment) as server:
+            with serve(trial.contender, trial.environment, workers) as server:
                 load(server, trial.request, trial.token, trial.folder, 8, WARM_UP_SECONDS)
                 for connections in CONNECTIONS:
                     before = merged(server, scraper)

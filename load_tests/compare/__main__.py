@@ -1,15 +1,18 @@
 """Serves the same pickle with this bundle and with its peers in turn, and measures them side by side.
 
-    python -m load_tests.compare            # all, in about half an hour; keeps the figures
+    python -m load_tests.compare            # all, in about 50 minutes; keeps the figures
+    python -m load_tests.compare --resume   # what a run of this version that was stopped has left out
     python -m load_tests.compare NAME ...   # some, to look at; writes nothing
 
-Each server has an environment of its own and one worker; the client is wrk with one thread, on the same
-machine. In each round every contender is started, checked, warmed up and measured; the rounds' medians
-are reported, and ratios are of the same round.
+Each server has an environment of its own; the client is wrk with one thread, on the same machine. In each
+round every contender is started, checked, warmed up and measured, with one worker in all cells and with two
+in some; the rounds' medians are reported, and ratios are of the same round.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
 import time
 import urllib.request
@@ -28,9 +31,9 @@ from load_tests.compare.client import (
     write_bodies,
 )
 from load_tests.compare.contenders import CONTENDERS, THIS, Contender, Request, Rows
-from load_tests.compare.server import CompareError, Server, install, serve
+from load_tests.compare.server import HOME, CompareError, Server, install, serve
 from load_tests.demonstration import CONTRACT
-from load_tests.measurements import keep
+from load_tests.measurements import commit, keep
 from propensity.model import forms, store
 from propensity.serving.health import LOOPBACK
 
@@ -50,6 +53,12 @@ CELLS = [
     (8, 10_000),
 ]
 """Connections, and rows a request."""
+
+TWO_WORKERS_CELLS = [(32, 1), (8, 1_000)]
+"""Those that are also measured with two workers, which share the machine's cores with the client."""
+
+UNFINISHED = HOME / "unfinished.json"
+"""What a run has measured so far."""
 
 TOLERANCE = 1e-6
 REPORTED = [
@@ -75,25 +84,34 @@ def check(server: Server, request: Request, token: str, rows: Rows, expected: li
     )
     with LOOPBACK.open(sent, timeout=TIMEOUT_SECONDS) as answer:
         found = request.propensities(answer.read())
-    if found and max(abs(a - b) for a, b in zip(found, expected, strict=True)) > TOLERANCE:
-        raise CompareError(f"predicts otherwise: {found[:3]} instead of {expected[:3]}")
+    for place, (propensity, wanted) in enumerate(zip(found, expected, strict=True) if found else ()):
+        is_wrong = propensity is None or abs(propensity - wanted) > TOLERANCE
+        if is_wrong if request.is_valid(place) else propensity is not None:
+            raise CompareError(f"predicts otherwise: row {place} as {propensity} instead of {wanted}")
 
 
 def measure(
-    contender: Contender, environment: dict[str, str], token: str, rows: Rows, expected: list[float]
+    contender: Contender,
+    environment: dict[str, str],
+    token: str,
+    rows: Rows,
+    expected: list[float],
+    workers: int = 1,
 ) -> dict[str, Any]:
-    """One round of one contender."""
+    """One round of one contender with so many workers."""
     cells: dict[str, Any] = {}
-    with serve(contender, environment) as server:
+    warm: set[int] = set()
+    with serve(contender, environment, workers) as server:
         memory = server.memory_mb()
-        for connections, size in CELLS:
+        for connections, size in CELLS if workers == 1 else TWO_WORKERS_CELLS:
             request = contender.single if size == 1 else contender.batch
             if request is None:
                 continue
             folder = write_bodies(contender, request, size, rows)
-            if connections == 1:
+            if size not in warm:
                 check(server, request, token, rows[:size], expected[:size])
-                load(server, request, token, folder, 8, WARM_UP_SECONDS)
+                load(server, request, token, folder, 8 * workers, WARM_UP_SECONDS * workers)
+                warm.add(size)
             cells[f"c{connections} b{size}"] = load(server, request, token, folder, connections, SECONDS)
         under_load = server.memory_mb()
     return {
@@ -113,53 +131,86 @@ def versions(contender: Contender) -> dict[str, str]:
     return {name: found[name] for name in REPORTED if name in found}
 
 
-def main(names: list[str]) -> None:
+def unfinished() -> list[dict[str, Any]]:
+    """The rounds of a run that was stopped.
+
+    Raises:
+        CompareError: there is none of this version.
+    """
+    found = json.loads(UNFINISHED.read_bytes()) if UNFINISHED.exists() else {}
+    if found.get("commit") != commit():
+        raise CompareError("no run of this version was stopped; leave out --resume")
+    rounds: list[dict[str, Any]] = found["rounds"]
+    return rounds
+
+
+def main() -> None:
     """The command."""
-    chosen = [each for each in CONTENDERS if not names or each.name in names]
-    if unknown := set(names) - {each.name for each in CONTENDERS}:
+    parser = argparse.ArgumentParser(prog="python -m load_tests.compare")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="contenders to look at; all are kept")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    options = parser.parse_args()
+    names = set(options.names)
+    if unknown := names - {each.name for each in CONTENDERS}:
         known = ", ".join(each.name for each in CONTENDERS)
         raise CompareError(f"no contender {', '.join(sorted(unknown))}; there are {known}")
     require_wrk()
+    rounds = unfinished() if options.resume else [{} for _ in range(ROUNDS)]
+    chosen = [each for each in CONTENDERS if not names or each.name in names]
     environments, token = prepare()
     for contender in chosen:
         install(contender)
     rows = complete_rows()
     form = forms.load(store.manifest_of(imported()).served.form, COMPILED.read_bytes())
     expected = form.propensities(CONTRACT.encode(list(rows))).tolist()
-    rounds: list[dict[str, Any]] = []
-    for number in range(ROUNDS):
-        this_round = {}
+    for number, this_round in enumerate(rounds, 1):
         for contender in chosen:
+            if contender.name in this_round:
+                continue
             started = time.perf_counter()
-            found = measure(contender, environments[contender.form], token, rows, expected)
-            this_round[contender.name] = found
-            rates = ", ".join(
-                f"{cell}: {figures['requests'] / figures['seconds']:,.0f}/s"
-                for cell, figures in found["cells"].items()
+            one, two = (
+                measure(contender, environments[contender.form], token, rows, expected, workers)
+                for workers in (1, 2)
             )
+            this_round[contender.name] = one | {"two_workers": two}
             seconds = time.perf_counter() - started
             print(
-                f"compare: round {number + 1} of {ROUNDS}: {contender.name} ({seconds:.0f} s): {rates}",
+                f"compare: round {number} of {ROUNDS}: {contender.name} ({seconds:.0f} s):"
+                f" {_rates(one)}; two workers: {_rates(two)}",
                 flush=True,
             )
-        rounds.append(this_round)
+            if not names:
+                UNFINISHED.write_text(json.dumps({"commit": commit(), "rounds": rounds}), encoding="utf-8")
     if names:
         return
     report = {
         "machine": machine(),
         "seconds_a_cell": SECONDS,
         "contenders": {
-            each.name: {"configured": each.configured, "is_peer": each.is_peer, "versions": versions(each)}
+            each.name: {
+                "configured": each.configured,
+                "workers": each.workers,
+                "is_peer": each.is_peer,
+                "versions": versions(each),
+            }
             for each in CONTENDERS
         },
         "reference": THIS,
         "rounds": rounds,
     }
     keep("compare", report)
+    UNFINISHED.unlink()
+
+
+def _rates(measured: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{cell}: {figures['requests'] / figures['seconds']:,.0f}/s"
+        for cell, figures in measured["cells"].items()
+    )
 
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1:])
+        main()
     except CompareError as error:
         sys.exit(f"compare: {error}")

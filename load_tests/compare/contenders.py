@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ import pyarrow as pa
 from load_tests.demonstration import CONTRACT
 
 Rows = Sequence[dict[str, Any]]
+_INVALID_EVERY = 100
 JSON = "application/json"
 ARROW = "application/vnd.apache.arrow.stream"
 
@@ -24,8 +25,12 @@ UVICORN = [
     "{port}",
     "--app-dir",
     "{peers}",
+    "--workers",
+    "{workers}",
 ]
 BENTOML = ["{bin}/bentoml", "serve", "--host", "127.0.0.1", "--port", "{port}"]
+MLSERVER = ["{python}", "{peers}/mlserver_settings.py", "{port}", "{folder}/mlserver"]
+RAY = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,15 @@ class Request:
 
     path: str
     body: Callable[[Rows], bytes]
-    propensities: Callable[[bytes], list[float]]
+    propensities: Callable[[bytes], list[float | None]]
+    """None for a row that is answered with its problem."""
     content_type: str = JSON
+    invalid_every: int | None = None
+    """Of so many rows one is made invalid, the last; None if they all are valid."""
+
+    def is_valid(self, place: int) -> bool:
+        """Whether the row at a place in the batch is sent as a valid one."""
+        return self.invalid_every is None or (place + 1) % self.invalid_every != 0
 
 
 @dataclass(frozen=True)
@@ -45,9 +57,10 @@ class Contender:
     Attributes:
         name: as in the report.
         requirements: the file that its environment is made of.
-        command: that serves; {bin}, {python}, {port}, {folder}, and {peers}, that of their scripts, are put
-            in.
-        configured: what the report says of its configuration.
+        command: that serves; {bin}, {python}, {port}, {folder}, {workers}, and {peers}, the folder of their
+            scripts, are put in. WORKERS is in its environment as well.
+        configured: what the report says of its configuration with one worker.
+        workers: what a second worker is.
         single: how one row is sent; None where only batches are measured.
         batch: how several are sent; None where only single rows are measured.
         ready: the path that says 200 when it is ready; without one, any answer will do.
@@ -60,6 +73,7 @@ class Contender:
     requirements: str
     command: Sequence[str]
     configured: str
+    workers: str
     single: Request | None
     batch: Request | None
     ready: str | None = None
@@ -72,6 +86,22 @@ def _json(make: Callable[[Rows], Any]) -> Callable[[Rows], bytes]:
     return lambda rows: json.dumps(make(rows)).encode()
 
 
+def _with_invalid(rows: Rows) -> Any:
+    """A batch in which each hundredth row is invalid: without a field, out of bounds, or of no category."""
+    columns = CONTRACT.columns
+    number, category = columns.names[0], columns.names[-1]
+    required = next(field.name for field in CONTRACT.fields if not field.nullable)
+    faults: list[Callable[[dict[str, Any]], dict[str, Any]]] = [
+        lambda row: {name: value for name, value in row.items() if name != required},
+        lambda row: row | {number: columns.highest[0] + 1},
+        lambda row: row | {category: "no such category"},
+    ]
+    sent = list(rows)
+    for turn, place in enumerate(range(_INVALID_EVERY - 1, len(sent), _INVALID_EVERY)):
+        sent[place] = faults[turn % len(faults)](sent[place])
+    return {CONTRACT.rows: sent}
+
+
 def _arrow(rows: Rows) -> bytes:
     table = pa.Table.from_pylist(list(rows))
     stream = io.BytesIO()
@@ -80,8 +110,8 @@ def _arrow(rows: Rows) -> bytes:
     return stream.getvalue()
 
 
-def _arrow_propensities(answer: bytes) -> list[float]:
-    found: list[float] = pa.ipc.open_stream(answer).read_all()["propensity"].to_pylist()
+def _arrow_propensities(answer: bytes) -> list[float | None]:
+    found: list[float | None] = pa.ipc.open_stream(answer).read_all()["propensity"].to_pylist()
     return found
 
 
@@ -113,29 +143,48 @@ def _split(rows: Rows) -> Any:
     }
 
 
-def _pairs(answer: bytes) -> list[float]:
+def _pairs(answer: bytes) -> list[float | None]:
     return [pair[1] for pair in json.loads(answer)["predictions"]]
 
 
-def _of_v2(answer: bytes) -> list[float]:
-    (output,) = json.loads(answer)["outputs"]
-    found: list[float] = output["data"][1::2]
+def _plain(answer: bytes) -> list[float | None]:
+    found: list[float | None] = json.loads(answer)["predictions"]
     return found
 
 
-def _predictions(answer: bytes) -> list[float]:
-    return [prediction["propensity"] for prediction in json.loads(answer)["predictions"]]
+def _of_v2(answer: bytes) -> list[float | None]:
+    (output,) = json.loads(answer)["outputs"]
+    found: list[float | None] = output["data"]
+    return found
+
+
+def _pairs_of_v2(answer: bytes) -> list[float | None]:
+    return _of_v2(answer)[1::2]
+
+
+def _predictions(answer: bytes) -> list[float | None]:
+    return [each.get("propensity") for each in json.loads(answer)["predictions"]]
 
 
 _OWN_SINGLE = Request(
     "/v1/predict", _json(lambda rows: rows[0]), lambda answer: [json.loads(answer)["propensity"]]
 )
 _OWN_BATCH = Request("/v1/predict_batch", _json(lambda rows: {CONTRACT.rows: rows}), _predictions)
+_OWN_ARROW = Request("/v1/predict_batch", _arrow, _arrow_propensities, ARROW)
+_OWN_INVALID = replace(_OWN_BATCH, body=_json(_with_invalid), invalid_every=_INVALID_EVERY)
 _NAIVE = Request("/predict", _json(list), json.loads)
 _NAMED = Request("/predict", _json(lambda rows: {"rows": rows}), json.loads)
+_LITSERVE = replace(_NAMED, propensities=lambda answer: json.loads(answer)["propensities"])
 _MLFLOW = Request("/invocations", _json(_split), _pairs)
-_MLSERVER = Request("/v2/models/propensity/infer", _json(_v2), _of_v2)
+_MLFLOW_COMPILED = replace(_MLFLOW, propensities=lambda answer: json.loads(answer)["predictions"])
+_MLSERVER = Request("/v2/models/propensity/infer", _json(_v2), _pairs_of_v2)
+_MLSERVER_COMPILED = replace(_MLSERVER, propensities=_of_v2)
+
+_SERVICE = [*BENTOML, "service:Propensity"]
 _VARIANTS = [*BENTOML, "load_tests.compare.variants:Propensity"]
+_OWN_WORKERS = "`PROPENSITY_WORKERS=2`"
+_UVICORN_WORKERS = "`uvicorn --workers 2`"
+_COMPILED = "as with the pickle, with this bundle's compiled form; no field is checked"
 
 THIS = "this bundle"
 
@@ -143,8 +192,9 @@ CONTENDERS = [
     Contender(
         THIS,
         "requirements.txt",
-        [*BENTOML, "service:Propensity"],
+        _SERVICE,
         "`bentoml serve`, 1 worker, as it comes; tokens checked, access log on",
+        _OWN_WORKERS,
         _OWN_SINGLE,
         _OWN_BATCH,
         ready="/readyz",
@@ -153,10 +203,22 @@ CONTENDERS = [
     Contender(
         "this bundle, Arrow",
         "requirements.txt",
-        [*BENTOML, "service:Propensity"],
+        _SERVICE,
         "the same service, batches as Arrow streams",
+        _OWN_WORKERS,
         None,
-        Request("/v1/predict_batch", _arrow, _arrow_propensities, ARROW),
+        _OWN_ARROW,
+        ready="/readyz",
+        is_peer=False,
+    ),
+    Contender(
+        "this bundle, 1 % of rows invalid",
+        "requirements.txt",
+        _SERVICE,
+        "the same service; in batches, each hundredth row is answered with its problem",
+        _OWN_WORKERS,
+        None,
+        _OWN_INVALID,
         ready="/readyz",
         is_peer=False,
     ),
@@ -165,6 +227,7 @@ CONTENDERS = [
         "load_tests/compare/requirements/asgi_echo.txt",
         [*UVICORN, "--no-access-log", "asgi_echo:app"],
         "uvicorn with uvloop and httptools, no access log: what the server alone allows",
+        _UVICORN_WORKERS,
         Request("/", _OWN_SINGLE.body, lambda _: []),
         Request("/", _OWN_BATCH.body, lambda _: []),
     ),
@@ -174,6 +237,7 @@ CONTENDERS = [
         [*UVICORN, "fastapi_compiled:app"],
         "uvicorn with uvloop and httptools, async endpoint, this bundle's contract and tables; no tokens, no"
         " metrics, no problems a row",
+        _UVICORN_WORKERS,
         Request("/predict", _OWN_SINGLE.body, _OWN_SINGLE.propensities),
         Request("/predict_batch", _OWN_BATCH.body, _predictions),
     ),
@@ -182,6 +246,7 @@ CONTENDERS = [
         "load_tests/compare/requirements/fastapi_naive.txt",
         [*UVICORN, "fastapi_naive:app"],
         "uvicorn with uvloop and httptools, endpoint in the thread pool, a DataFrame a request",
+        _UVICORN_WORKERS,
         _NAIVE,
         _NAIVE,
     ),
@@ -189,7 +254,17 @@ CONTENDERS = [
         "BentoML quickstart",
         "load_tests/compare/requirements/bentoml_quickstart.txt",
         [*BENTOML, "load_tests.compare.peers.bentoml_quickstart:Quickstart"],
-        "`bentoml serve`, 1 worker, adaptive batching (`batchable=True`)",
+        "`bentoml serve` with uvloop and httptools, 1 worker, adaptive batching (`batchable=True`)",
+        "`workers=2` of the service",
+        _NAMED,
+        _NAMED,
+    ),
+    Contender(
+        "BentoML, same compiled model",
+        "load_tests/compare/requirements/bentoml_quickstart.txt",
+        [*BENTOML, "load_tests.compare.peers.bentoml_compiled:Compiled"],
+        _COMPILED,
+        "`workers=2` of the service",
         _NAMED,
         _NAMED,
     ),
@@ -197,40 +272,84 @@ CONTENDERS = [
         "LitServe",
         "load_tests/compare/requirements/litserve_batched.txt",
         ["{python}", "{peers}/litserve_batched.py", "{port}"],
-        "1 API server, 1 worker process, batches of up to 64 requests within 5 ms",
-        Request("/predict", _NAMED.body, lambda answer: json.loads(answer)["propensities"]),
-        Request("/predict", _NAMED.body, lambda answer: json.loads(answer)["propensities"]),
+        "1 API server, 1 worker process, `fast_queue`, batches of up to 64 requests within 5 ms",
+        "`workers_per_device=2`, 2 API servers",
+        _LITSERVE,
+        _LITSERVE,
+    ),
+    Contender(
+        "LitServe, same compiled model",
+        "load_tests/compare/requirements/litserve_batched.txt",
+        ["{python}", "{peers}/litserve_compiled.py", "{port}"],
+        _COMPILED,
+        "`workers_per_device=2`, 2 API servers",
+        _LITSERVE,
+        _LITSERVE,
     ),
     Contender(
         "MLflow",
         "load_tests/compare/requirements/mlflow_model.txt",
-        ["{python}", "{peers}/mlflow_model.py", "{port}", "{folder}/mlflow"],
+        ["{python}", "{peers}/mlflow_model.py", "{port}", "{folder}/mlflow", "pickle"],
         "`mlflow models serve`, 1 worker",
+        "`mlflow models serve --workers 2`",
         _MLFLOW,
         _MLFLOW,
     ),
     Contender(
+        "MLflow, same compiled model",
+        "load_tests/compare/requirements/mlflow_model.txt",
+        ["{python}", "{peers}/mlflow_model.py", "{port}", "{folder}/mlflow", "compiled"],
+        f"{_COMPILED}; a `PythonModel`",
+        "`mlflow models serve --workers 2`",
+        _MLFLOW_COMPILED,
+        _MLFLOW_COMPILED,
+    ),
+    Contender(
         "MLServer",
         "load_tests/compare/requirements/mlserver_settings.txt",
-        ["{python}", "{peers}/mlserver_settings.py", "{port}", "{folder}/mlserver"],
-        "scikit-learn runtime, 1 inference process, adaptive batching of up to 64 requests within 5 ms",
+        [*MLSERVER, "mlserver_sklearn.SKLearnModel"],
+        "scikit-learn runtime, all in 1 process, adaptive batching of up to 64 requests within 5 ms",
+        "`parallel_workers` 2, beside the server's own process",
         _MLSERVER,
         _MLSERVER,
+        ready="/v2/models/propensity/ready",
+    ),
+    Contender(
+        "MLServer, same compiled model",
+        "load_tests/compare/requirements/mlserver_settings.txt",
+        [*MLSERVER, "load_tests.compare.peers.mlserver_compiled.Compiled"],
+        f"{_COMPILED}; a runtime of its own, an `MLModel`",
+        "`parallel_workers` 2, beside the server's own process",
+        _MLSERVER_COMPILED,
+        _MLSERVER_COMPILED,
         ready="/v2/models/propensity/ready",
     ),
     Contender(
         "Ray Serve",
         "load_tests/compare/requirements/ray_serve.txt",
         ["{python}", "{peers}/ray_serve.py", "{port}"],
-        "1 replica, `serve.batch` of up to 64 requests within 5 ms",
+        "1 replica, `RAY_SERVE_THROUGHPUT_OPTIMIZED`, `serve.batch` of up to 64 requests within 5 ms",
+        "`num_replicas=2`",
         _NAMED,
         _NAMED,
+        environment=RAY,
+    ),
+    Contender(
+        "Ray Serve, same compiled model",
+        "load_tests/compare/requirements/ray_serve.txt",
+        ["{python}", "{peers}/ray_compiled.py", "{port}"],
+        _COMPILED,
+        "`num_replicas=2`",
+        _NAMED,
+        _NAMED,
+        environment=RAY,
     ),
     Contender(
         "this bundle, not merged",
         "requirements.txt",
         _VARIANTS,
         "the same service without a dispatcher: a model call a request",
+        _OWN_WORKERS,
         _OWN_SINGLE,
         None,
         ready="/readyz",
@@ -242,6 +361,7 @@ CONTENDERS = [
         "requirements.txt",
         _VARIANTS,
         "the same service with BentoML's dispatcher",
+        _OWN_WORKERS,
         _OWN_SINGLE,
         None,
         ready="/readyz",
@@ -251,8 +371,9 @@ CONTENDERS = [
     Contender(
         "this bundle, pipeline form",
         "requirements.txt",
-        [*BENTOML, "service:Propensity"],
+        _SERVICE,
         "the same service with the pickle itself, as for a pipeline that can't be compiled",
+        _OWN_WORKERS,
         _OWN_SINGLE,
         _OWN_BATCH,
         ready="/readyz",
@@ -264,6 +385,7 @@ CONTENDERS = [
         "requirements.txt",
         _VARIANTS,
         "the same without a dispatcher: a model call a request",
+        _OWN_WORKERS,
         _OWN_SINGLE,
         None,
         ready="/readyz",

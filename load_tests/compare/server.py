@@ -98,7 +98,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve(contender: Contender, environment: dict[str, str]) -> Iterator[Server]:
+def serve(contender: Contender, environment: dict[str, str], workers: int = 1) -> Iterator[Server]:
     """Start a contender's server and wait until it is ready; end it in the end."""
     bin_folder = install(contender)
     port = free_port()
@@ -107,10 +107,16 @@ def serve(contender: Contender, environment: dict[str, str]) -> Iterator[Server]
         "python": str(bin_folder / "python"),
         "port": str(port),
         "folder": str(HOME),
+        "workers": str(workers),
         "peers": str(ROOT / "load_tests/compare/peers"),
     }
     command = [part.format(**places) for part in contender.command]
-    own = environment | contender.environment | {"PATH": f"{bin_folder}:{environment['PATH']}"}
+    own = environment | {
+        "PATH": f"{bin_folder}:{environment['PATH']}",
+        "PROPENSITY_WORKERS": str(workers),
+        "WORKERS": str(workers),
+        **contender.environment,
+    }
     log_path = HOME / "logs" / f"{contender.name.replace(' ', '-')}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
     url = f"http://127.0.0.1:{port}"

@@ -16,13 +16,17 @@ VERSIONS = HERE / "versions.json"
 def keep(name: str, measured: Any) -> None:
     """Write a file of measurements, such as `compare`, and which version it is of."""
     path = HERE / f"{name}.json"
-    # Before anything is written: what is measured is what is there by now.
-    described = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"]
-    commit = subprocess.run(described, capture_output=True, text=True, check=True).stdout.strip()
+    measured_commit = commit()  # before anything is written: what is measured is what is there by now
     path.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-    known = versions() | {name: {"commit": commit, "day": f"{datetime.now(UTC):%Y-%m-%d}"}}
+    known = versions() | {name: {"commit": measured_commit, "day": f"{datetime.now(UTC):%Y-%m-%d}"}}
     VERSIONS.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n", encoding="utf-8")
     print(f"{name.replace('_', '-')}: wrote load_tests/measurements/{path.name}", flush=True)
+
+
+def commit() -> str:
+    """The commit that is checked out, with `-dirty` if there are uncommitted changes."""
+    described = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"]
+    return subprocess.run(described, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def read(name: str) -> Any:

@@ -15,6 +15,7 @@ from load_tests.measurements import read
 LOAD_TESTS = Path(__file__).parents[1]
 THIS = "this bundle"
 ARROW = "this bundle, Arrow"
+INVALID = "this bundle, 1 % of rows invalid"
 DIRECT = "this bundle, not merged"
 BENTOMLS = "this bundle, BentoML's dispatcher"
 PIPELINE = "this bundle, pipeline form"
@@ -23,6 +24,16 @@ ECHO = "ASGI echo"
 SAME_MODEL = "FastAPI, same compiled model"
 NAIVE = "FastAPI, pickle"
 MODEL_SERVERS = ["BentoML quickstart", "LitServe", "MLflow", "MLServer", "Ray Serve"]
+COMPILED = {
+    "FastAPI": (NAIVE, SAME_MODEL),
+    "BentoML": ("BentoML quickstart", "BentoML, same compiled model"),
+    "LitServe": ("LitServe", "LitServe, same compiled model"),
+    "MLflow": ("MLflow", "MLflow, same compiled model"),
+    "MLServer": ("MLServer", "MLServer, same compiled model"),
+    "Ray Serve": ("Ray Serve", "Ray Serve, same compiled model"),
+}
+"""Each server's contenders: with the pickle, and with this bundle's compiled form."""
+
 CONNECTIONS = [1, 8, 32, 128]
 SIZES = [1, 100, 1_000, 10_000]
 
@@ -37,33 +48,56 @@ def _median(values: Iterable[float]) -> float:
 
 
 class Comparison:
-    """The comparison: medians over the rounds, and ratios within a round."""
+    """The comparison: medians over the rounds, and ratios within a round.
 
-    def __init__(self) -> None:
-        self._content = read("compare")
-        self.machine: dict[str, Any] = self._content["machine"]
-        self.contenders: dict[str, dict[str, Any]] = self._content["contenders"]
-        self.rounds: list[dict[str, Any]] = self._content["rounds"]
-        self.seconds: int = self._content["seconds_a_cell"]
+    Args:
+        content: of its file; the committed one unless given.
+    """
 
-    def _figures(self, name: str, of: str) -> list[dict[str, Any]]:
-        return [each[name]["cells"][of] for each in self.rounds if of in each[name]["cells"]]
+    def __init__(self, content: dict[str, Any] | None = None) -> None:
+        content = content or read("compare")
+        self.machine: dict[str, Any] = content["machine"]
+        self.contenders: dict[str, dict[str, Any]] = content["contenders"]
+        self.rounds: list[dict[str, Any]] = content["rounds"]
+        self.seconds: int = content["seconds_a_cell"]
 
-    def has(self, name: str, of: str) -> bool:
-        """Whether a contender was measured in a cell."""
-        return bool(self._figures(name, of))
+    def _figures(self, name: str, of: str, workers: int = 1) -> list[dict[str, Any]]:
+        measured = [each[name] for each in self.rounds if name in each]
+        if workers == 2:
+            measured = [each["two_workers"] for each in measured if "two_workers" in each]
+        return [each["cells"][of] for each in measured if of in each["cells"]]
 
-    def rate(self, name: str, of: str) -> float:
+    def has(self, name: str, of: str, workers: int = 1) -> bool:
+        """Whether a contender was measured in a cell, with one worker or two."""
+        return bool(self._figures(name, of, workers))
+
+    def rate(self, name: str, of: str, workers: int = 1) -> float:
         """Requests answered without error in a second."""
         return _median(
-            (each["requests"] - each["errors"]) / each["seconds"] for each in self._figures(name, of)
+            (each["requests"] - each["errors"]) / each["seconds"] for each in self._figures(name, of, workers)
         )
 
-    def ratio(self, name: str, to: str, of: str) -> float:
+    def ratio(self, name: str, to: str, of: str, workers: int = 1) -> float:
         """How many times the rate of one contender is that of another, in the same round."""
+        return self._ratio(name, to, of, workers, "seconds")
+
+    def per_cpu_second(self, name: str, of: str, workers: int = 1) -> float:
+        """Requests answered without error for a second of processor time of all processes."""
         return _median(
-            ours["requests"] / ours["seconds"] / (theirs["requests"] / theirs["seconds"])
-            for ours, theirs in zip(self._figures(name, of), self._figures(to, of), strict=True)
+            (each["requests"] - each["errors"]) / each["cpu_seconds"]
+            for each in self._figures(name, of, workers)
+        )
+
+    def cpu_ratio(self, name: str, to: str, of: str, workers: int = 1) -> float:
+        """How many times what one contender answers for a second of processor time another does."""
+        return self._ratio(name, to, of, workers, "cpu_seconds")
+
+    def _ratio(self, name: str, to: str, of: str, workers: int, unit: str) -> float:
+        return _median(
+            ours["requests"] / ours[unit] / (theirs["requests"] / theirs[unit])
+            for ours, theirs in zip(
+                self._figures(name, of, workers), self._figures(to, of, workers), strict=True
+            )
         )
 
     def median(self, name: str, of: str, what: str) -> float:

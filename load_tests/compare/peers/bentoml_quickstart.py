@@ -11,7 +11,7 @@ import bentoml
 import pandas as pd
 
 
-@bentoml.service(name="quickstart")
+@bentoml.service(name="quickstart", workers=int(os.environ["WORKERS"]))
 class Quickstart:
     """Predicts rows."""
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 
+from load_tests.compare.peers.compiled_model import contract, form, manifest
 from propensity.contract.prediction import schemas
-from propensity.model import forms
-from propensity.model.manifest import ServedManifest
 
-manifest = ServedManifest.model_validate_json(Path(os.environ["MANIFEST"]).read_bytes())
-form = forms.load(manifest.served.form, Path(os.environ["COMPILED"]).read_bytes())
-contract, threshold = manifest.contract, manifest.threshold.value
+threshold = manifest.threshold.value
 Row, Rows = contract.schema_of_row.model, contract.schema_of_row.batch
 Prediction, _ = schemas(contract)
 app = FastAPI()

@@ -37,6 +37,9 @@ class PropensityApi(litserve.LitAPI):
 
 
 if __name__ == "__main__":
+    workers = int(os.environ["WORKERS"])
     api = PropensityApi(max_batch_size=64, batch_timeout=0.005)
-    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1, timeout=120)
-    server.run(host="127.0.0.1", port=int(sys.argv[1]), num_api_servers=1, generate_client_file=False)
+    server = litserve.LitServer(
+        api, accelerator="cpu", workers_per_device=workers, timeout=120, fast_queue=True
+    )
+    server.run(host="127.0.0.1", port=int(sys.argv[1]), num_api_servers=workers, generate_client_file=False)

@@ -1,4 +1,4 @@
-"""Makes an MLflow model of the pickle, and becomes its server."""
+"""Makes an MLflow model of the pickle, or of the compiled form, and becomes its server."""
 
 from __future__ import annotations
 
@@ -8,15 +8,30 @@ import shutil
 import sys
 from pathlib import Path
 
+import mlflow.pyfunc
 import mlflow.sklearn
 
 if __name__ == "__main__":
-    port, folder = sys.argv[1], Path(sys.argv[2])
+    port, folder, form = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
     shutil.rmtree(folder, ignore_errors=True)
-    pipeline = pickle.loads(Path(os.environ["PICKLE"]).read_bytes())
-    mlflow.sklearn.save_model(
-        pipeline, str(folder), pyfunc_predict_fn="predict_proba", serialization_format="pickle"
-    )
+    if form == "compiled":
+        mlflow.pyfunc.save_model(
+            str(folder), python_model=str(Path(__file__).with_name("mlflow_compiled.py"))
+        )
+    else:
+        pipeline = pickle.loads(Path(os.environ["PICKLE"]).read_bytes())
+        mlflow.sklearn.save_model(
+            pipeline, str(folder), pyfunc_predict_fn="predict_proba", serialization_format="pickle"
+        )
     command = [str(Path(sys.executable).with_name("mlflow")), "models", "serve", "--model-uri", str(folder)]
-    options = ["--env-manager", "local", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
+    options = [
+        "--env-manager",
+        "local",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        port,
+        "--workers",
+        os.environ["WORKERS"],
+    ]
     os.execv(command[0], [*command, *options])

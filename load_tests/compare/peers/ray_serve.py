@@ -13,8 +13,10 @@ import pandas as pd
 import ray
 from ray import serve
 
+WORKERS = int(os.environ["WORKERS"])
 
-@serve.deployment(num_replicas=1, max_ongoing_requests=256, ray_actor_options={"num_cpus": 1})
+
+@serve.deployment(num_replicas=WORKERS, max_ongoing_requests=256, ray_actor_options={"num_cpus": 1})
 class Propensity:
     """Predicts lists of rows."""
 
