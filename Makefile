@@ -160,7 +160,7 @@ soak: import
 	@$(PY) -m load_tests.soak $(MINUTES)
 	@$(PY) -m load_tests.report
 
-# What explanations, log and challenger cost; and scoring files of ten million rows (Java 17, 2 GB of disk).
+# What explanations, log and challenger cost; and scoring files of ten million rows (Java 17, 5 GB of disk).
 options: import
 	@$(PY) -m load_tests.options
 

@@ -465,6 +465,7 @@ class Implementation:
                 f"{self._number(each['memory_mb'])} MB",
             )
             for each in self._json("load_tests/measurements/bulk.json")["cells"]
+            if each.get("processes", 1) == 1
         ]
         return (
             Table(LEFT, TOP, 250, (170, 120, 130), tuple(options), 14),

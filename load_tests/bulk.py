@@ -1,10 +1,12 @@
 """Measures scoring files: rows a second and memory, by format and size, and on Spark.
 
-    python -m load_tests.bulk        # some minutes, 2 GB of disk; writes load_tests/measurements/bulk.json
+    python -m load_tests.bulk        # some minutes, 5 GB of disk; writes load_tests/measurements/bulk.json
 
-The rows are generated: whole ones drawn from the hold-out set, with an id of their own. Memory is the
-largest resident set of the process that scores, as the kernel counts it; of Spark, of its driver, which in
-local mode is also its executor, and of its Python workers.
+The rows are generated: whole ones drawn from the hold-out set, with an id of their own. A command with N
+processes gets N cores, so that one of them says what a core does; Spark gets all. Seconds are the median
+over the rounds, and include the start of the command. Memory is the largest resident set of the process that
+scores, as the kernel counts it, or of it and its children together; of Spark, of its driver, which in local
+mode is also its executor, and of its Python workers.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -32,7 +36,19 @@ from load_tests.measurements import keep
 
 SEED = 20_26
 PIECE = 100_000
-ROWS = {"parquet": [1_000_000, 10_000_000], "csv": [1_000_000], "ndjson": [1_000_000], "spark": [10_000_000]}
+ROUNDS = 3
+CELLS = [
+    ("parquet", 1_000_000, 1),
+    ("parquet", 10_000_000, 1),
+    ("parquet", 10_000_000, 2),
+    ("csv", 5_000_000, 1),
+    ("csv", 5_000_000, 2),
+    ("ndjson", 5_000_000, 1),
+    ("ndjson", 5_000_000, 2),
+    ("spark", 10_000_000, 1),
+]
+"""Kind, rows, and processes that score."""
+
 SAMPLE_SECONDS = 0.1
 
 SPARK = """
@@ -65,8 +81,12 @@ def generate(rows: int, path: Path) -> None:
             writer.close()
 
 
-def measure(command: list[str]) -> tuple[float, float]:
+def measure(command: list[str], cores: int) -> tuple[float, float]:
     """Seconds that a command takes, and the most memory in MB that it and its children hold together.
+
+    Args:
+        command: its words.
+        cores: how many it may use.
 
     Raises:
         SystemExit: it fails.
@@ -74,68 +94,76 @@ def measure(command: list[str]) -> tuple[float, float]:
     environment = os.environ | {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": str(ROOT)}
     started = time.perf_counter()
     with tempfile.TemporaryFile() as log:
-        process = psutil.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        family = psutil.Process(process.pid)
+        os.sched_setaffinity(process.pid, sorted(os.sched_getaffinity(0))[:cores])
         most = 0.0
         while True:
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             if pid:
+                process.returncode = os.waitstatus_to_exitcode(status)
                 break
             held = 0
-            for each in [process, *process.children(recursive=True)]:
-                with suppress(psutil.Error):  # it has just ended
+            with suppress(psutil.Error):  # one of them has just ended
+                for each in [family, *family.children(recursive=True)]:
                     held += each.memory_info().rss
             most = max(most, held / 1e6)
             time.sleep(SAMPLE_SECONDS)
         seconds = time.perf_counter() - started
-        if status:
+        if process.returncode:
             log.seek(0)
             sys.exit(f"bulk: {command} failed: {log.read().decode()[-2_000:]}")
     # Of the process itself the kernel knows it exactly.
     return seconds, max(most, usage.ru_maxrss * 1024 / 1e6)
 
 
+def command(kind: str, source: Path, output: Path, processes: int) -> list[str]:
+    """The command that scores a file."""
+    if kind == "spark":
+        return [sys.executable, "-c", SPARK, str(source), str(output)]
+    score = [sys.executable, "-m", "propensity", "score", str(source), str(output), "--id", "row_id"]
+    return score if processes == 1 else [*score, "--processes", str(processes)]
+
+
 def main() -> None:
     """The command."""
-    measured: list[dict[str, Any]] = []
+    if shutil.which("java") is None:
+        sys.exit("bulk: Spark needs Java 17; install it (Debian, Ubuntu: apt install openjdk-17-jre)")
+    measured: list[list[tuple[float, float]]] = [[] for _ in CELLS]
     with tempfile.TemporaryDirectory(dir=ROOT / ".local") as name:
         folder = Path(name)
-        for kind, sizes in ROWS.items():
-            for rows in sizes:
-                if kind == "spark" and shutil.which("java") is None:
-                    sys.exit(
-                        "bulk: Spark needs Java 17; install it (Debian, Ubuntu: apt install openjdk-17-jre)"
-                    )
+        for number in range(ROUNDS):
+            for found, (kind, rows, processes) in zip(measured, CELLS, strict=True):
                 suffix = "parquet" if kind == "spark" else kind
-                source, output = folder / f"{rows}.{suffix}", folder / f"out-{kind}-{rows}.{suffix}"
+                source, output = folder / f"{rows}.{suffix}", folder / f"out.{suffix}"
                 if not source.exists():
                     generate(rows, source)
-                if kind == "spark":
-                    command = [sys.executable, "-c", SPARK, str(source), str(output)]
-                else:
-                    command = [sys.executable, "-m", "propensity", "score", str(source), str(output)]
-                    command += ["--id", "row_id"]
-                seconds, memory = measure(command)
-                found = pq.read_metadata(output).num_rows if kind == "parquet" else None
-                if found not in {None, rows}:
-                    sys.exit(f"bulk: {output} has {found:,} rows instead of {rows:,}")
-                measured.append(
-                    {
-                        "kind": kind,
-                        "rows": rows,
-                        "seconds": round(seconds, 2),
-                        "rows_per_second": round(rows / seconds),
-                        "memory_mb": round(memory),
-                    }
-                )
+                cores = (os.cpu_count() or 1) if kind == "spark" else processes
+                seconds, memory = measure(command(kind, source, output, processes), cores)
+                scored = pq.read_metadata(output).num_rows if kind == "parquet" else rows
+                if scored != rows:
+                    sys.exit(f"bulk: {output} has {scored:,} rows instead of {rows:,}")
+                found.append((seconds, memory))
                 print(
-                    f"bulk: {kind}, {rows:,} rows: {rows / seconds:,.0f} rows/s, at most {memory:,.0f} MB",
+                    f"bulk: round {number + 1} of {ROUNDS}: {kind}, {rows:,} rows, {processes} processes:"
+                    f" {rows / seconds:,.0f} rows/s, at most {memory:,.0f} MB",
                     flush=True,
                 )
-                if output.is_dir():
-                    shutil.rmtree(output)
-                else:
-                    output.unlink()
-    keep("bulk", {"machine": machine(), "cells": measured})
+                shutil.rmtree(output) if output.is_dir() else output.unlink()
+    cells = [_cell(*each, found) for each, found in zip(CELLS, measured, strict=True)]
+    keep("bulk", {"machine": machine(), "cells": cells})
+
+
+def _cell(kind: str, rows: int, processes: int, found: list[tuple[float, float]]) -> dict[str, Any]:
+    seconds = statistics.median(seconds for seconds, _ in found)
+    return {
+        "kind": kind,
+        "rows": rows,
+        "processes": processes,
+        "seconds": round(seconds, 2),
+        "rows_per_second": round(rows / seconds),
+        "memory_mb": round(max(memory for _, memory in found)),
+    }
 
 
 if __name__ == "__main__":

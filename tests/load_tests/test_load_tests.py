@@ -12,7 +12,7 @@ import pytest
 from conftest import PREDICT_TOKEN, ROOT
 from demonstration import CONTRACT, EXAMPLE
 
-from load_tests import capacity
+from load_tests import bulk, capacity
 from load_tests.compare.__main__ import CELLS, TWO_WORKERS_CELLS
 from load_tests.compare.contenders import CONTENDERS, Contender
 from load_tests.measurements import read
@@ -88,6 +88,15 @@ def test_there_is_nothing_to_resume_unless_a_run_was_stopped() -> None:
     done = run("load_tests.compare", "--resume")
     assert done.returncode == 1
     assert done.stderr == "compare: no run of this version was stopped; leave out --resume\n"
+
+
+def test_files_are_scored_with_a_core_for_each_process() -> None:
+    one, two = (bulk.command("csv", Path("in.csv"), Path("out.csv"), processes) for processes in (1, 2))
+    assert two == [*one, "--processes", "2"]
+    counted = "import os, time; time.sleep(0.1); assert len(os.sched_getaffinity(0)) == 1"
+    seconds, megabytes = bulk.measure([sys.executable, "-c", counted], cores=1)
+    assert seconds >= 0.1
+    assert megabytes > 1
 
 
 @pytest.mark.parametrize("contender", CONTENDERS, ids=lambda contender: contender.name)
