@@ -163,9 +163,11 @@ soak: import
 # What explanations, log and challenger cost; and scoring files of ten million rows (Java 17, 5 GB of disk).
 options: import
 	@$(PY) -m load_tests.options
+	@$(PY) -m load_tests.report
 
 bulk: import
 	@$(PY) -m load_tests.bulk
+	@$(PY) -m load_tests.report
 
 # A model of each family of classifiers, in the form that it would be served in; ONNX and treelite beside ours.
 forms: $(DEMONSTRATION)

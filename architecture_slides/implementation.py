@@ -30,6 +30,7 @@ from architecture_slides.typesetting.deck import (
     table,
 )
 from load_tests import capacity
+from load_tests.report.aims import C32, fastest
 from load_tests.report.figures import (
     ARROW,
     CONNECTIONS,
@@ -46,7 +47,8 @@ from load_tests.report.figures import (
     Scaling,
     cell,
 )
-from load_tests.report.report import C32, EXAMPLES, digits, fastest, ranked
+from load_tests.report.report import EXAMPLES, ranked
+from load_tests.report.tables import digits
 from propensity.contract.limits import MAX_ROWS, MAX_TABLE_ROWS
 from propensity.importing.parity import MOST_ROWS
 

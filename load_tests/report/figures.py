@@ -47,6 +47,12 @@ def _median(values: Iterable[float]) -> float:
     return float(statistics.median(values))
 
 
+def _answered(cell: dict[str, Any]) -> int:
+    """Requests that were answered without error."""
+    answered: int = cell["requests"] - cell["errors"]
+    return answered
+
+
 class Comparison:
     """The comparison: medians over the rounds, and ratios within a round.
 
@@ -73,9 +79,7 @@ class Comparison:
 
     def rate(self, name: str, of: str, workers: int = 1) -> float:
         """Requests answered without error in a second."""
-        return _median(
-            (each["requests"] - each["errors"]) / each["seconds"] for each in self._figures(name, of, workers)
-        )
+        return _median(_answered(each) / each["seconds"] for each in self._figures(name, of, workers))
 
     def ratio(self, name: str, to: str, of: str, workers: int = 1) -> float:
         """How many times the rate of one contender is that of another, in the same round."""
@@ -83,10 +87,7 @@ class Comparison:
 
     def per_cpu_second(self, name: str, of: str, workers: int = 1) -> float:
         """Requests answered without error for a second of processor time of all processes."""
-        return _median(
-            (each["requests"] - each["errors"]) / each["cpu_seconds"]
-            for each in self._figures(name, of, workers)
-        )
+        return _median(_answered(each) / each["cpu_seconds"] for each in self._figures(name, of, workers))
 
     def cpu_ratio(self, name: str, to: str, of: str, workers: int = 1) -> float:
         """How many times what one contender answers for a second of processor time another does."""
@@ -94,7 +95,7 @@ class Comparison:
 
     def _ratio(self, name: str, to: str, of: str, workers: int, unit: str) -> float:
         return _median(
-            ours["requests"] / ours[unit] / (theirs["requests"] / theirs[unit])
+            _answered(ours) / ours[unit] / (_answered(theirs) / theirs[unit])
             for ours, theirs in zip(
                 self._figures(name, of, workers), self._figures(to, of, workers), strict=True
             )

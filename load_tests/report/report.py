@@ -8,6 +8,8 @@ from typing import Any
 
 from load_tests import capacity
 from load_tests.measurements import read, version
+from load_tests.report import aims, alike
+from load_tests.report.aims import C32
 from load_tests.report.figures import (
     ARROW,
     BENTOMLS,
@@ -26,32 +28,11 @@ from load_tests.report.figures import (
     Scaling,
     cell,
 )
+from load_tests.report.tables import table, times
 
-C32 = cell(32, 1)
 PEERS = [ECHO, SAME_MODEL, NAIVE, *MODEL_SERVERS]
 EXAMPLES = [(200, 1, 20), (2_000, 1, 50), (10_000, 1, 50), (5, 1_000, 100), (5, 10_000, 500)]
 """Requests a second, rows a request and p99 in ms that the report plans for."""
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table; the first column is text, the others are numbers."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def digits(ratio: float) -> int:
-    """How many decimals a ratio deserves."""
-    return 0 if ratio >= 20 else 1 if ratio >= 2 else 2
-
-
-def times(ratio: float) -> str:
-    """A ratio, to as many decimals as it deserves."""
-    return f"{ratio:,.{digits(ratio)}f}×"
-
-
-def fastest(comparison: Comparison, names: list[str], of: str) -> str:
-    """The contender with the highest rate."""
-    return max(names, key=lambda name: comparison.rate(name, of))
 
 
 def ranked(comparison: Comparison) -> list[str]:
@@ -132,68 +113,13 @@ def by_size(comparison: Comparison, connections: int) -> str:
     return table(["rows/s", *[f"{size:,} a request" for size in SIZES]], rows)
 
 
-def targets(comparison: Comparison) -> str:
-    """What was aimed at, and what came out."""
-    server = fastest(comparison, MODEL_SERVERS, C32)
-    batch = cell(8, 1_000)
-    batch_server = fastest(comparison, MODEL_SERVERS, batch)
-    c1 = cell(1, 1)
-
-    def of_two(name: str, other: str, of: str, what: str) -> tuple[float, float]:
-        return comparison.median(name, of, what), comparison.median(other, of, what)
-
-    merged_p50, direct_p50 = of_two(THIS, DIRECT, c1, "p50_ms")
-    tail = comparison.median(THIS, C32, "p99_ms") / comparison.median(THIS, C32, "p50_ms")
-    arrow = max(comparison.rate(ARROW, cell(each, 10_000)) * 10_000 for each in (1, 8))
-    memory, of_pipeline = (comparison.rss_mb(name, "started", "largest") for name in (THIS, PIPELINE))
-    rows = [
-        _at_least("Single, 32 connections, to FastAPI and pickle", 25, comparison.ratio(THIS, NAIVE, C32)),
-        _at_least(f"to the fastest model server, {server}", 15, comparison.ratio(THIS, server, C32)),
-        _at_least("to FastAPI with the same compiled model", 1, comparison.ratio(THIS, SAME_MODEL, C32)),
-        _at_least("to the ASGI echo", 0.4, comparison.ratio(THIS, ECHO, C32)),
-        _at_most("p99 to p50", 2, tail),
-        _at_least("Merged to not merged, 32 connections", 0.9, comparison.ratio(THIS, DIRECT, C32)),
-        _at_most("Merging adds, 1 connection, p50", 0.3, merged_p50 - direct_p50, " ms"),
-        _at_least(
-            f"1,000 rows as JSON, to the best model server, {batch_server}",
-            5,
-            comparison.ratio(THIS, batch_server, batch),
-        ),
-        _at_least("Arrow, 10,000 rows", 500_000, arrow, " rows/s"),
-        _at_least(
-            "Arrow to this bundle's JSON, 10,000 rows", 5, comparison.ratio(ARROW, THIS, cell(8, 10_000))
-        ),
-        _at_most("Start to ready", 3, comparison.start_seconds(THIS), " s"),
-        _at_most("Memory of a worker, to the pipeline form's", 0.5, memory / of_pipeline),
-        _at_least(
-            "Pipeline form, merged to not, 32 connections",
-            10,
-            comparison.ratio(PIPELINE, PIPELINE_DIRECT, C32),
-        ),
-    ]
-    return table(["", "aim", "found", "met"], rows)
-
-
-def _shown(value: float, unit: str) -> str:
-    if unit == "×":
-        return times(value)
-    return f"{value:,.0f}{unit}" if value >= 100 else f"{value:.2g}{unit}"
-
-
-def _at_least(what: str, aim: float, found: float, unit: str = "×") -> list[str]:
-    return [what, f"≥ {aim:,g}{unit}", _shown(found, unit), "yes" if found >= aim else "**no**"]
-
-
-def _at_most(what: str, aim: float, found: float, unit: str = "×") -> list[str]:
-    return [what, f"≤ {aim:,g}{unit}", _shown(found, unit), "yes" if found <= aim else "**no**"]
-
-
 def configured(comparison: Comparison) -> str:
     """How each contender was configured."""
     lines = []
     for name, contender in comparison.contenders.items():
         versions = ", ".join(f"{library} {version}" for library, version in contender["versions"].items())
-        lines.append(f"- **{name}**: {contender['configured']} ({versions}).")
+        second = f"; 2 workers: {contender['workers']}" if "workers" in contender else ""
+        lines.append(f"- **{name}**: {contender['configured']}{second} ({versions}).")
     return "\n".join(lines)
 
 
@@ -334,6 +260,21 @@ def _calls(of: dict[str, Any]) -> list[str]:
     ]
 
 
+def files(bulk: dict[str, Any]) -> str:
+    """What docs/trust.md shows of scoring files."""
+    rows = [
+        [
+            FILES[each["kind"]],
+            str(each.get("processes", 1)),
+            f"{each['rows']:,}",
+            f"{each['rows_per_second']:,}",
+            f"{each['memory_mb']:,} MB",
+        ]
+        for each in bulk["cells"]
+    ]
+    return table(["Input", "processes", "rows", "rows/s", "at most"], rows)
+
+
 def soaked(soak: dict[str, Any]) -> str:
     """What became of the requests of the soak, by kind."""
     rows = []
@@ -362,8 +303,11 @@ def drifts(soak: dict[str, Any]) -> str:
     return table(["median of a minute", "second", "last", "change"], rows)
 
 
+FILES = {name: shown for name, (shown, _) in aims.KINDS.items()} | {"spark": "Parquet on Spark, `local[2]`"}
+"""The kinds of scored files, as docs/trust.md calls them."""
+
 MADE_BY = {
-    "compare": "`make compare` (half an hour; needs wrk)",
+    "compare": "`make compare` (about 50 minutes; needs wrk)",
     "scaling": "`make scaling` (some minutes; needs wrk, and leave to run py-spy)",
     "complexity": "`make scaling`",
     "profiling": "`make scaling`",
@@ -387,17 +331,27 @@ def made() -> str:
 def report() -> str:
     """The report's text."""
     comparison, scaling, costs = Comparison(), Scaling(), Complexity()
-    soak = read("soak")
+    soak, aimed = read("soak"), aims.aims(comparison, read("bulk"), read("options"))
     machine = comparison.machine
     c1 = cell(1, 1)
     text = Path(__file__).with_name("report.md.in").read_text(encoding="utf-8")
     return text.format(
         machine=f"{machine['cores']} cores of {machine['processor']}, Python {machine['python']}",
         client=machine["client"],
+        cores=machine["cores"],
         measured=made(),
         rounds=len(comparison.rounds),
         seconds=comparison.seconds,
-        targets=targets(comparison),
+        aims=aims.count(aimed),
+        targets=aims.targets(aimed),
+        faster=aims.faster(comparison, THIS, comparison.contenders),
+        faster_with_pickle=aims.faster(comparison, PIPELINE, [NAIVE, *MODEL_SERVERS]),
+        same_pipeline=alike.same_pipeline(comparison),
+        same_compiled=alike.same_compiled(comparison),
+        told_apart_single=alike.told_apart(comparison, alike.SINGLE),
+        told_apart_batch=alike.told_apart(comparison, alike.BATCH),
+        two_workers_single=alike.two_workers(comparison, alike.SINGLE, 1),
+        two_workers_batch=alike.two_workers(comparison, alike.BATCH, 1_000),
         side_by_side=side_by_side(comparison),
         by_connections=by_connections(comparison),
         by_size_1=by_size(comparison, 1),

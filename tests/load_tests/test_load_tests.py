@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,10 +17,12 @@ from load_tests import bulk, capacity
 from load_tests.compare.__main__ import CELLS, TWO_WORKERS_CELLS
 from load_tests.compare.contenders import CONTENDERS, Contender
 from load_tests.measurements import read
-from load_tests.report import report
+from load_tests.report import aims, alike, report
 from load_tests.report.figures import (
+    COMPILED,
     CONNECTIONS,
     INVALID,
+    PIPELINE,
     SIZES,
     THIS,
     Comparison,
@@ -44,7 +47,10 @@ def test_the_report_is_made_of_the_committed_measurements() -> None:
 
 def test_the_readme_and_the_decision_show_the_committed_measurements() -> None:
     comparison = Comparison()
-    assert report.summary(comparison) in (ROOT / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text()
+    assert report.summary(comparison) in readme
+    assert alike.serving_alone(comparison) in readme
+    assert f"Compiling alone makes it {alike.compiling_alone(comparison)} as fast" in readme
     assert report.dispatchers(comparison) in (ROOT / "docs/adr/0004-dispatcher.md").read_text()
 
 
@@ -72,6 +78,79 @@ def test_the_comparison_measured_every_contender_as_it_is_configured_now() -> No
         for connections, size in TWO_WORKERS_CELLS:
             is_measured = (contender.single if size == 1 else contender.batch) is not None
             assert comparison.has(contender.name, cell(connections, size), workers=2) == is_measured
+
+
+def with_new_contenders() -> Comparison:
+    """The committed comparison, as if the contenders that it does not have yet were half as fast as ours."""
+    content = read("compare")
+    for contender in CONTENDERS:
+        told = {"configured": contender.configured, "workers": contender.workers, "versions": {}}
+        content["contenders"].setdefault(contender.name, told)
+        for this_round in content["rounds"]:
+            half = json.loads(json.dumps(this_round[THIS]))
+            for figures in half["cells"].values():
+                figures["requests"] //= 2
+            measured = this_round.setdefault(contender.name, half)
+            two = {name: dict(figures) for name, figures in measured["cells"].items()}
+            for figures in two.values():
+                figures["cpu_seconds"] *= 2
+            measured["two_workers"] = measured | {"cells": two}
+    return Comparison(content)
+
+
+def test_the_same_model_is_compared_in_every_server_that_was_measured() -> None:
+    for comparison in (Comparison(), with_new_contenders()):
+        for _, compiled in COMPILED.values():
+            is_shown = f"\n| {compiled} | " in alike.same_compiled(comparison)
+            assert is_shown == (compiled in comparison.contenders)
+    table = alike.told_apart(with_new_contenders(), alike.SINGLE)
+    (line,) = [line for line in table.splitlines() if line.startswith("| Ray Serve ")]
+    lead, serving_pickle, serving_compiled, compiling = re.findall(r"([\d.]+)×", line)
+    assert serving_compiled == "2.0"
+    comparison = Comparison()
+    assert float(lead) == pytest.approx(float(serving_compiled) * float(compiling), rel=0.1)
+    assert float(serving_pickle) == pytest.approx(comparison.ratio(PIPELINE, "Ray Serve", alike.SINGLE), 0.1)
+
+
+def test_servers_of_two_workers_are_compared_by_processor_time() -> None:
+    assert alike.two_workers(Comparison(), alike.SINGLE, 1) == "Not measured yet."
+    comparison = with_new_contenders()
+    table = alike.two_workers(comparison, alike.SINGLE, 1)
+    per_cpu = comparison.per_cpu_second(THIS, alike.SINGLE)
+    rate = f"{comparison.rate(THIS, alike.SINGLE):,.0f}"
+    assert f"| {THIS} | {rate} | {rate} | {per_cpu:,.0f} | {per_cpu / 2:,.0f} | 1 |" in table
+    assert all(f"\n| {each.name} | " in table for each in CONTENDERS if each.single is not None)
+
+
+def test_whoever_is_faster_anywhere_is_listed() -> None:
+    for comparison in (Comparison(), with_new_contenders()):
+        lines = aims.faster(comparison, THIS, comparison.contenders).splitlines()
+        for connections in CONNECTIONS:
+            what = f"| single predictions/s, {connections} connection{'s' * (connections > 1)} |"
+            (line,) = [line for line in lines if line.startswith(what)]
+            for name in set(comparison.contenders) - {THIS}:
+                of = cell(connections, 1)
+                is_faster = comparison.has(name, of) and comparison.ratio(name, THIS, of) > 1
+                assert (f" {name}: " in line) == is_faster, name
+
+
+def test_aims_are_met_or_missed_by_what_was_measured() -> None:
+    assert aims.Aim("", 2, 1.9).line()[1:] == ["≥ 2×", "1.90×", "**no**"]
+    assert aims.Aim("", 2, 2.0).line()[1:] == ["≥ 2×", "2.0×", "yes"]
+    assert aims.Aim("", 10, 10.1, " ms", at_most=True).line()[1:] == ["≤ 10 ms", "10 ms", "**no**"]
+    assert aims.Aim("", 10, 9.9, " ms", at_most=True).line()[1:] == ["≤ 10 ms", "9.9 ms", "yes"]
+    assert aims.Aim("", 800_000, None, " rows/s").line()[1:] == ["≥ 800,000 rows/s", "not measured", ""]
+    rates = [("parquet", 1, 1_600_000), ("parquet", 2, 2_400_000)]
+    cells = [
+        {"kind": kind, "rows": 10_000_000, "processes": processes, "rows_per_second": rate}
+        for kind, processes, rate in rates
+    ]
+    found = {each.what: each for each in aims.aims(with_new_contenders(), {"cells": cells}, read("options"))}
+    assert found["A file of Parquet, one core"].is_met() is True
+    assert found["A file of Parquet, `--processes 2` to one"].found == 1.5
+    assert found["A file of Parquet, `--processes 2` to one"].is_met() is False
+    assert found["A file of CSV, one core"].is_met() is None
+    assert found["1,000 rows as JSON, 8 connections, 1 % of them invalid, to none"].is_met() is False
 
 
 def test_of_a_hundred_rows_one_is_sent_as_an_invalid_one() -> None:
