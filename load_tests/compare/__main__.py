@@ -112,7 +112,13 @@ def measure(
                 check(server, request, token, rows[:size], expected[:size])
                 load(server, request, token, folder, 8 * workers, WARM_UP_SECONDS * workers)
                 warm.add(size)
-            cells[f"c{connections} b{size}"] = load(server, request, token, folder, connections, SECONDS)
+            found = load(server, request, token, folder, connections, SECONDS)
+            if found["requests"] == found["errors"]:
+                raise CompareError(
+                    f"{contender.name} answered nothing with {connections} connections and {size:,} rows a"
+                    " request; use --resume when the machine is less busy"
+                )
+            cells[f"c{connections} b{size}"] = found
         under_load = server.memory_mb()
     return {
         "start_seconds": round(server.start_seconds, 2),
