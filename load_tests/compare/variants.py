@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from typing import Any
 
 import numpy as np
 from bentoml._internal.marshal.dispatcher import CorkDispatcher
@@ -17,6 +18,7 @@ from bentoml.exceptions import ServiceUnavailable
 from propensity import app as serving
 from propensity.contract.features import Features, Propensities
 from propensity.serving.dispatcher import BatchSizes
+from propensity.settings import MAX_LATENCY_MS
 from service import Propensity
 
 __all__ = ["Propensity"]
@@ -51,7 +53,6 @@ class BentoMLs:
         predict: Predict,
         *,
         max_rows: int,
-        max_seconds: float,
         threads: Executor,
         batch_sizes: BatchSizes,
         **_: float,
@@ -65,8 +66,9 @@ class BentoMLs:
             found = await loop.run_in_executor(threads, predict, np.concatenate(batches))
             return np.split(found, np.cumsum([len(batch) for batch in batches])[:-1])
 
-        dispatcher = CorkDispatcher(int(max_seconds * 1_000), max_rows, fallback=give_up, get_batch_size=len)
+        dispatcher = CorkDispatcher(MAX_LATENCY_MS, max_rows, fallback=give_up, get_batch_size=len)
         self.predict = dispatcher(call)  # type: ignore[arg-type]  # what BentoML says of it is too narrow
 
 
-setattr(serving, "Dispatcher", {"direct": Direct, "bentoml": BentoMLs}[os.environ["VARIANT"]])  # noqa: B010
+DISPATCHERS: dict[str, type[Any]] = {"direct": Direct, "bentoml": BentoMLs}
+setattr(serving, "Dispatcher", DISPATCHERS[os.environ["VARIANT"]])  # noqa: B010
