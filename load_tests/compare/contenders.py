@@ -93,7 +93,7 @@ def _with_invalid(rows: Rows) -> Any:
     required = next(field.name for field in CONTRACT.fields if not field.nullable)
     faults: list[Callable[[dict[str, Any]], dict[str, Any]]] = [
         lambda row: {name: value for name, value in row.items() if name != required},
-        lambda row: row | {number: columns.highest[0] + 1},
+        lambda row: row | {number: columns.fields[0].highest + 1},
         lambda row: row | {category: "no such category"},
     ]
     sent = list(rows)
