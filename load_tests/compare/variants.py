@@ -29,6 +29,8 @@ Predict = Callable[[Features], Propensities]
 class Direct:
     """Calls the model for each request, at once."""
 
+    waiting = 0
+
     def __init__(
         self, predict: Predict, *, instant_rows: int, threads: Executor, batch_sizes: BatchSizes, **_: float
     ) -> None:
@@ -47,6 +49,8 @@ class Direct:
 
 class BentoMLs:
     """BentoML's own dispatcher in front of the same model."""
+
+    waiting = 0  # it does not tell
 
     def __init__(
         self,
