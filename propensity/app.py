@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cache, partial
@@ -33,6 +33,7 @@ from uvicorn.config import HTTP_PROTOCOLS
 from propensity.access.authorization import Authorization
 from propensity.access.configuration import allowance, authorities
 from propensity.contract.contract import Contract
+from propensity.contract.features import Features
 from propensity.contract.limits import MAX_TABLE_ROWS, THREADS
 from propensity.contract.prediction import schemas
 from propensity.contract.problem import PAGE, Kind, Problem, ProblemError
@@ -53,6 +54,7 @@ from propensity.serving.clock import Clock
 from propensity.serving.dispatcher import Dispatcher
 from propensity.serving.endpoint import PredictionEndpoint
 from propensity.serving.journal import Journal
+from propensity.settings import MAX_MERGED_ROWS
 
 WARM_UP_CALLS = 16
 """Predictions of the example before the worker accepts connections: ready means warm."""
@@ -171,11 +173,12 @@ class PredictionApp:
         self.drain = Drain()
         contract = service.contract
         self._endpoints = {
-            service.apis[name].route: PredictionEndpoint(
+            name: PredictionEndpoint(
                 formats, service.apis[name].max_latency_ms / 1_000, self._in_flight, self._threads
             )
             for name, formats in formats_of(contract).items()
         }
+        self._operations = {service.apis[name].route: each for name, each in self._endpoints.items()}
         self._document = openapi.document(contract)
         self._schema = service.schema()
         self._index = pages.index(contract.title)
@@ -221,7 +224,7 @@ class PredictionApp:
         except ProblemError as error:
             await ProblemResponse(error.problem, error.headers)(scope, receive, send)
             return
-        endpoint = self._endpoints.get(scope["path"]) if scope["method"] == "POST" else None
+        endpoint = self._operations.get(scope["path"]) if scope["method"] == "POST" else None
         await (endpoint or self._pages)(scope, receive, send)
 
     def _routes(self) -> list[BaseRoute]:
@@ -229,7 +232,7 @@ class PredictionApp:
         kept = [route for route in theirs if route.name in _THEIRS]
         metrics = [Route("/metrics", self._metrics)] if self._has_metrics else []
         return [
-            *(Route(path, endpoint, methods=["POST"]) for path, endpoint in self._endpoints.items()),
+            *(Route(path, endpoint, methods=["POST"]) for path, endpoint in self._operations.items()),
             *kept,
             *metrics,
             Route("/readyz", self._readyz),
@@ -258,19 +261,29 @@ class PredictionApp:
         """
         manifest = store.manifest_of(loaded.model)
         self._card = {"tag": str(loaded.model.tag), **manifest.model_dump(mode="json", exclude_none=True)}
-        names = {path: name for name, api in self._service.apis.items() for path in [api.route]}
-        dispatchers = {names[path]: self._dispatcher(names[path], loaded) for path in self._endpoints}
+        predictor = loaded.predictor
+        predicting = {
+            name: self._dispatcher(
+                name,
+                getattr(loaded, name).local,
+                self._service.apis[name].max_batch_size,
+                predictor.instant_rows,
+            )
+            for name in self._endpoints
+        }
+        explaining = self._dispatcher(
+            "explain", predictor.explain, MAX_MERGED_ROWS, predictor.instant_explanations
+        )
         self._prediction_metrics = PredictionMetrics(
-            str(loaded.model.tag), manifest, dispatchers, self._threads
+            str(loaded.model.tag), manifest, predicting | {"explain": explaining}, self._threads
         )
         self._follow_up = FollowUp.from_environment(manifest.contract, loaded.challenging)
         self._journal.start(self._prediction_metrics, self._follow_up)
         example = manifest.contract.encode([manifest.contract.example])
-        for path, endpoint in self._endpoints.items():
-            dispatcher = dispatchers[names[path]]
-            endpoint.start(loaded.predictor, dispatcher, self._prediction_metrics.refuse)
+        for name, endpoint in self._endpoints.items():
+            endpoint.start(predictor, predicting[name], explaining, self._prediction_metrics.refuse)
             for _ in range(WARM_UP_CALLS):
-                await dispatcher.predict(example)
+                await predicting[name].predict(example)
         for source in ("tokens", "keys"):
             report_stale(source, False)
         self.drain.listen()
@@ -282,12 +295,14 @@ class PredictionApp:
         # Requests are kept until they are noted: no garbage to search for.
         gc.set_threshold(*GC_THRESHOLDS)
 
-    def _dispatcher(self, name: str, loaded: Any) -> Dispatcher:
+    def _dispatcher(
+        self, name: str, predict: Callable[[Features], Any], max_rows: int, instant_rows: int
+    ) -> Dispatcher[Any]:
         """Replace BentoML's dispatcher, which waits in steps of 1 ms; the histogram is the same."""
         return Dispatcher(
-            getattr(loaded, name).local,
-            max_rows=self._service.apis[name].max_batch_size,
-            instant_rows=loaded.predictor.instant_rows,
+            predict,
+            max_rows=max_rows,
+            instant_rows=instant_rows,
             threads=self._threads,
             batch_sizes=_batch_sizes().labels(
                 runner_name=self._service.name,
@@ -302,6 +317,7 @@ class PredictionApp:
         """Note what is left, and end the threads and connections of the worker."""
         self._clock.stop()
         self._journal.write()
+        self._journal.count()
         if self._follow_up is not None:
             await asyncio.to_thread(self._follow_up.stop)
         self._threads.shutdown()
@@ -310,6 +326,7 @@ class PredictionApp:
     async def _metrics(self, _: Request) -> Response:
         """`GET /metrics`: the counts of all workers, summed, and the drift indices computed from the sums."""
         self._journal.write()
+        self._journal.count()
         content = await asyncio.to_thread(exposition, self._prediction_metrics.drift.indices)
         return Response(content, media_type=BentoMLContainer.metrics_client.get().CONTENT_TYPE_LATEST)
 

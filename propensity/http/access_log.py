@@ -1,7 +1,7 @@
 """The access log: one line of JSON per request on standard output: who called what, never the content.
 
 Lines are written together: a write for each request takes a third of the time of a small prediction. A worker
-that is killed loses the lines of its last twentieth of a second.
+that is killed loses the lines of its last tenth of a second.
 """
 
 from __future__ import annotations
@@ -13,20 +13,15 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
 from propensity.http.exchange import Exchange
 
 _FIRST_ERROR = 400
 """The lowest status that is logged of health checks and scrapes too."""
 
-_encode = json.JSONEncoder().encode
-
-
-@lru_cache(maxsize=1_024)
-def _quoted(text: str) -> str:
-    """A text as JSON; most are the same in many lines."""
-    return _encode(text)
-
+_quoted = json.JSONEncoder().encode
+"""A text as JSON; for texts much faster than `json.dumps`."""
 
 logger = logging.getLogger("bentoml.propensity")
 
@@ -70,20 +65,26 @@ def _time(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+@lru_cache(maxsize=1_024)
+def _who_and_what(client: tuple[Any, Any], caller: str | None, method: str, path: str) -> str:
+    """The part of a line that many have in common."""
+    host, port = client
+    known = "" if caller is None else f',"caller":{_quoted(caller)}'
+    return f'{_quoted(f"{host}:{port}")}{known},"method":{_quoted(method)},"path":{_quoted(path)}'
+
+
 def _line(exchange: Exchange, since_1970: float) -> str:
     second, part = divmod(exchange.began + exchange.seconds + since_1970, 1)
-    host, port = exchange.client
-    caller = "" if exchange.caller is None else f',"caller":{_quoted(exchange.caller)}'
     rows = "" if exchange.rows is None else f',"rows":{exchange.rows}'
     model = "" if exchange.model is None else f',"model":"{exchange.model}"'
     problem = "" if exchange.problem is None else f',"problem":"{exchange.problem}"'
     disbelief = "" if exchange.disbelief is None else f',"disbelief":{_quoted(exchange.disbelief)}'
     trace = "" if exchange.trace is None else f',"trace_id":"{exchange.trace}"'
+    who_and_what = _who_and_what(exchange.client, exchange.caller, exchange.method, exchange.path)
     # By hand: json takes three times as long for a dict; msgspec, no faster, writes other bytes for
     # milliseconds and for characters beyond ASCII.
     return (
         f'{{"time":"{_time(int(second))}.{int(part * 1_000):03d}+00:00",'
-        f'"request_id":"{exchange.request_id.decode()}","client":{_quoted(f"{host}:{port}")}{caller},"method":{_quoted(exchange.method)},'
-        f'"path":{_quoted(exchange.path)},"status":{exchange.status},"ms":{exchange.seconds * 1_000:.3f}'
-        f"{rows}{model}{problem}{disbelief}{trace}}}\n"
+        f'"request_id":"{exchange.request_id.decode()}","client":{who_and_what},"status":{exchange.status},'
+        f'"ms":{exchange.seconds * 1_000:.3f}{rows}{model}{problem}{disbelief}{trace}}}\n'
     )

@@ -70,7 +70,7 @@ class Exchange:
         self._drain = drain
         self.path: str = scope["path"]
         self.method: str = scope["method"]
-        self.client: tuple[Any, Any] = scope.get("client") or ("", 0)
+        self.client: tuple[Any, Any] = tuple(scope.get("client") or ("", 0))
         headers = scope["headers"]
         self.fields: dict[bytes, bytes] = dict(headers)
         self.is_plain = len(self.fields) == len(headers)

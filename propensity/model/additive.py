@@ -74,6 +74,7 @@ class AdditiveForm:
     """
 
     instant_rows = 1_024
+    instant_explanations = 64
 
     def __init__(self, effects: Effects) -> None:
         self._effects = effects

@@ -36,6 +36,8 @@ class Additive(Protocol):
     """A form whose log-odds are the sum of a base and the contributions of the columns."""
 
     base: float
+    instant_explanations: int
+    """Rows that it explains, in words, in less time than handing them to a thread takes."""
 
     def contributions(self, features: Features, /) -> Contributions:
         """Return the log-odds that each column adds to the base, shape (n, columns)."""

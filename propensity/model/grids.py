@@ -120,6 +120,8 @@ class ExplainedGridsForm(GridsForm):
         base: log-odds where nothing is known.
     """
 
+    instant_explanations = 64
+
     def __init__(self, grids: Grids) -> None:
         super().__init__(grids)
         self._explained_places = Fold(np.add, grids.explained_places, grids.sizes)

@@ -32,6 +32,7 @@ class Predictor:
         self.model = model
         self.instant_rows = form.instant_rows
         self.is_additive = isinstance(form, Additive)
+        self.instant_explanations = form.instant_explanations if isinstance(form, Additive) else 0
         self._reasons = Reasons(contract)
 
     def predict(self, features: Features) -> Propensities:

@@ -122,6 +122,8 @@ class ExplainedTablesForm(TablesForm):
         base: log-odds where nothing is known.
     """
 
+    instant_explanations = 1
+
     def __init__(self, tables: Tables) -> None:
         super().__init__(tables)
         # Between a column's being unknown and known, the weight of a leaf is a product of at most `most`

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-SECONDS = 0.05
+SECONDS = 0.1
 """Time between two ticks."""
 
 logger = logging.getLogger("bentoml.propensity")

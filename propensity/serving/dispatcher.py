@@ -6,11 +6,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Protocol
+from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
-from propensity.contract.features import Features, Propensities
+from propensity.contract.features import Features
 
 
 class BatchSizes(Protocol):
@@ -20,10 +20,17 @@ class BatchSizes(Protocol):
         """Count one model call."""
 
 
-_Job = tuple[Features, "asyncio.Future[Propensities]"]
+class Answers(Protocol):
+    """What a model answers: as many as there are rows, in their order."""
+
+    def __getitem__(self, rows: slice, /) -> Self:
+        """Return the answers to some rows."""
 
 
-class Dispatcher:
+_Answers = TypeVar("_Answers", bound=Answers)
+
+
+class Dispatcher(Generic[_Answers]):
     """Merges waiting requests into one model call; one call runs at a time.
 
     A request that finds the model idle is predicted at once, together with those that arrived in the same
@@ -33,7 +40,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        predict: Callable[[Features], Propensities],
+        predict: Callable[[Features], _Answers],
         *,
         max_rows: int,
         instant_rows: int,
@@ -43,7 +50,7 @@ class Dispatcher:
         """Create a dispatcher in front of a model.
 
         Args:
-            predict: the model: takes features of shape (n, columns), returns propensities of shape (n,).
+            predict: the model: takes features of shape (n, columns), returns n answers.
             max_rows: rows that one call may merge; a request with more rows gets a call of its own.
             instant_rows: rows up to which the model is called in the event loop, not in a thread.
             threads: where calls with more rows run.
@@ -54,7 +61,7 @@ class Dispatcher:
         self._instant_rows = instant_rows
         self._threads = threads
         self._batch_sizes = batch_sizes
-        self._waiting: deque[_Job] = deque()
+        self._waiting: deque[_Job[_Answers]] = deque()
         self._is_calling = False
 
     @property
@@ -62,10 +69,10 @@ class Dispatcher:
         """The number of requests that wait for a model call."""
         return len(self._waiting)
 
-    async def predict(self, features: Features) -> Propensities:
-        """Predict one request: features of shape (n, columns) to propensities of shape (n,)."""
+    async def predict(self, features: Features) -> _Answers:
+        """Predict one request: features of shape (n, columns) to n answers."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Propensities] = loop.create_future()
+        future: asyncio.Future[_Answers] = loop.create_future()
         self._waiting.append((features, future))
         if not self._is_calling:
             self._is_calling = True
@@ -85,13 +92,13 @@ class Dispatcher:
                 call = loop.run_in_executor(self._threads, self._predict, features)
                 call.add_done_callback(lambda done: self._end(jobs, done.exception() or done.result()))
                 return
-            predicted: Propensities | BaseException = self._predict(features)
+            predicted: _Answers | BaseException = self._predict(features)
         except Exception as error:  # whatever it is, it fails these requests and not the next ones
             predicted = error
         self._end(jobs, predicted)
 
-    def _take(self) -> list[_Job]:
-        jobs: list[_Job] = []
+    def _take(self) -> list[_Job[_Answers]]:
+        jobs: list[_Job[_Answers]] = []
         rows = 0
         while self._waiting:
             features, future = self._waiting[0]
@@ -103,7 +110,7 @@ class Dispatcher:
             self._waiting.popleft()
         return jobs
 
-    def _end(self, jobs: Sequence[_Job], predicted: Propensities | BaseException) -> None:
+    def _end(self, jobs: Sequence[_Job[_Answers]], predicted: _Answers | BaseException) -> None:
         start = 0
         for features, future in jobs:
             end = start + len(features)
@@ -115,3 +122,6 @@ class Dispatcher:
             start = end
         # In the next turn of the event loop, so that requests that arrive until then are merged.
         asyncio.get_running_loop().call_soon(self._call)
+
+
+_Job = tuple[Features, asyncio.Future[_Answers]]

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import numpy as np
 from starlette.types import Receive, Scope, Send
 
-from propensity.contract.features import Propensities
+from propensity.contract.features import Features, Propensities
 from propensity.contract.limits import MAX_ROWS
 from propensity.contract.prediction import Explanation
 from propensity.contract.problem import Kind, Problem, ProblemError
-from propensity.formats.batch import Answers, Batch
+from propensity.formats.batch import Answers
 from propensity.formats.media_types import Format, MediaTypes
 from propensity.http.exchange import EXCHANGE, Exchange
 from propensity.http.responses import ProblemResponse, respond, unexpected
@@ -53,16 +53,24 @@ class PredictionEndpoint:
         self._in_flight = in_flight
         self._threads = threads
 
-    def start(self, predictor: Predictor, dispatcher: Dispatcher, refuse: Callable[[Problem], None]) -> None:
+    def start(
+        self,
+        predictor: Predictor,
+        predicting: Dispatcher[Propensities],
+        explaining: Dispatcher[list[Explanation]],
+        refuse: Callable[[Problem], None],
+    ) -> None:
         """Predict with this model from now on.
 
         Args:
             predictor: the model.
-            dispatcher: the dispatcher in front of the model.
+            predicting: the dispatcher in front of its predictions.
+            explaining: the dispatcher in front of its explanations.
             refuse: told of each problem that answers a whole request.
         """
         self._predictor = predictor
-        self._dispatcher = dispatcher
+        self._predicting = predicting
+        self._explaining = explaining
         self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,9 +114,9 @@ class PredictionEndpoint:
         predicted = _NOTHING
         if len(batch.features):  # a batch without a valid row needs no model call
             load.predict(self._max_seconds)
-            predicted = await self._dispatcher.predict(batch.features)
+            predicted = await self._predicting.predict(batch.features)
             load.work()
-        explained = await self._explain(batch, load) if is_explained else ()
+        explained = await self._explain(batch.features, load) if is_explained else ()
         predictor = self._predictor
         answers = Answers.of(
             batch, predicted, predictor.threshold, predictor.model, predictor.contract, explained=explained
@@ -124,15 +132,18 @@ class PredictionEndpoint:
     def _in_thread(self, work: Callable[..., _T], *arguments: Any) -> asyncio.Future[_T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
-    async def _explain(self, batch: Batch, load: Load) -> Sequence[Explanation]:
-        if len(batch.features) > MAX_ROWS:
+    async def _explain(self, features: Features, load: Load) -> Sequence[Explanation]:
+        if len(features) > MAX_ROWS:
             rows = self._predictor.contract.rows
             detail = f"at most {MAX_ROWS:,} {rows} are explained at a time; split the batch"
             raise ProblemError.of(Kind.INVALID_ROW, detail)
         if not self._predictor.is_additive:
             detail = f"{self._predictor.model} has no explanations; ask without explain"
             raise ProblemError.of(Kind.NOT_EXPLAINED, detail)
-        load.grow(self._predictor.contract.limits.explanation_bytes * len(batch.features))
-        if len(batch.features) == 1:
-            return self._predictor.explain(batch.features)
-        return await self._in_thread(self._predictor.explain, batch.features)
+        if not len(features):
+            return ()
+        load.grow(self._predictor.contract.limits.explanation_bytes * len(features))
+        load.predict(self._max_seconds)
+        explained = await self._explaining.predict(features)
+        load.work()
+        return explained

@@ -5,14 +5,20 @@ Access log, metrics, prediction log and challenger are told of requests here, an
 
 from __future__ import annotations
 
+import time
+
 from propensity.http.access_log import AccessLog
 from propensity.http.exchange import Exchange
 from propensity.http.request_metrics import RequestMetrics
 from propensity.monitoring.follow_up import FollowUp
 from propensity.monitoring.prediction_metrics import PredictionMetrics
 
-MOST = 256
-"""Exchanges that are noted together: more would let the next request wait for longer than it takes."""
+MOST_LINES = 256
+MOST_COUNTS = 512
+"""Exchanges that are logged, or counted, together: more would keep the next request waiting for long."""
+
+COUNT_SECONDS = 1.0
+"""Seconds until fewer are counted, since counting few takes as long as counting hundreds."""
 
 
 class Journal:
@@ -25,6 +31,8 @@ class Journal:
         self._follow_up: FollowUp | None = None
         self._open: set[Exchange] = set()
         self._ended: list[Exchange] = []
+        self._logged: list[Exchange] = []
+        self._count_at = 0.0
 
     def start(self, prediction_metrics: PredictionMetrics, follow_up: FollowUp | None) -> None:
         """Note predictions, too, from now on."""
@@ -40,22 +48,30 @@ class Journal:
         exchange.end()
         self._open.discard(exchange)
         self._ended.append(exchange)
-        if len(self._ended) >= MOST:
+        if len(self._ended) >= MOST_LINES:
             self.write()
 
     def write(self) -> None:
-        """Note what has ended and what is in progress."""
+        """Log what has ended; count it if it is much, or the time has come."""
         ended, self._ended = self._ended, []
-        if self._request_metrics is not None:
-            self._request_metrics.sample(self._open)
-            self._request_metrics.count(ended)
         if self._access_log is not None:
             self._access_log.write(ended)
-        answered = [exchange.answered for exchange in ended if exchange.answered is not None]
+        if self._follow_up is not None:
+            for exchange in ended:
+                if exchange.answered is not None:
+                    self._follow_up.record(exchange.answered)
+        self._logged += ended
+        if len(self._logged) >= MOST_COUNTS or time.monotonic() >= self._count_at:
+            self.count()
+
+    def count(self) -> None:
+        """Count what was logged and is not counted yet, and what is in progress."""
+        self._count_at = time.monotonic() + COUNT_SECONDS
+        logged, self._logged = self._logged, []
+        if self._request_metrics is not None:
+            self._request_metrics.sample(self._open)
+            self._request_metrics.count(logged)
         if self._prediction_metrics is not None:
             self._prediction_metrics.sample()
-            if answered:
+            if answered := [exchange.answered for exchange in logged if exchange.answered is not None]:
                 self._prediction_metrics.count(answered)
-        if self._follow_up is not None:
-            for request in answered:
-                self._follow_up.record(request)

@@ -68,7 +68,7 @@ def decoded(row: bytes) -> Features | None:
         batch = None
     together = None if batch is None or batch.problems else batch.features
     assert (alone is None) == (together is None)
-    if alone is not None:
+    if alone is not None and together is not None:
         assert np.array_equal(alone, together, equal_nan=True)
     return alone
 

@@ -32,7 +32,7 @@ class Model:
     def observe(self, requests: int) -> None:
         self.merged.append(requests)
 
-    def dispatcher(self, *, max_rows: int = 100, instant_rows: int = 0) -> Dispatcher:
+    def dispatcher(self, *, max_rows: int = 100, instant_rows: int = 0) -> Dispatcher[Propensities]:
         return Dispatcher(
             self.predict,
             max_rows=max_rows,

@@ -70,7 +70,8 @@ class World:
         self.endpoint = PredictionEndpoint(
             formats_of(CONTRACT)[operation], max_seconds, self.in_flight, self.threads
         )
-        self.endpoint.start(predictor, self.dispatcher, lambda _: None)
+        explaining: Any = None
+        self.endpoint.start(predictor, self.dispatcher, explaining, lambda _: None)
         self.sent: list[dict[str, Any]] = []
 
     async def call(self, receive: Any, send: Any = None, content_type: bytes = b"application/json") -> None:

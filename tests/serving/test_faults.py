@@ -184,11 +184,11 @@ def test_a_store_entry_that_was_changed_keeps_the_service_from_starting_and_is_n
 def test_a_poisonous_row_in_a_merged_batch_costs_its_caller_alone(
     client: TestClient, app: PredictionApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    endpoint: Any = app._endpoints["/v1/predict"]
+    endpoint: Any = app._endpoints["predict"]
     poisoned = Poisoned(endpoint._predictor._form)
     monkeypatch.setattr(endpoint._predictor, "_form", poisoned)
     # As with a slow model: it is called in a thread, and requests that arrive meanwhile are merged.
-    monkeypatch.setattr(endpoint._dispatcher, "_instant_rows", 0)
+    monkeypatch.setattr(endpoint._predicting, "_instant_rows", 0)
     ages = list(range(27, 67)) * 5
 
     def status(age: int) -> tuple[int, str | None]:

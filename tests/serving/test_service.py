@@ -193,12 +193,12 @@ def test_one_more_than_the_requests_in_flight_is_told_to_wait(
 def test_a_prediction_that_takes_too_long_is_given_up(
     app: PredictionApp, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def predict_slowly(_: Dispatcher, features: Features) -> Propensities:
+    async def predict_slowly(_: Dispatcher[Propensities], features: Features) -> Propensities:
         await asyncio.sleep(60)
         return np.zeros(len(features))
 
     monkeypatch.setattr(Dispatcher, "predict", predict_slowly)
-    endpoint: Any = app._endpoints["/v1/predict"]
+    endpoint: Any = app._endpoints["predict"]
     monkeypatch.setattr(endpoint, "_max_seconds", 0.05)
     answer = predict(client, EXAMPLE)
     assert problem(answer, 503).detail == "not predicted in time; try again later"
