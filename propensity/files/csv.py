@@ -93,11 +93,9 @@ class CsvSource(TextSource):
 
     def _records(self, names: Sequence[str], text: bytes) -> pa.RecordBatch | None:
         """Return lines as columns; None if they must be read one by one."""
-        if (
-            len(names) == 1
-            or b"\0" in text
-            or (b'"' in text and any(map(_has_stray_quotes, text.split(b"\n"))))
-        ):
+        if len(names) == 1 or b"\0" in text:
+            return None
+        if not _are_quotes_plain(text) and any(map(_has_stray_quotes, text.split(b"\n"))):
             return None
         options = pa.csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
@@ -140,6 +138,19 @@ class CsvSource(TextSource):
 _CELL = rb'(?:"(?:[^"]|"")*+"|[^",]*+)'
 _LINE = re.compile(rb"%b(?:,%b)*" % (_CELL, _CELL))
 """A line as RFC 4180 has it; readers also take quotes inside a cell, and line ends inside quotes."""
+
+
+def _are_quotes_plain(text: bytes) -> bool:
+    """Whether all quotes of these lines stand around whole cells: a fast look, before that at each line."""
+    letters = np.frombuffer(b"\n%b\n" % text, np.uint8)
+    marks = np.flatnonzero((letters == ord('"')) | (letters == ord("\n")))
+    is_quote = letters[marks] == ord('"')
+    quotes = marks[is_quote]
+    # An even number of quotes before each line end: none lies within quotes.
+    if len(quotes) % 2 or (np.cumsum(is_quote)[~is_quote] % 2).any():
+        return False
+    around = letters[np.concatenate([quotes[::2] - 1, quotes[1::2] + 1])]
+    return bool(((around == ord(",")) | (around == ord("\n"))).all())
 
 
 def _has_stray_quotes(line: bytes) -> bool:

@@ -53,13 +53,14 @@ class Files(Source):
                 )
         return types[0]
 
-    def chunks(self) -> Iterator[tuple[Source, Any]]:
-        """Yield the chunks of all files, each with its file."""
-        return ((source, chunk) for source in self._sources for chunk in source.chunks())
+    def chunks(self) -> Iterator[tuple[int, Any]]:
+        """Yield the chunks of all files, each with the place of its file."""
+        return ((place, chunk) for place, source in enumerate(self._sources) for chunk in source.chunks())
 
-    def piece(self, chunk: tuple[Source, Any]) -> Piece:
+    def piece(self, chunk: tuple[int, Any]) -> Piece:
         """Read a chunk as its file does."""
-        source, rows = chunk
+        place, rows = chunk
+        source = self._sources[place]
         return replace(source.piece(rows), file=source.path)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import islice
+from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +14,7 @@ from propensity.contract.limits import MAX_ROWS
 from propensity.contract.problem import Kind, Problem, ProblemError
 from propensity.contract.row import Row
 from propensity.files.source import FileError, Piece
-from propensity.files.text import Lines, TextSource, numbered
+from propensity.files.text import Lines, TextSource, numbered, split
 from propensity.formats import ndjson
 from propensity.formats.decoder import Id, RowDecoder
 from propensity.formats.json import RowReader
@@ -35,27 +35,30 @@ class NdJsonSource(TextSource):
         return None if self.id_column is None else pa.string()
 
     def chunks(self) -> Iterator[tuple[Lines, Lines]]:
-        """Yield some lines with the following ones, where their last row may continue."""
+        """Yield some lines with the next one, where their last row may continue."""
         blocks = self.blocks(MAX_ROWS)
         lines = next(blocks, None)
         while lines is not None:
-            ahead = next(blocks, None)
-            yield lines, ahead or (0, b"")
-            lines = ahead
+            following = next(blocks, None)
+            yield lines, (0, b"") if following is None else next(numbered(following))
+            lines = following
 
     def piece(self, chunk: tuple[Lines, Lines]) -> Piece:
         """Read the lines; strictly those that are not decoded."""
         lines, following = chunk
-        texts = [*numbered(lines)]
-        with_next = [*texts, *islice(numbered(following), 1)]
+        texts = split(lines[1])
         strictly: dict[int, str | None] = {}
 
+        @cache
+        def with_numbers() -> list[tuple[int, bytes]]:
+            return [*numbered(lines), *numbered(following)]
+
         def read(place: int) -> Row:
-            row, strictly[place] = self._row(ndjson.parse(place, with_next, self._reader), place)
+            row, strictly[place] = self._row(ndjson.parse(place, with_numbers(), self._reader), place)
             return row
 
         try:
-            decoded = self._decoder.lines(lines[1], [line for _, line in texts], read)
+            decoded = self._decoder.lines(lines[1], texts, read)
             if decoded is None:
                 rows = [read(place) for place in range(len(texts))]
                 return self.piece_of([(row, strictly[place]) for place, row in enumerate(rows)])
@@ -83,4 +86,6 @@ class NdJsonSource(TextSource):
 
 
 def _spelt(row_id: Id) -> str | None:
-    return row_id if row_id is None or isinstance(row_id, str) else json.dumps(row_id)
+    if row_id is None or isinstance(row_id, str):
+        return row_id
+    return str(row_id) if isinstance(row_id, int) else json.dumps(row_id)

@@ -16,10 +16,14 @@ import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -31,8 +35,9 @@ from propensity.files import ids
 from propensity.files.inputs import SOURCES, source_of
 from propensity.files.progress import progress
 from propensity.files.source import FileError, Piece, Source
-from propensity.files.targets import TARGETS, OutputError, Target, concatenate, writing
+from propensity.files.targets import TARGETS, OutputError, Target, append, writing
 from propensity.files.unfinished_work import Work
+from propensity.files.workers import in_order
 from propensity.formats import tables
 from propensity.formats.batch import Answers
 from propensity.model import store
@@ -58,7 +63,9 @@ def predict(piece: Piece, predictor: Predictor) -> pa.Table:
     return table if piece.ids is None else table.add_column(0, "id", piece.ids)
 
 
-def score_file(source: Source, target: Target, output: Path, predictor: Predictor) -> tuple[int, int]:
+def score_file(
+    source: Source, target: Target, output: Path, predictor: Predictor, processes: int = 1
+) -> tuple[int, int]:
     """Score a file.
 
     Args:
@@ -66,6 +73,8 @@ def score_file(source: Source, target: Target, output: Path, predictor: Predicto
         target: the format of the output.
         output: file to write; the problems go beside it.
         predictor: the model.
+        processes: number of processes that score. If several, each loads the model from the store; the output
+            is the same.
 
     Returns:
         The number of rows, and how many of them have a problem.
@@ -73,6 +82,7 @@ def score_file(source: Source, target: Target, output: Path, predictor: Predicto
     Raises:
         FileError: the source can't be read, the output is in use or exists, or a row was lost.
         OutputError: the output can't be written.
+        BrokenProcessPool: a process ended before its work was done.
     """
     _check_absent(output)
     source.check()
@@ -85,20 +95,82 @@ def score_file(source: Source, target: Target, output: Path, predictor: Predicto
         if not number:
             _check_absent(_problems_of(output))
         rows = sum(work.rows(done) for done in range(number))
+        job = _Job(tuple(source.files), source.id_column, predictor.model, target, output)
         with progress("scoring", source.total) as advance:
             advance(rows)
-            for piece in source.pieces(number):
-                predictions = predict(piece, predictor)
-                problems = list(_problem_lines(predictions, rows, piece.file, source.contract))
-                work.keep(number, predictions.drop_columns("problem"), target, problems)
-                rows += predictions.num_rows
-                advance(predictions.num_rows)
+            for scored in _scored(source, predictor, job, work, number, processes=processes):
+                lines = [
+                    f"{json.dumps(problem | {'row': rows + problem['row']})}\n" for problem in scored.problems
+                ]
+                work.keep(number, scored.rows, lines)
+                rows += scored.rows
+                advance(scored.rows)
                 number += 1
         if not number:
             raise FileError(f"{source.path}: holds no {source.contract.rows}")
         problem_count = _join(work, number, target, output, source.count())
         work.remove()
     return rows, problem_count
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A piece whose predictions are written.
+
+    Attributes:
+        rows: number of its rows.
+        problems: of those that have one; each states its place in the piece as `row`.
+    """
+
+    rows: int
+    problems: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a process must know to score pieces."""
+
+    files: tuple[Path, ...]
+    id_column: str | None
+    model: str
+    target: Target
+    output: Path
+
+    def score(self, piece: Piece, predictor: Predictor, path: Path) -> _Scored:
+        """Predict a piece, and write its predictions to a file."""
+        predictions = predict(piece, predictor)
+        problems = list(_problems(predictions, piece.file, predictor.contract))
+        with writing(self.output):
+            self.target.write(predictions.drop_columns("problem"), path)
+        return _Scored(predictions.num_rows, problems)
+
+
+def _scored(
+    source: Source, predictor: Predictor, job: _Job, work: Work, first: int, *, processes: int
+) -> Iterator[_Scored]:
+    """Score the pieces of a source from `first` on, in order."""
+    if processes == 1:
+        for number, piece in enumerate(source.pieces(first), first):
+            yield job.score(piece, predictor, work.unfinished(number))
+        return
+    chunks = enumerate(islice(source.chunks(), first, None), first)
+    tasks = ((job, chunk, work.unfinished(number)) for number, chunk in chunks)
+    yield from in_order(_score_chunk, tasks, processes)
+
+
+def _score_chunk(job: _Job, chunk: Any, path: Path) -> _Scored:
+    """Score a chunk in a worker."""
+    source, predictor = _loaded(job.files, job.id_column, job.model)
+    try:
+        return job.score(source.piece(chunk), predictor, path)
+    except ProblemError as error:
+        raise FileError(f"{source.path}: {error.problem.detail}") from None
+
+
+@lru_cache(maxsize=1)
+def _loaded(files: tuple[Path, ...], id_column: str | None, model: str) -> tuple[Source, Predictor]:
+    predictor = store.load_predictor(store.to_serve(model).resolve())
+    return source_of(files, predictor.contract, id_column), predictor
 
 
 def _join(work: Work, pieces: int, target: Target, output: Path, rows: int) -> int:
@@ -113,9 +185,10 @@ def _join(work: Work, pieces: int, target: Target, output: Path, rows: int) -> i
     """
     unfinished = output.with_name(f"{output.name}.unfinished")
     try:
-        with writing(output):
-            target.join([work.part(number) for number in range(pieces)], unfinished)
-            concatenate([work.problems(number) for number in range(pieces)], _problems_of(output))
+        with writing(output), target.joining(unfinished) as add, _problems_of(output).open("wb") as file:
+            for number in range(pieces):
+                add(work.part(number))
+                append(file, work.problems(number))
         predictions = target.count(unfinished)
         with _problems_of(output).open("rb") as file:
             problems = sum(1 for _ in file)
@@ -142,14 +215,11 @@ def _check_absent(path: Path) -> None:
         raise FileError(f"{path}: exists; move it away, or name another output")
 
 
-def _problem_lines(
-    predictions: pa.Table, before: int, file: Path | None, contract: Contract
-) -> Iterator[str]:
-    """Yield a line of NDJSON for each row that has a problem.
+def _problems(predictions: pa.Table, file: Path | None, contract: Contract) -> Iterator[dict[str, Any]]:
+    """Yield the problem of each row that has one, with its place as `row`, and its id if it has one.
 
     Args:
         predictions: those of one piece.
-        before: number of rows before the piece.
         file: the file of the piece, where there are several.
         contract: the contract of the rows.
     """
@@ -159,7 +229,7 @@ def _problem_lines(
         return
     row_ids = ids.spell(predictions["id"].combine_chunks()) if "id" in predictions.column_names else None
     for place in places:
-        row: dict[str, object] = {"row": before + place}
+        row: dict[str, Any] = {"row": place}
         if file is not None:
             row["file"] = str(file)
         if row_ids is not None:
@@ -170,7 +240,7 @@ def _problem_lines(
         for error in problem.get("errors", ()):
             error.pop("row", None)
             error.pop("pointer")
-        yield f"{json.dumps(row | problem)}\n"
+        yield row | problem
 
 
 def main() -> None:
@@ -191,6 +261,9 @@ def main() -> None:
     parser.add_argument("output", type=Path, help=f"predictions, one for each row ({kinds})")
     parser.add_argument("--id", help="column of the input that names the rows; written as `id`")
     parser.add_argument("--model", default=MODEL, help="tag (PROPENSITY_MODEL, or the only one in the store)")
+    parser.add_argument(
+        "--processes", type=_positive, default=1, help="processes that score; each holds the model"
+    )
     given = parser.parse_args()
     with _stoppable():
         rows, problems = _score(given)
@@ -198,6 +271,12 @@ def main() -> None:
     if problems:
         print(f"score: {problems:,} problems in {_problems_of(given.output)}")
         sys.exit(SOME_PROBLEMS)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
 
 
 class StoppedError(BaseException):
@@ -229,9 +308,11 @@ def _score(given: argparse.Namespace) -> tuple[int, int]:
         model = store.to_serve(given.model).resolve()
         source = source_of(given.input, store.manifest_of(model).contract, given.id)
         predictor = store.load_predictor(model)
-        return score_file(source, target, given.output, predictor)
+        return score_file(source, target, given.output, predictor, given.processes)
     except (FileError, OutputError, BentoMLException) as error:
         sys.exit(f"score: {error}")
+    except BrokenProcessPool:
+        sys.exit("score: a process ended, perhaps for want of memory; start it again with fewer --processes")
     except ProblemError as error:
         sys.exit(f"score: {given.input[0]}: {error.problem.detail}")
     except (OSError, pa.ArrowException) as error:

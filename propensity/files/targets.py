@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any, BinaryIO
 
+import msgspec
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -46,9 +48,14 @@ class Target(ABC):
     def write(self, table: pa.Table, path: Path) -> None:
         """Write a piece."""
 
-    def join(self, parts: Sequence[Path], path: Path) -> None:
-        """Join the files of the pieces into one."""
-        concatenate(parts, path)
+    @contextmanager
+    def joining(self, path: Path) -> Iterator[Callable[[Path], None]]:
+        """Join the files of the pieces into one; gives the function to call with each of them, in order."""
+        with path.open("wb") as file:
+            yield partial(self._append, file)
+
+    def _append(self, file: BinaryIO, part: Path) -> None:
+        append(file, part)
 
     @abstractmethod
     def count(self, path: Path) -> int:
@@ -59,14 +66,25 @@ class ParquetTarget(Target):
     """A Parquet file."""
 
     def write(self, table: pa.Table, path: Path) -> None:
-        """Write a piece as a row group."""
-        pq.write_table(table, path, compression="snappy")
+        """Write a piece as an Arrow file, which costs least to read again."""
+        with pa.ipc.new_file(path, table.schema) as writer:
+            writer.write_table(table)
 
-    def join(self, parts: Sequence[Path], path: Path) -> None:
-        """Write the row groups one after the other."""
-        with pq.ParquetWriter(path, pq.read_schema(parts[0]), compression="snappy") as writer:
-            for part in parts:
-                writer.write_table(pq.read_table(part, use_threads=False))
+    @contextmanager
+    def joining(self, path: Path) -> Iterator[Callable[[Path], None]]:
+        """Write each piece as a row group."""
+        with ExitStack() as stack:
+            writers: list[pq.ParquetWriter] = []
+
+            def add(part: Path) -> None:
+                with pa.memory_map(str(part)) as file:
+                    table = pa.ipc.open_file(file).read_all()
+                    if not writers:
+                        writer = pq.ParquetWriter(path, table.schema, compression="snappy")
+                        writers.append(stack.enter_context(writer))
+                    writers[0].write_table(table)
+
+            yield add
 
     def count(self, path: Path) -> int:
         """Return the number of rows with a propensity."""
@@ -81,16 +99,19 @@ class CsvTarget(Target):
         """Write a piece with its header."""
         pa.csv.write_csv(_with_spelt_ids(without_dictionaries(table)), path)
 
-    def join(self, parts: Sequence[Path], path: Path) -> None:
-        """Join the pieces below one header."""
-        concatenate(parts, path, head_lines=1)
+    def _append(self, file: BinaryIO, part: Path) -> None:
+        """Append a piece, below one header."""
+        append(file, part, head_lines=1 if file.tell() else 0)
 
     def count(self, path: Path) -> int:
         """Return the number of rows with a propensity, below the header."""
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.reader(file)
-            place = next(rows).index("propensity")
-            return sum(1 for row in rows if row[place])
+        reader = pa.csv.open_csv(
+            path,
+            pa.csv.ReadOptions(use_threads=False),
+            pa.csv.ParseOptions(newlines_in_values=True),
+            pa.csv.ConvertOptions(include_columns=["propensity"], column_types={"propensity": pa.float64()}),
+        )
+        return sum(batch.num_rows - batch.column(0).null_count for batch in reader)
 
 
 class NdJsonTarget(Target):
@@ -98,31 +119,59 @@ class NdJsonTarget(Target):
 
     def write(self, table: pa.Table, path: Path) -> None:
         """Write the lines of a piece."""
-        with path.open("w", encoding="utf-8") as file:
-            for row in _with_spelt_ids(table).to_pylist():
-                file.write(f"{json.dumps(row, separators=(',', ':'), allow_nan=False)}\n")
+        table = _with_spelt_ids(table)
+        line: Any = msgspec.defstruct("Line", table.column_names, gc=False)
+        columns = [_as_json(column.combine_chunks()) for column in table.columns]
+        path.write_bytes(msgspec.json.Encoder().encode_lines([*map(line, *columns)]))
 
     def count(self, path: Path) -> int:
         """Return the number of lines whose propensity is not null."""
+        count = 0
         with path.open("rb") as file:
-            # No id can contain this: its quotes would be escaped.
-            return sum(1 for line in file if b'"propensity":null' not in line)
+            while lines := file.read(_READ_BYTES) + file.readline():
+                # No id can contain this: its quotes would be escaped.
+                count += lines.count(b"\n") - lines.count(b'"propensity":null')
+        return count
 
 
-def concatenate(parts: Sequence[Path], path: Path, head_lines: int = 0) -> None:
-    """Write several files into one.
+_READ_BYTES = 1024 * 1024
+
+
+def _as_json(column: pa.Array) -> list[Any]:
+    """Return values that msgspec writes as Python would."""
+    if pa.types.is_dictionary(column.type):
+        known = [*_as_json(column.dictionary), None]
+        return [known[place] for place in column.indices.fill_null(len(known) - 1).to_pylist()]
+    values: list[Any] = column.to_pylist()
+    if pa.types.is_floating(column.type):
+        return [value if value is None or _LEAST <= value < _MOST else _spelt(value) for value in values]
+    if pa.types.is_string(column.type):
+        texts = "".join(value for value in values if value is not None)
+        if not (texts.isascii() and texts.isprintable()):
+            return [None if value is None else _spelt(value) for value in values]
+    return values
+
+
+_LEAST, _MOST = 1e-4, 1e16
+"""Between them, msgspec and Python write a number alike."""
+
+
+def _spelt(value: float | str) -> msgspec.Raw:
+    return msgspec.Raw(json.dumps(value, allow_nan=False).encode())
+
+
+def append(file: BinaryIO, part: Path, head_lines: int = 0) -> None:
+    """Append a file to one that is being written.
 
     Args:
-        parts: files to read, in order.
-        path: file to write.
-        head_lines: number of first lines to leave out of all parts but the first.
+        file: the latter.
+        part: the former.
+        head_lines: number of its first lines to leave out.
     """
-    with path.open("wb") as file:
-        for number, part in enumerate(parts):
-            with part.open("rb") as piece:
-                for _ in range(head_lines if number else 0):
-                    piece.readline()
-                shutil.copyfileobj(piece, file)
+    with part.open("rb") as piece:
+        for _ in range(head_lines):
+            piece.readline()
+        shutil.copyfileobj(piece, file)
 
 
 def without_dictionaries(table: pa.Table) -> pa.Table:

@@ -98,9 +98,17 @@ class TextSource(Source):
 
     def count(self) -> int:
         """Return the number of lines that are not blank."""
+        ends = b"\r" if self.newline == "" else b"\n"
+        count = 0
         with self.open() as file:
-            text = io.TextIOWrapper(file, encoding="latin-1", newline=self.newline)
-            return sum(1 for line in text if line.strip(BLANK.decode()))
+            while text := file.read(_READ_BYTES) + file.readline():
+                count += sum(1 for line in text.replace(ends, b"\n").split(b"\n") if line.strip(BLANK))
+        return count
+
+
+def split(text: bytes) -> list[bytes]:
+    """Return the lines of a text that are not blank."""
+    return [line for line in text.split(b"\n") if line.strip(BLANK)]
 
 
 def numbered(lines: Lines) -> Iterator[tuple[int, bytes]]:

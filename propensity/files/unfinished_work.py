@@ -12,10 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-import pyarrow as pa
-
 from propensity.files.source import FileError, Source
-from propensity.files.targets import Target, writing
+from propensity.files.targets import writing
 
 
 class Work:
@@ -66,6 +64,8 @@ class Work:
     ) -> None:
         """Keep the finished pieces, but none of an input that must be changed first; release the lock."""
         with suppress(OSError):
+            for path in self.folder.glob("*.unfinished"):
+                path.unlink()
             if isinstance(error, FileError) or not self.done():
                 self.remove()
         if self._lock_file is not None:
@@ -116,7 +116,7 @@ class Work:
 
     def part(self, number: int) -> Path:
         """Return the path of the predictions of a piece."""
-        return self.folder / f"{number:08}{self._output.suffix}"
+        return self.folder / f"{number:08}.part"
 
     def problems(self, number: int) -> Path:
         """Return the path of the problems of a piece."""
@@ -126,19 +126,23 @@ class Work:
         """Return the number of rows of a piece."""
         return int((self.folder / f"{number:08}.rows").read_text())
 
-    def keep(self, number: int, predictions: pa.Table, target: Target, problems: list[str]) -> None:
-        """Keep a piece.
+    def unfinished(self, number: int) -> Path:
+        """Return the path to write the predictions of a piece to."""
+        return self.folder / f"{number:08}.unfinished"
+
+    def keep(self, number: int, rows: int, problems: list[str]) -> None:
+        """Keep a piece whose predictions are written.
+
+        Args:
+            number: its number.
+            rows: number of its rows.
+            problems: of its rows, a line each.
 
         Raises:
             OutputError: the piece can't be written.
         """
-        # Renamed last, when it is whole: its name says that the piece is finished.
-        unfinished = self.part(number).with_suffix(".unfinished")
-        try:
-            with writing(self._output):
-                self.problems(number).write_text("".join(problems), encoding="utf-8")
-                (self.folder / f"{number:08}.rows").write_text(str(predictions.num_rows))
-                target.write(predictions, unfinished)
-                unfinished.replace(self.part(number))
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with writing(self._output):
+            self.problems(number).write_text("".join(problems), encoding="utf-8")
+            (self.folder / f"{number:08}.rows").write_text(str(rows))
+            # Renamed last, when all is whole: its name says that the piece is finished.
+            self.unfinished(number).replace(self.part(number))

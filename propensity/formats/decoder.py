@@ -103,8 +103,8 @@ class RowDecoder:
         except _NOT_ACCEPTED:
             rows = []
         if 0 < len(rows) <= MAX_ROWS:
-            features = self._matrix(rows)
-            if self._names(rows, features) == names:
+            features, _ = self._matrix(rows)
+            if _names(features, ()) == names:
                 return self._checked(rows, features, [], _never, hold)
         texts = self._split(body)
         if not 0 < len(texts) <= MAX_ROWS:
@@ -112,7 +112,7 @@ class RowDecoder:
         found = self._each(texts, names)
         if found is None:
             return None
-        rows, features, others = found
+        rows, features, _, others = found
         try:
             parsed = {place: parse(texts[place]) for place in others}
         except ValueError:
@@ -138,10 +138,13 @@ class RowDecoder:
         found = self._each(texts, _colons(body))
         if found is None:
             return None
-        rows, features, others = found
-        return self._checked(rows, features, others, read, hold), self._ids(rows)
+        rows, features, ids, others = found
+        batch = self._checked(rows, features, others, read, hold)
+        return batch, [None if each is msgspec.UNSET else each for each in ids]
 
-    def _each(self, texts: Sequence[bytes], names: int) -> tuple[list[Any], Features, list[int]] | None:
+    def _each(
+        self, texts: Sequence[bytes], names: int
+    ) -> tuple[list[Any], Features, list[Any], list[int]] | None:
         """Decode texts of a row each.
 
         Args:
@@ -149,8 +152,8 @@ class RowDecoder:
             names: how many colons they hold together.
 
         Returns:
-            The rows, their values, and the places of those that were not accepted. None if there are other
-            than `names` colons.
+            The rows, their values and ids, and the places of those that were not accepted. None if there are
+            other than `names` colons.
         """
         decode, rows, others = self._decode_any, [], []
         for place, text in enumerate(texts):
@@ -159,16 +162,14 @@ class RowDecoder:
             except _NOT_ACCEPTED:
                 rows.append(self._nothing)
                 others.append(place)
-        features = self._matrix(rows)
-        if self._names(rows, features) + sum(texts[place].count(b":") for place in others) != names:
+        features, ids = self._matrix(rows)
+        if _names(features, ids) + sum(texts[place].count(b":") for place in others) != names:
             found = [text.count(b":") for text in texts]
             if sum(found) != names:
                 return None
-            repeating = [
-                place for place, row in enumerate(rows) if self._names([row], features[place]) != found[place]
-            ]
-            others = sorted({*others, *repeating})
-        return rows, features, others
+            expected = [_names(features[place], ids[place : place + 1]) for place in range(len(rows))]
+            others = sorted({*others, *np.flatnonzero(np.not_equal(found, expected)).tolist()})
+        return rows, features, ids, others
 
     def _checked(
         self,
@@ -210,28 +211,22 @@ class RowDecoder:
             if value != _OMITTED
         }
 
-    def _matrix(self, rows: Sequence[Any]) -> Features:
-        """Return the values of decoded rows, shape (n, columns), a column after the other in memory."""
+    def _matrix(self, rows: Sequence[Any]) -> tuple[Features, list[Any]]:
+        """Return the values of decoded rows and their ids, if they have any.
+
+        Returns:
+            The values, shape (n, columns), a column after the other in memory; the ids, in order.
+        """
         width = len(self._columns.names)
-        tuples = map(astuple, rows)
-        flat = [*chain.from_iterable((row[:width] for row in tuples) if self._has_ids else tuples)]
+        flat, ids = [*chain.from_iterable(map(astuple, rows))], []
+        if self._has_ids:
+            ids = flat[width :: width + 1]
+            del flat[width :: width + 1]
         try:
             features = np.frombuffer(struct.pack(f"{len(flat)}d", *flat))
         except struct.error:  # a null, which takes twice the time
             features = np.fromiter(flat, np.float64, len(flat))
-        return np.array(features.reshape(-1, width), order="F")
-
-    def _names(self, rows: Sequence[Any], values: Features) -> int:
-        """Return how many colons rows hold if no name stands twice in one."""
-        names = values.size - int(np.count_nonzero(values == _OMITTED))
-        if not self._has_ids:
-            return names
-        ids = [row.id for row in rows]
-        texts = "".join(each for each in ids if isinstance(each, str))
-        return names + len(ids) - ids.count(msgspec.UNSET) + texts.count(":")
-
-    def _ids(self, rows: Sequence[Any]) -> list[Id]:
-        return [None if row.id is msgspec.UNSET else row.id for row in rows] if self._has_ids else []
+        return np.array(features.reshape(-1, width), order="F"), ids
 
     def _split(self, body: bytes) -> Sequence[bytes]:
         """Return the text of each row of a batch; none if they can't be told apart."""
@@ -251,6 +246,13 @@ class RowDecoder:
             end = start + len(text)
             texts.append(body[start:end])
         return texts
+
+
+def _names(values: Features, ids: Sequence[Any]) -> int:
+    """Return how many colons rows hold of which none names a member twice."""
+    texts = "".join(each for each in ids if isinstance(each, str))
+    omitted = int(np.count_nonzero(values == _OMITTED)) + ids.count(msgspec.UNSET)
+    return values.size + len(ids) - omitted + texts.count(":")
 
 
 def _never(place: int) -> Row:

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ import commands
 import duckdb
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -46,7 +48,7 @@ from propensity.files.inputs import source_of
 from propensity.files.ndjson import NdJsonSource
 from propensity.files.parquet import ParquetSource
 from propensity.files.source import FileError, Piece
-from propensity.files.targets import TARGETS, CsvTarget, ParquetTarget, Target
+from propensity.files.targets import TARGETS, CsvTarget, NdJsonTarget, ParquetTarget, Target
 from propensity.files.unfinished_work import Work
 from propensity.formats import tables
 from propensity.model import store
@@ -253,7 +255,7 @@ def test_work_on_another_input_is_not_continued(
     write(rows[:400], path)
     with pytest.raises(FileError, match=r"out\.parquet\.work: holds interrupted work on another input"):
         scoring.score_file(Watched(path, None), ParquetTarget(), tmp_path / "out.parquet", predictor)
-    assert (tmp_path / "out.parquet.work" / "00000001.parquet").exists()
+    assert (tmp_path / "out.parquet.work" / "00000001.part").exists()
 
 
 NAMES, LINE = ",".join(EXAMPLE), ",".join(map(str, EXAMPLE.values()))
@@ -711,7 +713,7 @@ def test_an_interrupted_run_on_several_files_continues_where_it_stopped(
         patched.setattr(scoring, "predict", stopping(before=3))
         with pytest.raises(InterruptedWorkError):
             scoring.score_file(source, CsvTarget(), output, predictor)
-    assert len([*(tmp_path / "out.csv.work").glob("*.csv")]) == 3
+    assert len([*(tmp_path / "out.csv.work").glob("*.part")]) == 3
     assert scoring.score_file(source, CsvTarget(), output, predictor) == (9, 1)
     assert [row["id"] for row in read(output)] == [f"a{number}" for number in range(9)]
 
@@ -750,8 +752,28 @@ def test_predictions_are_counted_in_the_written_file(
 ) -> None:
     ids = pa.array(['"propensity":null', "a\nb", None, 'c"d,'])
     table = pa.table({"id": ids, "propensity": pa.array([0.5, None, 0.1, 0.2])})
-    target().write(table, tmp_path / f"out{suffix}")
-    assert target().count(tmp_path / f"out{suffix}") == 3
+    target().write(table, tmp_path / "part")
+    with target().joining(tmp_path / f"out{suffix}") as add:
+        add(tmp_path / "part")
+        add(tmp_path / "part")
+    assert target().count(tmp_path / f"out{suffix}") == 6
+
+
+def test_ndjson_is_written_as_python_writes_it(tmp_path: Path) -> None:
+    numbers = [1e-5, 0.0, 1.0, 0.1, None, 1e-4, 1e16, -1e-7, 12345.678, -2.5]
+    columns: dict[str, list[Any]] = {
+        "id": ["a", 'b"', "é", "\x7f\n", None, "\u2028", "/\\", "", "x" * 300, "<&>"],
+        "propensity": numbers,
+        "decision": ["approve", None] * 5,
+        "number": [*range(9), 2**63 - 1],
+    }
+    table = pa.table(columns)
+    table = table.set_column(2, "decision", table["decision"].dictionary_encode())
+    expected = "".join(f"{json.dumps(row, separators=(',', ':'))}\n" for row in table.to_pylist())
+    NdJsonTarget().write(table, tmp_path / "part")
+    assert (tmp_path / "part").read_text() == expected
+    NdJsonTarget().write(table.set_column(0, "id", table["propensity"]), tmp_path / "part")
+    assert [row["id"] for row in read(tmp_path / "part")] == numbers
 
 
 HOLDING = """
@@ -868,6 +890,94 @@ def test_a_stopped_run_prints_one_line_and_can_be_continued(
     assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "out.csv.work"}
     assert run(path, output, "--id", "application_id").returncode == 3
     assert [row["id"] for row in read(output)] == [f"a{number}" for number in range(6)]
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_several_processes_write_what_one_does(tmp_path: Path, rows: Rows, tag: str, kind: str) -> None:
+    """More pieces than the processes hold at a time, of several files, with problems among them."""
+    many = rows * (40 if kind == "parquet" else 90)
+    (tmp_path / "in").mkdir()
+    for number in range(8 if kind == "parquet" else 2):
+        write(many, tmp_path / "in" / f"{number}.{kind}")
+    for processes in (1, 2):
+        output = tmp_path / str(processes) / f"out.{kind}"
+        output.parent.mkdir()
+        done = run(tmp_path / "in", output, "--id", "application_id", "--processes", processes)
+        assert done.returncode == 3, done.stderr
+    assert outputs(tmp_path / "2") == outputs(tmp_path / "1")
+    assert set(outputs(tmp_path / "2")) == {f"out.{kind}", f"out.{kind}.problems.ndjson"}
+
+
+def test_an_interrupted_run_continues_with_several_processes(
+    tmp_path: Path, rows: Rows, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_file, "MAX_ROWS", 60)
+    path, whole, output = write(rows, tmp_path / "in.csv"), tmp_path / "whole.csv", tmp_path / "out.csv"
+    source = CsvSource(path, CONTRACT, "application_id")
+    scoring.score_file(source, CsvTarget(), whole, predictor)
+    with monkeypatch.context() as patched:
+        patched.setattr(scoring, "predict", stopping(before=3))
+        with pytest.raises(InterruptedWorkError):
+            scoring.score_file(source, CsvTarget(), output, predictor)
+    assert scoring.score_file(source, CsvTarget(), output, predictor, processes=2) == (500, 2)
+    assert output.read_bytes() == whole.read_bytes()
+    problems = [Path(f"{each}.problems.ndjson").read_bytes() for each in (output, whole)]
+    assert problems[0] == problems[1]
+
+
+def test_an_error_in_a_process_ends_the_command_with_one_line(tmp_path: Path, rows: Rows, tag: str) -> None:
+    path = write([{name: row[name] for name in EXAMPLE} for row in rows] * 60, tmp_path / "in.ndjson")
+    with path.open("a") as file:
+        file.write(f"{JSON_LINE}{JSON_LINE}\n")
+    done = run(path, tmp_path / "out.csv", "--processes", 2)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        1,
+        f"score: {path}: line 30,001 holds more than one application; NDJSON has one application a line, as"
+        " `jq -c .` writes it",
+    )
+    assert [each.name for each in tmp_path.iterdir()] == ["in.ndjson"]
+
+
+def children(process: int) -> list[int]:
+    return [child.pid for child in psutil.Process(process).children(recursive=True)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_the_command(tmp_path: Path, rows: Rows, tag: str, number: int) -> None:
+    path, output = write(rows * 200, tmp_path / "in.csv"), tmp_path / "out.csv"
+    command = [sys.executable, "-m", "propensity", "score", str(path), str(output), "--id", "application_id"]
+    with subprocess.Popen(
+        [*command, "--processes", "2"], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not (tmp_path / "out.csv.work" / "00000000.part").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        workers = [psutil.Process(child) for child in children(process.pid)]
+        assert len(workers) >= 2
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+    if number == signal.SIGTERM:
+        assert process.returncode == 143
+        assert said.splitlines()[-1] == "score: stopped; start it again to continue"
+        assert "Traceback" not in said
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert alive == []
+    assert run(path, output, "--id", "application_id", "--processes", 2).returncode == 3
+    assert [row["id"] for row in read(output)] == [row["application_id"] for row in rows] * 200
+    assert {each.name for each in tmp_path.iterdir()} == {
+        "in.csv", "out.csv", "out.csv.problems.ndjson",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "two", "1.5"])
+def test_processes_are_a_whole_number(tmp_path: Path, given: str) -> None:
+    done = run(tmp_path / "in.csv", tmp_path / "out.csv", f"--processes={given}")
+    assert done.returncode == 2
+    assert f"'{given}' is not a whole number from 1 on" in done.stderr
 
 
 needs_java = pytest.mark.skipif(

@@ -108,19 +108,19 @@ def as_lines(rows: list[Any]) -> bytes:
     return "\n".join(map(json.dumps, rows)).encode()
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(mutated(ROWS, whole))
 def test_a_batch_is_read_as_the_contract_reads_it(body: bytes) -> None:
     assert outcome(BATCH[0].read, body) == outcome(by_contract, body)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(mutated(ROWS, as_lines))
 def test_lines_are_read_as_the_contract_reads_them(body: bytes) -> None:
     assert outcome(BATCH[1].read, body) == outcome(lines_by_contract, body)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(mutated(ROWS, lambda rows: json.dumps(rows[0]).encode()))
 def test_a_row_is_read_as_the_contract_reads_it(body: bytes) -> None:
     assert outcome(SINGLE[0].read, body) == outcome(row_by_contract, body)
