@@ -177,13 +177,16 @@ def _places(values: pa.Array, categories: tuple[str, ...]) -> npt.NDArray[Any]:
     """Return the places of categories; NaN for nulls and for unknown ones."""
     if pa.types.is_null(values.type):
         return np.full(len(values), np.nan)
-    known_values = pa.array(categories, pa.string())
-    if pa.types.is_dictionary(values.type):
-        known = pc.index_in(values.dictionary.cast(pa.string()), known_values)
-        places = known.take(values.indices)
-    else:
-        places = pc.index_in(values.cast(pa.string()), known_values)
-    return _numbers(places)
+    known = pa.array(categories, pa.string())
+    if not pa.types.is_dictionary(values.type):
+        return _numbers(pc.index_in(values.cast(pa.string()), known))
+    # NaN last, where the nulls lead.
+    places = np.append(_numbers(pc.index_in(values.dictionary.cast(pa.string()), known)), np.nan)
+    indices = values.indices
+    if indices.null_count:
+        indices = indices.cast(pa.int64()).fill_null(len(places) - 1)
+    found: npt.NDArray[Any] = places[indices.to_numpy()]
+    return found
 
 
 def write(answers: Answers) -> pa.Table:
