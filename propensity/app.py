@@ -76,6 +76,10 @@ class ForeignCodeError(BentoMLException):
     """Python found other code than the Bento's first."""
 
 
+class BentoMLChangedError(BentoMLException):
+    """This version of BentoML lacks what the application keeps of it."""
+
+
 class PredictionService(Service[Any]):
     """A BentoML service that `PredictionApp` serves."""
 
@@ -164,6 +168,9 @@ class PredictionApp:
         Args:
             service: the service.
             theirs: BentoML's application, which starts and stops the service.
+
+        Raises:
+            BentoMLChangedError: it lacks what is kept of it.
         """
         self._service = service
         self._theirs = theirs
@@ -228,8 +235,13 @@ class PredictionApp:
         await (endpoint or self._pages)(scope, receive, send)
 
     def _routes(self) -> list[BaseRoute]:
-        theirs = [route for route in self._theirs.routes if isinstance(route, Route | Mount)]
-        kept = [route for route in theirs if route.name in _THEIRS]
+        theirs = {route.name: route for route in self._theirs.routes if isinstance(route, Route | Mount)}
+        if missing := sorted(_THEIRS - theirs.keys()):
+            raise BentoMLChangedError(
+                f"BentoML {bentoml.__version__} lacks the routes {', '.join(missing)};"
+                " install the version that requirements.txt names"
+            )
+        kept = [theirs[name] for name in sorted(_THEIRS)]
         metrics = [Route("/metrics", self._metrics)] if self._has_metrics else []
         return [
             *(Route(path, endpoint, methods=["POST"]) for path, endpoint in self._operations.items()),

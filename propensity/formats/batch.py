@@ -114,8 +114,8 @@ class Answers(msgspec.Struct, frozen=True):
         if problems:
             propensities = np.full(batch.rows, np.nan)
             propensities[batch.places] = predicted
-        # NaN if one of them is, and at once for one row.
-        if np.isnan(predicted.dot(predicted)):
+        # NaN if one of them is: the one number that is not equal to itself.
+        if (squares := predicted.dot(predicted)) != squares:
             failed = f"the model failed on this {contract.row}; it has been logged"
             places = np.flatnonzero(np.isnan(propensities)).tolist()
             problems = {place: Problem.of(Kind.MODEL_FAILED, failed) for place in places} | problems

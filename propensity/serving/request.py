@@ -67,29 +67,23 @@ async def read_body(receive: Receive, max_bytes: int, load: Load) -> bytes:
         ProblemError: 400, the body is incomplete; 413, it is too large; 429, the requests in flight hold too
             many bytes.
     """
-    message = await _next(receive)
-    body: bytes = message.get("body", b"")
-    _charge(load, body, 0, max_bytes)
+    message = await receive()
+    body = _piece(message, 0, max_bytes, load)
     if not message.get("more_body", False):
         return body  # nearly every body, as it came
     pieces = bytearray(body)
     while message.get("more_body", False):
-        message = await _next(receive)
-        piece = message.get("body", b"")
-        _charge(load, piece, len(pieces), max_bytes)
-        pieces += piece
+        message = await receive()
+        pieces += _piece(message, len(pieces), max_bytes, load)
     return bytes(pieces)
 
 
-async def _next(receive: Receive) -> Message:
-    message = await receive()
+def _piece(message: Message, read: int, max_bytes: int, load: Load) -> bytes:
     if message["type"] == "http.disconnect":
         raise ProblemError.of(Kind.UNREADABLE_BODY, "the body did not arrive whole")
-    return message
-
-
-def _charge(load: Load, piece: bytes, read: int, max_bytes: int) -> None:
+    piece: bytes = message.get("body", b"")
     if read + len(piece) > max_bytes:
         detail = f"the body is larger than {max_bytes:,} bytes; split the batch"
         raise ProblemError.of(Kind.LARGE_BODY, detail)
     load.grow(len(piece))
+    return piece

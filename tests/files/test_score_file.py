@@ -107,7 +107,7 @@ def read(path: Path) -> Rows:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str | int | Path) -> subprocess.CompletedProcess[str]:
     return commands.run(scoring.main, *arguments)
 
 
