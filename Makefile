@@ -11,6 +11,9 @@ KNOWN ?= load_tests/data/applications.json
 ROWS ?= 100000
 MINUTES ?= 10
 
+# What is started often is compiled once.
+unexport PYTHONDONTWRITEBYTECODE
+
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
 DEMONSTRATION := artifacts/propensity.pkl

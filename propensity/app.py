@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ import bentoml
 from _bentoml_sdk import Service
 from _bentoml_sdk.io_models import ensure_io_descriptor
 from bentoml._internal.configuration.containers import BentoMLContainer
-from bentoml._internal.context import server_context
 from bentoml.exceptions import BentoMLException
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -33,9 +32,9 @@ from uvicorn.config import HTTP_PROTOCOLS
 from propensity.access.authorization import Authorization
 from propensity.access.configuration import allowance, authorities
 from propensity.contract.contract import Contract
-from propensity.contract.features import Features
-from propensity.contract.limits import MAX_TABLE_ROWS, THREADS
-from propensity.contract.prediction import schemas
+from propensity.contract.features import Propensities
+from propensity.contract.limits import THREADS
+from propensity.contract.prediction import Explanation, schemas
 from propensity.contract.problem import PAGE, Kind, Problem, ProblemError
 from propensity.formats.media_types import formats_of
 from propensity.http.access_log import AccessLog
@@ -274,17 +273,19 @@ class PredictionApp:
         manifest = store.manifest_of(loaded.model)
         self._card = {"tag": str(loaded.model.tag), **manifest.model_dump(mode="json", exclude_none=True)}
         predictor = loaded.predictor
-        predicting = {
-            name: self._dispatcher(
-                name,
+        apis = self._service.apis
+        # Ours in place of BentoML's, which waits in steps of 1 ms.
+        dispatcher = partial(Dispatcher, threads=self._threads)
+        predicting: dict[str, Dispatcher[Propensities]] = {
+            name: dispatcher(
                 getattr(loaded, name).local,
-                self._service.apis[name].max_batch_size,
-                predictor.instant_rows,
+                max_rows=apis[name].max_batch_size,
+                instant_rows=predictor.instant_rows,
             )
             for name in self._endpoints
         }
-        explaining = self._dispatcher(
-            "explain", predictor.explain, MAX_MERGED_ROWS, predictor.instant_explanations
+        explaining: Dispatcher[list[Explanation]] = dispatcher(
+            predictor.explain, max_rows=MAX_MERGED_ROWS, instant_rows=predictor.instant_explanations
         )
         self._prediction_metrics = PredictionMetrics(
             str(loaded.model.tag), manifest, predicting | {"explain": explaining}, self._threads
@@ -307,29 +308,10 @@ class PredictionApp:
         # Requests are kept until they are noted: no garbage to search for.
         gc.set_threshold(*GC_THRESHOLDS)
 
-    def _dispatcher(
-        self, name: str, predict: Callable[[Features], Any], max_rows: int, instant_rows: int
-    ) -> Dispatcher[Any]:
-        """Replace BentoML's dispatcher, which waits in steps of 1 ms; the histogram is the same."""
-        return Dispatcher(
-            predict,
-            max_rows=max_rows,
-            instant_rows=instant_rows,
-            threads=self._threads,
-            batch_sizes=_batch_sizes().labels(
-                runner_name=self._service.name,
-                worker_index=server_context.worker_index,
-                method_name=name,
-                service_version=server_context.bento_version,
-                service_name=server_context.bento_name,
-            ),
-        )
-
     async def _stop(self) -> None:
         """Note what is left, and end the threads and connections of the worker."""
         self._clock.stop()
-        self._journal.write()
-        self._journal.count()
+        self._journal.note_all()
         if self._follow_up is not None:
             await asyncio.to_thread(self._follow_up.stop)
         self._threads.shutdown()
@@ -337,8 +319,7 @@ class PredictionApp:
 
     async def _metrics(self, _: Request) -> Response:
         """`GET /metrics`: the counts of all workers, summed, and the drift indices computed from the sums."""
-        self._journal.write()
-        self._journal.count()
+        self._journal.note_all()
         content = await asyncio.to_thread(exposition, self._prediction_metrics.drift.indices)
         return Response(content, media_type=BentoMLContainer.metrics_client.get().CONTENT_TYPE_LATEST)
 
@@ -368,18 +349,6 @@ class PredictionApp:
     async def _problems_page(self, _: Request) -> Response:
         """`GET /problems`: the kinds of problems, each at the place that its `type` names."""
         return HTMLResponse(pages.PROBLEMS, headers=pages.HEADERS)
-
-
-@cache
-def _batch_sizes() -> Any:
-    """BentoML's histogram of how many requests each model call merged."""
-    return BentoMLContainer.metrics_client.get().Histogram(
-        namespace="bentoml_service",
-        name="adaptive_batch_size",
-        documentation="Service adaptive batch size",
-        labelnames=["runner_name", "worker_index", "method_name", "service_version", "service_name"],
-        buckets=[*(2**power for power in range(MAX_TABLE_ROWS.bit_length())), MAX_TABLE_ROWS],
-    )
 
 
 _KINDS = {

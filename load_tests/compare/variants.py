@@ -17,7 +17,6 @@ from bentoml.exceptions import ServiceUnavailable
 
 from propensity import app as serving
 from propensity.contract.features import Features, Propensities
-from propensity.serving.dispatcher import BatchSizes
 from propensity.settings import MAX_LATENCY_MS
 from service import Propensity
 
@@ -31,17 +30,15 @@ class Direct:
 
     waiting = 0
 
-    def __init__(
-        self, predict: Predict, *, instant_rows: int, threads: Executor, batch_sizes: BatchSizes, **_: float
-    ) -> None:
+    def __init__(self, predict: Predict, *, instant_rows: int, threads: Executor, **_: float) -> None:
+        self.merged: list[int] = []
         self._predict = predict
         self._instant_rows = instant_rows
         self._threads = threads
-        self._batch_sizes = batch_sizes
 
     async def predict(self, features: Features) -> Propensities:
         """The propensities of one request."""
-        self._batch_sizes.observe(1)
+        self.merged.append(1)
         if len(features) > self._instant_rows:
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._predict, features)
         return self._predict(features)
@@ -58,14 +55,15 @@ class BentoMLs:
         *,
         max_rows: int,
         threads: Executor,
-        batch_sizes: BatchSizes,
         **_: float,
     ) -> None:
+        self.merged: list[int] = []
+
         def give_up() -> Propensities:
             raise ServiceUnavailable("gave up")
 
         async def call(batches: Sequence[Features]) -> Sequence[Propensities]:
-            batch_sizes.observe(len(batches))
+            self.merged.append(len(batches))
             loop = asyncio.get_running_loop()
             found = await loop.run_in_executor(threads, predict, np.concatenate(batches))
             return np.split(found, np.cumsum([len(batch) for batch in batches])[:-1])

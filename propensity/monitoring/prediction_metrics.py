@@ -7,13 +7,15 @@ tenth of its time.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.context import server_context
 
+from propensity.contract.limits import MAX_TABLE_ROWS
 from propensity.contract.problem import OTHER, Kind, Problem
 from propensity.http.request_metrics import observe
 from propensity.model.manifest import ServedManifest
@@ -36,7 +38,13 @@ _ROW_PROBLEMS = (Kind.UNREADABLE_BODY, Kind.INVALID_ROW, Kind.MODEL_FAILED)
 
 
 class Queue(Protocol):
-    """Requests that wait for a model call."""
+    """Requests that wait for a model call.
+
+    Attributes:
+        merged: the number of requests that each call merged.
+    """
+
+    merged: list[int]
 
     @property
     def waiting(self) -> int:
@@ -67,6 +75,7 @@ class PredictionMetrics:
         self._threads = threads
         _describe(model, manifest)
         client = BentoMLContainer.metrics_client.get()
+        self._merged = _merged(queues)
         self._queue = client.Gauge(
             namespace="propensity",
             name="queue_requests",
@@ -108,9 +117,12 @@ class PredictionMetrics:
             self._invalid.labels(field=field).inc(count)
 
     def sample(self) -> None:
-        """Set how many requests wait in each queue."""
+        """Set how many requests wait in each queue, and count those that were merged."""
         for name, queue in self._queues.items():
             self._queue.labels(method_name=name).set(queue.waiting)
+            merged, queue.merged = queue.merged, []
+            if merged:
+                observe(self._merged[name], np.array(merged, np.float64))
 
     def count(self, requests: Sequence[AnsweredRequest]) -> None:
         """Count some requests, of which there is at least one."""
@@ -140,6 +152,27 @@ def _log_failure(counted: Future[None]) -> None:
     # Nothing awaits the future, so nothing else would report its error.
     if not counted.cancelled() and (error := counted.exception()) is not None:
         logger.error("predictions could not be counted; metrics miss them", exc_info=error)
+
+
+def _merged(queues: Iterable[str]) -> dict[str, Any]:
+    """BentoML's histogram of how many requests each model call merged, by name of the queue."""
+    histogram = BentoMLContainer.metrics_client.get().Histogram(
+        namespace="bentoml_service",
+        name="adaptive_batch_size",
+        documentation="Service adaptive batch size",
+        labelnames=["runner_name", "worker_index", "method_name", "service_version", "service_name"],
+        buckets=[*(2**power for power in range(MAX_TABLE_ROWS.bit_length())), MAX_TABLE_ROWS],
+    )
+    return {
+        name: histogram.labels(
+            runner_name=str(server_context.service_name),
+            worker_index=server_context.worker_index,
+            method_name=name,
+            service_version=server_context.bento_version,
+            service_name=server_context.bento_name,
+        )
+        for name in queues
+    }
 
 
 def _describe(model: str, manifest: ServedManifest) -> None:

@@ -13,13 +13,6 @@ import numpy as np
 from propensity.contract.features import Features
 
 
-class BatchSizes(Protocol):
-    """The histogram of how many requests each model call merged."""
-
-    def observe(self, requests: int, /) -> None:
-        """Count one model call."""
-
-
 class Answers(Protocol):
     """What a model answers: as many as there are rows, in their order."""
 
@@ -36,6 +29,9 @@ class Dispatcher(Generic[_Answers]):
     A request that finds the model idle is predicted at once, together with those that arrived in the same
     turn of the event loop; requests that arrive during a call are merged into the next one. Requests never
     wait for others to come. A request that was given up before its call is not predicted.
+
+    Attributes:
+        merged: the number of requests that each call merged, for whoever counts and clears them.
     """
 
     def __init__(
@@ -45,7 +41,6 @@ class Dispatcher(Generic[_Answers]):
         max_rows: int,
         instant_rows: int,
         threads: Executor,
-        batch_sizes: BatchSizes,
     ) -> None:
         """Create a dispatcher in front of a model.
 
@@ -54,13 +49,12 @@ class Dispatcher(Generic[_Answers]):
             max_rows: rows that one call may merge; a request with more rows gets a call of its own.
             instant_rows: rows up to which the model is called in the event loop, not in a thread.
             threads: where calls with more rows run.
-            batch_sizes: counts the requests that each call merged.
         """
         self._predict = predict
         self._max_rows = max_rows
         self._instant_rows = instant_rows
         self._threads = threads
-        self._batch_sizes = batch_sizes
+        self.merged: list[int] = []
         self._waiting: deque[_Job[_Answers]] = deque()
         self._is_calling = False
 
@@ -84,8 +78,8 @@ class Dispatcher(Generic[_Answers]):
         if not jobs:
             self._is_calling = False
             return
+        self.merged.append(len(jobs))
         try:
-            self._batch_sizes.observe(len(jobs))
             features = jobs[0][0] if len(jobs) == 1 else np.concatenate([features for features, _ in jobs])
             if len(features) > self._instant_rows:
                 loop = asyncio.get_running_loop()

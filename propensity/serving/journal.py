@@ -62,10 +62,14 @@ class Journal:
                     self._follow_up.record(exchange.answered)
         self._logged += ended
         if len(self._logged) >= MOST_COUNTS or time.monotonic() >= self._count_at:
-            self.count()
+            self._count()
 
-    def count(self) -> None:
-        """Count what was logged and is not counted yet, and what is in progress."""
+    def note_all(self) -> None:
+        """Log and count all that has ended."""
+        self._count_at = 0.0
+        self.write()
+
+    def _count(self) -> None:
         self._count_at = time.monotonic() + COUNT_SECONDS
         logged, self._logged = self._logged, []
         if self._request_metrics is not None:

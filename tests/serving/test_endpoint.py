@@ -46,12 +46,6 @@ class Form:
         return np.full(len(features), 0.5)
 
 
-class BatchSizes:
-    """A histogram that counts nothing."""
-
-    def observe(self, requests: int) -> None: ...
-
-
 class World:
     """An endpoint, and the messages that it sent to its client."""
 
@@ -61,11 +55,7 @@ class World:
         self.threads = ThreadPoolExecutor(2)
         predictor = Predictor(self.form, CONTRACT, 0.26, "propensity:test")
         self.dispatcher = Dispatcher(
-            predictor.predict,
-            max_rows=512,
-            instant_rows=1_024,
-            threads=self.threads,
-            batch_sizes=BatchSizes(),
+            predictor.predict, max_rows=512, instant_rows=1_024, threads=self.threads
         )
         self.endpoint = PredictionEndpoint(
             formats_of(CONTRACT)[operation], max_seconds, self.in_flight, self.threads

@@ -21,6 +21,7 @@ from models import Poisoned
 from servers import BENTOML, Callers, serving
 from starlette.testclient import TestClient
 
+from propensity.access.authorization import BELIEF_SECONDS
 from propensity.app import PredictionApp
 
 CALLERS = 16
@@ -108,10 +109,12 @@ def test_a_tokens_file_that_goes_bad_under_load_costs_no_request(bento: Path, tm
                     lambda: tokens.write_bytes(b"\xff\x00"),
                 ):
                     break_it()
+                    await asyncio.sleep(BELIEF_SECONDS)
                     await callers.answered(200)
                     assert await asyncio.to_thread(is_stale)
                     tokens.with_suffix(".new").write_text(TOKEN_LINES)
                     tokens.with_suffix(".new").replace(tokens)
+                    await asyncio.sleep(BELIEF_SECONDS)
                     await callers.answered(200)
                     assert not await asyncio.to_thread(is_stale)
             return callers
@@ -138,7 +141,7 @@ def test_a_tokens_file_that_is_replaced_under_load_is_used_within_a_second(
                 await callers.answered(200)
                 tokens.with_suffix(".new").write_text(token_line("scoring", "predict", "another"))
                 tokens.with_suffix(".new").replace(tokens)
-                await asyncio.sleep(1)
+                await asyncio.sleep(2 * BELIEF_SECONDS)
                 refused_at = callers.tally.answers[200]
                 await callers.answered(200)
                 assert callers.tally.answers[200] == refused_at
@@ -155,7 +158,7 @@ def test_a_tokens_file_that_is_replaced_under_load_is_used_within_a_second(
 @pytest.mark.parametrize(
     ("file", "part", "changed_to", "said"),
     [
-        ("model.npz", b"reachable.npy", b"reachable.npx", "model.npz"),
+        ("model.npz", b"places.npy", b"places.npx", "model.npz"),
         ("model.yaml", b"seed: 2026", b"seed: 2027", "signature"),
         ("model.yaml", b"seed: 2026", b"seed:\x0b2026", "model.yaml can't be read"),
     ],

@@ -67,7 +67,7 @@ def test_every_example_is_valid(document: dict[str, Any]) -> None:
                         validator(document, name).validate(example)
                         checked += 1
     assert checked > 20
-    for name, line in zip(("PredictionApp", "Prediction", "Problem"), lines, strict=True):
+    for name, line in zip(("Application", "Prediction", "Problem"), lines, strict=True):
         validator(document, name).validate(line)
 
 
@@ -98,7 +98,7 @@ def test_every_problem_that_is_documented_names_its_place_on_the_page(
 
 
 def test_the_schema_of_an_application_is_its_contract(document: dict[str, Any]) -> None:
-    schema = document["components"]["schemas"]["PredictionApp"]
+    schema = document["components"]["schemas"]["Application"]
     assert schema["additionalProperties"] is False
     assert set(schema["required"]) == set(EXAMPLE) - NULLABLE
     for name, field in schema["properties"].items():
@@ -156,10 +156,10 @@ def test_the_page_shows_the_document_and_loads_nothing_from_elsewhere(client: Te
 
 def test_what_may_be_left_out_has_no_default(document: dict[str, Any]) -> None:
     """Otherwise generated types would require it: openapi-typescript takes it to be always present."""
-    for name in ("PredictionApp", "Applications", "Prediction", "Predictions", "Problem", "FieldError"):
+    for name in ("Application", "Applications", "Prediction", "Predictions", "Problem", "FieldError"):
         schema = document["components"]["schemas"][name]
         assert not [field for field, about in schema["properties"].items() if "default" in about], name
-    application = document["components"]["schemas"]["PredictionApp"]
+    application = document["components"]["schemas"]["Application"]
     assert set(application["properties"]) - set(application["required"]) == NULLABLE
 
 

@@ -164,7 +164,7 @@ def test_only_json_is_read(client: TestClient, content_type: str) -> None:
 
 
 def test_json_may_state_its_charset(client: TestClient) -> None:
-    headers = AUTHORIZED | {"Content-Type": "PredictionApp/JSON; charset=utf-8"}
+    headers = AUTHORIZED | {"Content-Type": "Application/JSON; charset=utf-8"}
     assert client.post("/v1/predict", content=json.dumps(EXAMPLE), headers=headers).status_code == 200
 
 

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import bentoml
@@ -21,6 +22,7 @@ from servers import BENTOML, serving
 
 from load_tests.compare.server import free_port
 from propensity import settings
+from propensity.access.authorization import BELIEF_SECONDS
 from propensity.app import ForeignCodeError
 from propensity.serving import service_log
 from service import Propensity
@@ -63,6 +65,7 @@ def test_a_tag_is_served_with_its_own_code_and_paths_are_those_of_the_folder_it_
             connection.sendall(b"GET / HTTP/1.1\nHost: x\n\n")
             assert connection.recv(1_000).startswith(b"HTTP/1.1 400 ")
         (changed_checkout / "tokens").write_text("not a line of it\n")
+        time.sleep(BELIEF_SECONDS)
         assert httpx2.post(f"{served.url}/v1/predict", json=EXAMPLE, headers=AUTHORIZED).status_code == 200
         served.process.send_signal(signal.SIGTERM)
         served.process.wait(timeout=30)
