@@ -11,7 +11,7 @@ import gc
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,8 @@ class PredictionService(Service[Any]):
     @property
     def contract(self) -> Contract:
         """The contract of the model that is served."""
-        return store.manifest_of(self.models[-1].resolve()).contract
+        # BentoML keeps what it finds in the store this way: to read it anew takes a tenth of the start.
+        return store.manifest_of(self.models[-1].__get__(self, type(self))).contract
 
     def schema(self) -> dict[str, Any]:
         """The schema that BentoML's client reads: `GET /schema.json`.
@@ -185,9 +186,7 @@ class PredictionApp:
             for name, formats in formats_of(contract).items()
         }
         self._operations = {service.apis[name].route: each for name, each in self._endpoints.items()}
-        self._document = openapi.document(contract)
-        self._schema = service.schema()
-        self._index = pages.index(contract.title)
+        self._contract = contract
         self._exchange = TracedExchange if _has_traces() else Exchange
         server = BentoMLContainer.api_server_config
         self._has_metrics = server.metrics.enabled.get()
@@ -334,6 +333,15 @@ class PredictionApp:
             return ProblemResponse(Problem.of(Kind.NOT_READY, stopping))
         return Response("\n", media_type="text/plain")
 
+    @cached_property
+    def _schema(self) -> dict[str, Any]:
+        # Made when it is asked for: the start does not wait for it.
+        return self._service.schema()
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        return openapi.document(self._contract)
+
     async def _schema_view(self, _: Request) -> Response:
         """`GET /schema.json`. BentoML makes it anew for each request."""
         return JSONResponse(self._schema)
@@ -344,7 +352,7 @@ class PredictionApp:
 
     async def _index_page(self, _: Request) -> Response:
         """`GET /`: the OpenAPI document, to read. BentoML's own page loads a tracker from the internet."""
-        return HTMLResponse(self._index, headers=pages.HEADERS)
+        return HTMLResponse(pages.index(self._contract.title), headers=pages.HEADERS)
 
     async def _problems_page(self, _: Request) -> Response:
         """`GET /problems`: the kinds of problems, each at the place that its `type` names."""

@@ -38,33 +38,35 @@ class ImportedModel(BentoModel):
         self._require()
         return super().to_info(alias)
 
-    def resolve(self, *args: Any, **kwargs: Any) -> bentoml.Model:
+    def resolve(self, base_path: Any = None, **stores: Any) -> bentoml.Model:
         """Return the model in the store.
 
         Raises:
             StoreError: the store does not have it.
         """
-        self._require()
-        model: bentoml.Model = super().resolve(*args, **kwargs)
-        return model
+        stored = self._require()
+        if base_path is None:
+            return stored  # BentoML would read it once more
+        copied: bentoml.Model = super().resolve(base_path, **stores)
+        return copied
 
     def pin(self, tag: bentoml.Tag) -> None:
         """Stay with this model, even when a newer one is imported, unless a setting names a version."""
         if self.tag.version == "latest":
             object.__setattr__(self, "tag", tag)  # BentoML froze it
 
-    def _require(self) -> None:
+    def _require(self) -> bentoml.Model:
         if self.tag.name == _ANY and len(names := imported_names()) == 1:
             object.__setattr__(self, "tag", bentoml.Tag(names[0], "latest"))  # BentoML froze it
         try:
-            stored = self.stored
+            stored: bentoml.Model | None = self.stored
         except yaml.YAMLError as error:
             reason = " ".join(str(error).split())
             raise StoreError(
                 f"model {self.tag}: model.yaml can't be read: {reason}; delete its folder and import it again"
             ) from error
         if stored is not None:
-            return
+            return stored
         names = imported_names()
         if self.tag.name == _ANY and names:
             raise StoreError(
