@@ -8,6 +8,7 @@ from functools import lru_cache
 from starlette.types import Scope
 
 from propensity.contract.problem import Kind, ProblemError
+from propensity.http.exchange import EXCHANGE, Exchange
 
 _HOST = re.compile(rb"(?:\[[0-9A-Za-z:.%_~-]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]*)?")
 
@@ -18,6 +19,9 @@ def check_host(scope: Scope) -> None:
     Raises:
         ProblemError: 400, it has not.
     """
+    exchange: Exchange = scope[EXCHANGE]
+    if exchange.is_plain and _is_valid(exchange.fields.get(b"host", b"")):
+        return
     hosts = [value for name, value in scope["headers"] if name == b"host"]
     is_named = _is_valid(hosts[0]) if len(hosts) == 1 else not hosts and scope["http_version"] == "1.0"
     if not is_named:

@@ -19,7 +19,7 @@ class InFlight:
     """The requests in flight in one worker, and the bytes that they hold."""
 
     def __init__(self) -> None:
-        self._loads: set[Load] = set()
+        self.loads: set[Load] = set()
         self.bytes = 0
         # Large bodies are read in threads.
         self.lock = threading.Lock()
@@ -27,11 +27,7 @@ class InFlight:
     @property
     def requests(self) -> int:
         """The number of requests in flight."""
-        return len(self._loads)
-
-    def track(self, receive: Receive) -> Load:
-        """A context in which one request, which comes by this ASGI channel, is in flight."""
-        return Load(self, self._loads, receive)
+        return len(self.loads)
 
     def check_time(self) -> None:
         """Give up the requests that are late, and look after the clients of those that take long.
@@ -39,33 +35,40 @@ class InFlight:
         Called some times a second: timers for each request would cost more than most requests take.
         """
         now = time.monotonic()
-        for load in list(self._loads):
+        for load in list(self.loads):
             load.check_time(now)
 
 
 class Load:
-    """One request in flight: the memory that it holds, and the time that it has.
+    """A context in which one request is in flight: the memory that it holds, and the time that it has.
 
-    Its task is cancelled where the request is given up; `why_given_up` then says why.
+    It begins with `BODY_SECONDS` for the body to arrive. Its task is cancelled where the request is given up;
+    `why_given_up` then says why.
     """
 
-    def __init__(self, in_flight: InFlight, loads: set[Load], receive: Receive) -> None:
+    def __init__(self, in_flight: InFlight, receive: Receive) -> None:
+        """Create the load of a request.
+
+        Args:
+            in_flight: all requests that are in flight.
+            receive: the ASGI channel by which the request comes.
+        """
         self._in_flight = in_flight
-        self._loads = loads
         self._receive = receive
         self._bytes = 0
-        self._deadline = self._present_until = _NEVER
-        self._problem = _late
+        self._deadline = time.monotonic() + BODY_SECONDS
+        self._present_until = _NEVER
+        self._problem = _slow_body
         self._given_up: ProblemError | None = None
         self._watching: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Load:
         self._task = cast("asyncio.Task[None]", asyncio.current_task())
-        self._loads.add(self)
+        self._in_flight.loads.add(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loads.discard(self)
+        self._in_flight.loads.discard(self)
         if self._watching is not None:
             self._watching.cancel()
         with self._in_flight.lock:
@@ -79,7 +82,7 @@ class Load:
         Raises:
             ProblemError: 429, more than `MAX_IN_FLIGHT` requests are in flight.
         """
-        if len(self._loads) > MAX_IN_FLIGHT:
+        if len(self._in_flight.loads) > MAX_IN_FLIGHT:
             detail = f"{MAX_IN_FLIGHT:,} requests are in flight; try again later"
             raise ProblemError.of(Kind.OVERLOADED, detail, RETRY)
 
@@ -105,21 +108,16 @@ class Load:
             self._in_flight.bytes += by
             self._bytes += by
 
-    def read(self) -> None:
-        """Begin to read the body: it has `BODY_SECONDS` to arrive."""
-        self._deadline = time.monotonic() + BODY_SECONDS
-        self._problem = _slow_body
+    def work(self, seconds: float = _NEVER) -> None:
+        """Begin to work on the request, or to wait for work on it that has so many seconds.
 
-    def work(self) -> None:
-        """Begin to work: after `PRESENCE_SECONDS`, the work ends if the client disconnects."""
-        self._deadline = _NEVER
-        if self._watching is None:
-            self._present_until = time.monotonic() + PRESENCE_SECONDS
-
-    def predict(self, seconds: float) -> None:
-        """Begin to wait for a prediction, which has so many seconds."""
-        self._deadline = time.monotonic() + seconds
+        After `PRESENCE_SECONDS`, it ends if the client disconnects.
+        """
+        now = time.monotonic()
+        self._deadline = now + seconds
         self._problem = _late
+        if self._watching is None:
+            self._present_until = now + PRESENCE_SECONDS
 
     def answer(self) -> None:
         """Begin to answer: the client reads as it likes, and is given up no more."""

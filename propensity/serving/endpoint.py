@@ -27,6 +27,9 @@ from propensity.serving.request import asks_to_explain, read_body
 
 _T = TypeVar("_T")
 
+MAX_NEGOTIATED = 256
+"""Combinations of headers whose formats are remembered."""
+
 _NOTHING: Propensities = np.empty(0)
 
 
@@ -49,6 +52,7 @@ class PredictionEndpoint:
             threads: where large bodies are read and written.
         """
         self._media_types = MediaTypes(formats)
+        self._negotiated: dict[tuple[bytes | None, ...], tuple[Format, Format]] = {}
         self._max_seconds = max_seconds
         self._in_flight = in_flight
         self._threads = threads
@@ -78,7 +82,7 @@ class PredictionEndpoint:
         exchange: Exchange = scope[EXCHANGE]
         exchange.model = self._predictor.model
         # In flight until the response is sent: a client that does not read it keeps it in memory.
-        with self._in_flight.track(receive) as load:
+        with Load(self._in_flight, receive) as load:
             try:
                 load.admit()
                 media_type, answer = await self._answer(exchange, scope, receive, load)
@@ -102,20 +106,19 @@ class PredictionEndpoint:
         self, exchange: Exchange, scope: Scope, receive: Receive, load: Load
     ) -> tuple[bytes, bytes]:
         is_explained = asks_to_explain(scope["query_string"])
-        given, wanted = self._media_types.negotiate(scope["headers"])
-        load.read()
+        given, wanted = self._formats(exchange, scope)
         body = await read_body(receive, given.max_bytes, load)
-        load.work()
         is_large = given.is_large(body)
-        batch = (
-            await self._in_thread(given.read, body, load.grow) if is_large else given.read(body, load.grow)
-        )
+        if is_large:
+            load.work()
+            batch = await self._in_thread(given.read, body, load.grow)
+        else:
+            batch = given.read(body, load.grow)
         exchange.rows = batch.rows
         predicted = _NOTHING
         if len(batch.features):  # a batch without a valid row needs no model call
-            load.predict(self._max_seconds)
+            load.work(self._max_seconds)
             predicted = await self._predicting.predict(batch.features)
-            load.work()
         explained = await self._explain(batch.features, load) if is_explained else ()
         predictor = self._predictor
         answers = Answers.of(
@@ -125,9 +128,24 @@ class PredictionEndpoint:
             batch, answers, exchange.request_id, time.time(), time.perf_counter() - exchange.began
         )
         load.grow(wanted.prediction_bytes * batch.rows)
-        answer = await self._in_thread(wanted.write, answers) if is_large else wanted.write(answers)
+        if is_large:
+            load.work()
+            answer = await self._in_thread(wanted.write, answers)
+        else:
+            answer = wanted.write(answers)
         load.answer()
         return wanted.media_type.encode(), answer
+
+    def _formats(self, exchange: Exchange, scope: Scope) -> tuple[Format, Format]:
+        """Return the formats of the bodies of request and response; most clients always send the same."""
+        fields = exchange.fields
+        stated = fields.get(b"content-type"), fields.get(b"accept"), fields.get(b"content-encoding")
+        formats = self._negotiated.get(stated) if exchange.is_plain else None
+        if formats is None:
+            formats = self._media_types.negotiate(scope["headers"])
+            if exchange.is_plain and len(self._negotiated) < MAX_NEGOTIATED:
+                self._negotiated[stated] = formats
+        return formats
 
     def _in_thread(self, work: Callable[..., _T], *arguments: Any) -> asyncio.Future[_T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
@@ -143,7 +161,5 @@ class PredictionEndpoint:
         if not len(features):
             return ()
         load.grow(self._predictor.contract.limits.explanation_bytes * len(features))
-        load.predict(self._max_seconds)
-        explained = await self._explaining.predict(features)
-        load.work()
-        return explained
+        load.work(self._max_seconds)
+        return await self._explaining.predict(features)

@@ -356,7 +356,7 @@ def test_bodies_that_trickle_are_bounded_over_all_requests() -> None:
 
 def test_work_for_a_caller_who_has_gone_stops_and_is_charged_to_nobody() -> None:
     async def main() -> None:
-        with InFlight().track(_never) as load:
+        with Load(InFlight(), _never) as load:
             load.grow(10)
         with pytest.raises(ProblemError):
             load.grow(1)
