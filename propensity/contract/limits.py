@@ -75,8 +75,8 @@ PRESENCE_SECONDS = 0.05
 RETRY_AFTER_SECONDS = 1
 """Seconds that a client should wait after 429 and 503."""
 
-LARGE_BODY_BYTES = 256 * 1024
-LARGE_ROWS = 256
+LARGE_BODY_BYTES = 512 * 1024
+LARGE_ROWS = 1_024
 """Bytes or rows beyond which a body is handled in a thread; a few milliseconds do not justify the hand-over.
 A table always is, since its size does not tell how many rows it has."""
 
