@@ -22,14 +22,14 @@ class Gate:
 
     def __init__(self, app: ASGIApp, authorities: Any) -> None:
         self._app = app
-        self._authorization = Authorization(authorities)
+        self.authorization = Authorization(authorities)
         self.exchanges: list[Exchange] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, send, Drain())
         self.exchanges.append(exchange)
         try:
-            await self._authorization.admit(scope)
+            await self.authorization.admit(scope)
         except ProblemError as error:
             await ProblemResponse(error.problem, error.headers)(scope, receive, exchange.send)
             return

@@ -17,6 +17,9 @@ MOST_LINES = 256
 MOST_COUNTS = 512
 """Exchanges that are logged, or counted, together: more would keep the next request waiting for long."""
 
+MOST_ROWS = 50_000
+"""Rows that are kept until they are counted: they hold memory."""
+
 COUNT_SECONDS = 1.0
 """Seconds until fewer are counted, since counting few takes as long as counting hundreds."""
 
@@ -32,6 +35,7 @@ class Journal:
         self._open: set[Exchange] = set()
         self._ended: list[Exchange] = []
         self._logged: list[Exchange] = []
+        self._rows = 0
         self._count_at = 0.0
 
     def start(self, prediction_metrics: PredictionMetrics, follow_up: FollowUp | None) -> None:
@@ -48,7 +52,8 @@ class Journal:
         exchange.end()
         self._open.discard(exchange)
         self._ended.append(exchange)
-        if len(self._ended) >= MOST_LINES:
+        self._rows += exchange.rows or 0
+        if len(self._ended) >= MOST_LINES or self._rows >= MOST_ROWS:
             self.write()
 
     def write(self) -> None:
@@ -61,17 +66,19 @@ class Journal:
                 if exchange.answered is not None:
                     self._follow_up.record(exchange.answered)
         self._logged += ended
-        if len(self._logged) >= MOST_COUNTS or time.monotonic() >= self._count_at:
+        is_much = len(self._logged) >= MOST_COUNTS or self._rows >= MOST_ROWS
+        if is_much or time.monotonic() >= self._count_at:
             self._count()
 
     def note_all(self) -> None:
         """Log and count all that has ended."""
-        self._count_at = 0.0
+        self._count_at = float("-inf")
         self.write()
 
     def _count(self) -> None:
         self._count_at = time.monotonic() + COUNT_SECONDS
         logged, self._logged = self._logged, []
+        self._rows = 0
         if self._request_metrics is not None:
             self._request_metrics.sample(self._open)
             self._request_metrics.count(logged)

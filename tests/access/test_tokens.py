@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import (
@@ -32,7 +33,8 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from propensity.access.authorization import OPEN_PATHS
+from propensity.access import authorization
+from propensity.access.authorization import OPEN_PATHS, Caller
 from propensity.access.tokens import Tokens, TokensError, new_token
 from service import Propensity
 
@@ -300,3 +302,52 @@ def test_nothing_passes_without_a_valid_token(
     asyncio.run(gate(scope, receive, send))  # type: ignore[arg-type]
     is_open = path in OPEN_PATHS or path.startswith("/static_content/")
     assert statuses[0] == (200 if is_open else 401)
+
+
+class Counting:
+    """An authority that knows one token, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.known = "known"
+
+    async def caller(self, token: str) -> Caller | None:
+        self.asked += 1
+        return Caller("team", frozenset({"predict"})) if token == self.known else None
+
+
+def test_a_token_that_was_believed_is_believed_for_half_a_second_without_being_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(authorization, "time", SimpleNamespace(monotonic=lambda: now))
+    authority = Counting()
+    client = TestClient(Gate(everything_is_here(), [authority]))
+
+    def status(token: str) -> int:
+        return client.get("/v1/model", headers={"Authorization": f"Bearer {token}"}).status_code
+
+    assert [status("known") for _ in range(3)] == [200] * 3
+    assert authority.asked == 1
+    assert [status("unknown") for _ in range(2)] == [401] * 2
+    assert authority.asked == 3, "what is not believed is looked at each time"
+    authority.known = "another"
+    assert status("known") == 200
+    now += authorization.BELIEF_SECONDS
+    assert [status("known"), status("another")] == [401, 200]
+
+
+def test_no_more_tokens_are_remembered_than_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authorization, "MAX_BELIEVED", 2)
+    monkeypatch.setattr(authorization, "BELIEF_SECONDS", 60)
+
+    class Everybody:
+        async def caller(self, token: str) -> Caller | None:
+            return Caller(token, frozenset({"predict"}))
+
+    gate = Gate(everything_is_here(), [Everybody()])
+    client = TestClient(gate)
+    for number in range(5):
+        headers = {"Authorization": f"Bearer token-{number}"}
+        assert client.get("/v1/model", headers=headers).status_code == 200
+    assert len(gate.authorization._believed) == 2
