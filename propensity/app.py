@@ -39,7 +39,7 @@ from propensity.contract.problem import PAGE, Kind, Problem, ProblemError
 from propensity.formats.media_types import formats_of
 from propensity.http.access_log import AccessLog
 from propensity.http.drain import Drain
-from propensity.http.exchange import Exchange, TracedExchange
+from propensity.http.exchange import EXCHANGE, Exchange, TracedExchange
 from propensity.http.host import check_host
 from propensity.http.protocol import Protocol
 from propensity.http.request_metrics import RequestMetrics, exposition, report_stale
@@ -200,7 +200,7 @@ class PredictionApp:
             AccessLog(log.skip_paths.get()) if log.enabled.get() else None,
             RequestMetrics(metrics.namespace.get(), self._known_paths()) if self._has_metrics else None,
         )
-        self._clock = Clock([self._in_flight.check_time, self._journal.write])
+        self._clock = Clock([self._in_flight.check_time, self._authorization.forget, self._journal.write])
         self._inner: ASGIApp = self._answer
         if BentoMLContainer.http.cors.enabled.get():
             # Preflights are answered without a token.
@@ -220,6 +220,8 @@ class PredictionApp:
         try:
             await self._inner(scope, receive, exchange.send)
         finally:
+            # The server keeps the scope of an idle connection: what it refers to would stay in memory.
+            del scope[EXCHANGE]
             self._journal.end(exchange)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -228,6 +230,9 @@ class PredictionApp:
             await self._authorization.admit(scope)
         except ProblemError as error:
             await ProblemResponse(error.problem, error.headers)(scope, receive, send)
+            return
+        except Exception as error:  # the caller must learn nothing of it
+            await unexpected(error)(scope, receive, send)
             return
         endpoint = self._operations.get(scope["path"]) if scope["method"] == "POST" else None
         await (endpoint or self._pages)(scope, receive, send)
@@ -293,7 +298,7 @@ class PredictionApp:
         self._journal.start(self._prediction_metrics, self._follow_up)
         example = manifest.contract.encode([manifest.contract.example])
         for name, endpoint in self._endpoints.items():
-            endpoint.start(predictor, predicting[name], explaining, self._prediction_metrics.refuse)
+            endpoint.start(predictor, predicting[name], explaining)
             for _ in range(WARM_UP_CALLS):
                 await predicting[name].predict(example)
         for source in ("tokens", "keys"):

@@ -27,8 +27,8 @@ BELIEF_SECONDS = 0.5
 """Seconds for which a token that was believed is believed again without being looked at. A token that is
 removed, or expires, is refused that much later at most."""
 
-MAX_BELIEVED = 1_024
-"""Tokens that are remembered for so long."""
+MAX_BELIEVED, MAX_BELIEVED_BYTES = 1_024, 8_400
+"""Headers that are remembered for so long, and the bytes that each may have: as many as the longest JWT."""
 
 _HEADER = b"authorization"
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
@@ -111,6 +111,13 @@ class Authorization:
         if self._allowance is not None and needed == "predict":
             await self._allowance.take(caller.name)
 
+    def forget(self) -> None:
+        """Believe nothing any more without looking at it, if the time has come."""
+        now = time.monotonic()
+        if now >= self._believed_until:
+            self._believed.clear()
+            self._believed_until = now + BELIEF_SECONDS
+
     async def close(self) -> None:
         """Close the connections that it holds."""
         if self._allowance is not None:
@@ -118,10 +125,7 @@ class Authorization:
 
     def _known(self, exchange: Exchange) -> Caller | None:
         """The caller whose header was believed a moment ago."""
-        now = time.monotonic()
-        if now >= self._believed_until:
-            self._believed.clear()
-            self._believed_until = now + BELIEF_SECONDS
+        self.forget()
         return self._believed.get(exchange.fields.get(_HEADER, b"")) if exchange.is_plain else None
 
     async def _caller(self, exchange: Exchange, scope: Scope) -> Caller:
@@ -141,7 +145,7 @@ class Authorization:
                 exchange.disbelief = str(error)
                 continue
             if caller is not None:
-                if len(self._believed) < MAX_BELIEVED:
+                if len(self._believed) < MAX_BELIEVED and len(given[0]) <= MAX_BELIEVED_BYTES:
                     self._believed[given[0]] = caller
                 return caller
         detail = "this token is not valid (any more)"

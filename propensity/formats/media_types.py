@@ -42,7 +42,11 @@ class Format(ABC):
 
     def is_large(self, body: bytes) -> bool:
         """Whether a request body should be handled in a thread."""
-        return len(body) > LARGE_BODY_BYTES or body.count(b"{") > LARGE_ROWS
+        return len(body) > LARGE_BODY_BYTES or self._rows_at_most(body) > LARGE_ROWS
+
+    def _rows_at_most(self, body: bytes) -> int:
+        """Return how many rows a text can hold: objects, or values that are none, each after a comma."""
+        return max(body.count(b"{"), body.count(b",") - body.count(b":"))
 
     @abstractmethod
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:

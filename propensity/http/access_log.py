@@ -17,6 +17,9 @@ from typing import Any
 
 from propensity.http.exchange import Exchange
 
+SHORT = 256
+"""Characters of a path, and of the name of a client, up to which they are remembered."""
+
 _FIRST_ERROR = 400
 """The lowest status that is logged of health checks and scrapes too."""
 
@@ -80,7 +83,9 @@ def _line(exchange: Exchange, since_1970: float) -> str:
     problem = "" if exchange.problem is None else f',"problem":"{exchange.problem}"'
     disbelief = "" if exchange.disbelief is None else f',"disbelief":{_quoted(exchange.disbelief)}'
     trace = "" if exchange.trace is None else f',"trace_id":"{exchange.trace}"'
-    who_and_what = _who_and_what(exchange.client, exchange.caller, exchange.method, exchange.path)
+    is_short = len(exchange.path) <= SHORT and len(str(exchange.client[0])) <= SHORT
+    tell = _who_and_what if is_short else _who_and_what.__wrapped__
+    who_and_what = tell(exchange.client, exchange.caller, exchange.method, exchange.path)
     # By hand: json takes three times as long for a dict; msgspec, no faster, writes other bytes for
     # milliseconds and for characters beyond ASCII.
     return (

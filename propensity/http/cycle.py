@@ -20,21 +20,16 @@ class Cycle(RequestResponseCycle):
 
     async def send(self, message: Message) -> None:  # type: ignore[override]
         """Send a message of the response; the head together with the first piece of the body."""
-        head = self._head
-        if head is None:
-            if self.response_started or message["type"] != "http.response.start":
-                await super().send(message)  # type: ignore[arg-type]
-                return
+        if message["type"] == "http.response.start" and not self.response_started:
+            # Nothing is sent yet: if the application fails now, the server's own response takes its place.
             self._head = message
-            # From now on no other response can take its place.
-            self.response_started = True
             return
-        self._head = None
-        if self._is_plain(head, message):
+        head, self._head = self._head, None
+        if head is not None and self._is_plain(head, message):
             self._write(head, message)
             return
-        self.response_started = False
-        await super().send(head)  # type: ignore[arg-type]
+        if head is not None:
+            await super().send(head)  # type: ignore[arg-type]
         await super().send(message)  # type: ignore[arg-type]
 
     def _is_plain(self, head: Message, body: Message) -> bool:
@@ -44,7 +39,9 @@ class Cycle(RequestResponseCycle):
         if self.scope["method"] == "HEAD" or head["status"] in {204, 304}:
             return False
         fields = dict(head["headers"])
-        return fields.get(b"content-length") == b"%d" % len(body["body"]) and _NOT_PLAIN.isdisjoint(fields)
+        return fields.get(b"content-length") == b"%d" % len(body.get("body", b"")) and _NOT_PLAIN.isdisjoint(
+            fields
+        )
 
     def _write(self, head: Message, body: Message) -> None:
         lines = [b"%b: %b\r\n" % field for field in (*self.default_headers, *head["headers"])]
@@ -52,7 +49,8 @@ class Cycle(RequestResponseCycle):
         if content.count(b"\n") != len(lines) + 2 or content.count(b"\r") != len(lines) + 2:
             raise RuntimeError("a header of the response holds a line end")
         self.waiting_for_100_continue = False
-        self.transport.write(content + body["body"])
+        self.transport.write(content + body.get("body", b""))
+        self.response_started = True
         self.response_complete = True
         self.message_event.set()
         self.on_response()

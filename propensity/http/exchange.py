@@ -43,6 +43,7 @@ class Exchange:
         problem: kind of problem that the request is answered with.
         trace: id of the trace, where traces are exported.
         answered: the rows and predictions to record, if there are any.
+        refused: the problem of the whole request, if that is of a prediction.
     """
 
     # Most exchanges leave most of these as they are.
@@ -55,6 +56,7 @@ class Exchange:
     problem: str | None = None
     trace: str | None = None
     answered: Any = None
+    refused: Any = None
 
     def __init__(self, scope: Scope, send: Send, drain: Drain) -> None:
         """Begin an exchange.
@@ -77,8 +79,9 @@ class Exchange:
         self.request_id = _new_id() if _ID_HEADER not in self.fields else _given_id(headers)
 
     def end(self) -> None:
-        """End the exchange."""
+        """End the exchange. It is kept until it is noted, and lets go of what the response took."""
         self.seconds = time.perf_counter() - self.began
+        del self._send
 
     async def send(self, message: Message) -> None:
         """Send a message of the response; its head gets the id of the request."""

@@ -20,7 +20,8 @@ def check_host(scope: Scope) -> None:
         ProblemError: 400, it has not.
     """
     exchange: Exchange = scope[EXCHANGE]
-    if exchange.is_plain and _is_valid(exchange.fields.get(b"host", b"")):
+    host = exchange.fields.get(b"host", b"")
+    if exchange.is_plain and len(host) <= SHORT and _is_known(host):
         return
     hosts = [value for name, value in scope["headers"] if name == b"host"]
     is_named = _is_valid(hosts[0]) if len(hosts) == 1 else not hosts and scope["http_version"] == "1.0"
@@ -29,6 +30,14 @@ def check_host(scope: Scope) -> None:
         raise ProblemError.of(Kind.MALFORMED_REQUEST, detail)
 
 
+SHORT = 256
+"""Bytes of a Host up to which it is remembered."""
+
+
 @lru_cache(maxsize=256)
+def _is_known(host: bytes) -> bool:
+    return _is_valid(host)
+
+
 def _is_valid(host: bytes) -> bool:
     return _HOST.fullmatch(host.strip(b" \t")) is not None

@@ -93,18 +93,18 @@ class RequestMetrics:
             self._in_progress[path] = in_progress.labels(**labels(path))
         self._last_sample: Counter[str] = Counter()
 
-    def sample(self, exchanges: Iterable[Exchange]) -> None:
-        """Set how many exchanges are in progress."""
+    def _sample(self, exchanges: Iterable[Exchange]) -> None:
         sample = Counter(self._path(exchange) for exchange in exchanges)
         if sample != self._last_sample:
             for path, gauge in self._in_progress.items():
                 gauge.set(sample[path])
             self._last_sample = sample
 
-    def count(self, exchanges: Iterable[Exchange]) -> None:
-        """Count exchanges that have ended."""
+    def count(self, ended: Iterable[Exchange], in_progress: Iterable[Exchange]) -> None:
+        """Count exchanges that have ended, and set how many are in progress."""
+        self._sample(in_progress)
         seconds: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
-        for exchange in exchanges:
+        for exchange in ended:
             if exchange.path in _UNMEASURED:
                 continue
             seconds[self._path(exchange), exchange.status].append(exchange.seconds)

@@ -108,28 +108,31 @@ class PredictionMetrics:
         for field in (*self._contract.by_name, OTHER):
             self._invalid.labels(field=field)
 
-    def refuse(self, problem: Problem) -> None:
-        """Count the fields that are at fault in the problem of a whole request."""
-        self._count_fields(refused_fields([problem], self._contract))
-
     def _count_fields(self, times: Mapping[str, int]) -> None:
         for field, count in times.items():
             self._invalid.labels(field=field).inc(count)
 
-    def sample(self) -> None:
-        """Set how many requests wait in each queue, and count those that were merged."""
+    def _sample(self) -> None:
         for name, queue in self._queues.items():
             self._queue.labels(method_name=name).set(queue.waiting)
             merged, queue.merged = queue.merged, []
             if merged:
                 observe(self._merged[name], np.array(merged, np.float64))
 
-    def count(self, requests: Sequence[AnsweredRequest]) -> None:
-        """Count some requests, of which there is at least one."""
-        if sum(len(request.features) for request in requests) <= INSTANT_ROWS:
-            self._count(requests)
-        else:
+    def count(self, requests: Sequence[AnsweredRequest], refused: Sequence[Problem]) -> None:
+        """Count requests, and what waits and was merged.
+
+        Args:
+            requests: those that were predicted.
+            refused: the problems of those that were not.
+        """
+        self._sample()
+        if refused:
+            self._count_fields(refused_fields(refused, self._contract))
+        if sum(len(request.features) for request in requests) > INSTANT_ROWS:
             self._threads.submit(self._count, requests).add_done_callback(_log_failure)
+        elif requests:
+            self._count(requests)
 
     def _count(self, requests: Sequence[AnsweredRequest]) -> None:
         features = np.concatenate([request.features for request in requests])

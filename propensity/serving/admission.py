@@ -82,7 +82,7 @@ class Load:
         Raises:
             ProblemError: 429, more than `MAX_IN_FLIGHT` requests are in flight.
         """
-        if len(self._in_flight.loads) > MAX_IN_FLIGHT:
+        if self._in_flight.requests > MAX_IN_FLIGHT:
             detail = f"{MAX_IN_FLIGHT:,} requests are in flight; try again later"
             raise ProblemError.of(Kind.OVERLOADED, detail, RETRY)
 
@@ -119,8 +119,8 @@ class Load:
         if self._watching is None:
             self._present_until = now + PRESENCE_SECONDS
 
-    def answer(self) -> None:
-        """Begin to answer: the client reads as it likes, and is given up no more."""
+    def respond(self) -> None:
+        """Begin to respond: the work is done, and no longer given up."""
         self._deadline = self._present_until = _NEVER
         if self._watching is not None:
             self._watching.cancel()

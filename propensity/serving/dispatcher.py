@@ -13,17 +13,17 @@ import numpy as np
 from propensity.contract.features import Features
 
 
-class Answers(Protocol):
-    """What a model answers: as many as there are rows, in their order."""
+class Results(Protocol):
+    """What a model returns for some rows, in their order."""
 
     def __getitem__(self, rows: slice, /) -> Self:
-        """Return the answers to some rows."""
+        """Return the results of some rows."""
 
 
-_Answers = TypeVar("_Answers", bound=Answers)
+_Results = TypeVar("_Results", bound=Results)
 
 
-class Dispatcher(Generic[_Answers]):
+class Dispatcher(Generic[_Results]):
     """Merges waiting requests into one model call; one call runs at a time.
 
     A request that finds the model idle is predicted at once, together with those that arrived in the same
@@ -36,7 +36,7 @@ class Dispatcher(Generic[_Answers]):
 
     def __init__(
         self,
-        predict: Callable[[Features], _Answers],
+        predict: Callable[[Features], _Results],
         *,
         max_rows: int,
         instant_rows: int,
@@ -45,7 +45,7 @@ class Dispatcher(Generic[_Answers]):
         """Create a dispatcher in front of a model.
 
         Args:
-            predict: the model: takes features of shape (n, columns), returns n answers.
+            predict: the model: takes features of shape (n, columns), returns n results.
             max_rows: rows that one call may merge; a request with more rows gets a call of its own.
             instant_rows: rows up to which the model is called in the event loop, not in a thread.
             threads: where calls with more rows run.
@@ -55,7 +55,7 @@ class Dispatcher(Generic[_Answers]):
         self._instant_rows = instant_rows
         self._threads = threads
         self.merged: list[int] = []
-        self._waiting: deque[_Job[_Answers]] = deque()
+        self._waiting: deque[_Job[_Results]] = deque()
         self._is_calling = False
 
     @property
@@ -63,10 +63,10 @@ class Dispatcher(Generic[_Answers]):
         """The number of requests that wait for a model call."""
         return len(self._waiting)
 
-    async def predict(self, features: Features) -> _Answers:
-        """Predict one request: features of shape (n, columns) to n answers."""
+    async def predict(self, features: Features) -> _Results:
+        """Predict one request: features of shape (n, columns) to n results."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[_Answers] = loop.create_future()
+        future: asyncio.Future[_Results] = loop.create_future()
         self._waiting.append((features, future))
         if not self._is_calling:
             self._is_calling = True
@@ -86,13 +86,13 @@ class Dispatcher(Generic[_Answers]):
                 call = loop.run_in_executor(self._threads, self._predict, features)
                 call.add_done_callback(lambda done: self._end(jobs, done.exception() or done.result()))
                 return
-            predicted: _Answers | BaseException = self._predict(features)
+            predicted: _Results | BaseException = self._predict(features)
         except Exception as error:  # whatever it is, it fails these requests and not the next ones
             predicted = error
         self._end(jobs, predicted)
 
-    def _take(self) -> list[_Job[_Answers]]:
-        jobs: list[_Job[_Answers]] = []
+    def _take(self) -> list[_Job[_Results]]:
+        jobs: list[_Job[_Results]] = []
         rows = 0
         while self._waiting:
             features, future = self._waiting[0]
@@ -104,7 +104,7 @@ class Dispatcher(Generic[_Answers]):
             self._waiting.popleft()
         return jobs
 
-    def _end(self, jobs: Sequence[_Job[_Answers]], predicted: _Answers | BaseException) -> None:
+    def _end(self, jobs: Sequence[_Job[_Results]], predicted: _Results | BaseException) -> None:
         start = 0
         for features, future in jobs:
             end = start + len(features)
@@ -118,4 +118,4 @@ class Dispatcher(Generic[_Answers]):
         asyncio.get_running_loop().call_soon(self._call)
 
 
-_Job = tuple[Features, asyncio.Future[_Answers]]
+_Job = tuple[Features, asyncio.Future[_Results]]

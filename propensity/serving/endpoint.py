@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from propensity.contract.features import Features, Propensities
 from propensity.contract.limits import MAX_ROWS
 from propensity.contract.prediction import Explanation
-from propensity.contract.problem import Kind, Problem, ProblemError
+from propensity.contract.problem import Kind, ProblemError
 from propensity.formats.batch import Answers
 from propensity.formats.media_types import Format, MediaTypes
 from propensity.http.exchange import EXCHANGE, Exchange
@@ -27,8 +27,8 @@ from propensity.serving.request import asks_to_explain, read_body
 
 _T = TypeVar("_T")
 
-MAX_NEGOTIATED = 256
-"""Combinations of headers whose formats are remembered."""
+MAX_NEGOTIATED, MAX_STATED = 256, 512
+"""Combinations of headers whose formats are remembered, and the bytes that each may have."""
 
 _NOTHING: Propensities = np.empty(0)
 
@@ -62,7 +62,6 @@ class PredictionEndpoint:
         predictor: Predictor,
         predicting: Dispatcher[Propensities],
         explaining: Dispatcher[list[Explanation]],
-        refuse: Callable[[Problem], None],
     ) -> None:
         """Predict with this model from now on.
 
@@ -70,12 +69,10 @@ class PredictionEndpoint:
             predictor: the model.
             predicting: the dispatcher in front of its predictions.
             explaining: the dispatcher in front of its explanations.
-            refuse: told of each problem that answers a whole request.
         """
         self._predictor = predictor
         self._predicting = predicting
         self._explaining = explaining
-        self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -87,19 +84,20 @@ class PredictionEndpoint:
                 load.admit()
                 media_type, answer = await self._answer(exchange, scope, receive, load)
             except ProblemError as error:
-                self._refuse(error.problem)
+                exchange.refused = error.problem
                 response = ProblemResponse(error.problem, error.headers)
             except asyncio.CancelledError:
                 why = load.why_given_up()
                 if why is None:
                     raise
-                self._refuse(why.problem)
+                exchange.refused = why.problem
                 response = ProblemResponse(why.problem, why.headers)
             except Exception as error:  # the caller must learn nothing of it
                 response = unexpected(error)
             else:
                 await respond(send, media_type, answer)
                 return
+            load.respond()
             await response(scope, receive, send)
 
     async def _answer(
@@ -133,7 +131,7 @@ class PredictionEndpoint:
             answer = await self._in_thread(wanted.write, answers)
         else:
             answer = wanted.write(answers)
-        load.answer()
+        load.respond()
         return wanted.media_type.encode(), answer
 
     def _formats(self, exchange: Exchange, scope: Scope) -> tuple[Format, Format]:
@@ -143,7 +141,9 @@ class PredictionEndpoint:
         formats = self._negotiated.get(stated) if exchange.is_plain else None
         if formats is None:
             formats = self._media_types.negotiate(scope["headers"])
-            if exchange.is_plain and len(self._negotiated) < MAX_NEGOTIATED:
+            if exchange.is_plain and sum(len(value or b"") for value in stated) <= MAX_STATED:
+                if len(self._negotiated) >= MAX_NEGOTIATED:
+                    self._negotiated.clear()
                 self._negotiated[stated] = formats
         return formats
 

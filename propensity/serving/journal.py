@@ -5,7 +5,9 @@ Access log, metrics, prediction log and challenger are told of requests here, an
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable
 
 from propensity.http.access_log import AccessLog
 from propensity.http.exchange import Exchange
@@ -24,6 +26,9 @@ COUNT_SECONDS = 1.0
 """Seconds until fewer are counted, since counting few takes as long as counting hundreds."""
 
 
+logger = logging.getLogger("bentoml.propensity")
+
+
 class Journal:
     """The journal of one worker."""
 
@@ -37,6 +42,7 @@ class Journal:
         self._logged: list[Exchange] = []
         self._rows = 0
         self._count_at = 0.0
+        self._failing: set[str] = set()
 
     def start(self, prediction_metrics: PredictionMetrics, follow_up: FollowUp | None) -> None:
         """Note predictions, too, from now on."""
@@ -59,13 +65,13 @@ class Journal:
     def write(self) -> None:
         """Log what has ended; count it if it is much, or the time has come."""
         ended, self._ended = self._ended, []
+        self._logged += ended
         if self._access_log is not None:
-            self._access_log.write(ended)
+            self._note("access log", self._access_log.write, ended)
         if self._follow_up is not None:
             for exchange in ended:
                 if exchange.answered is not None:
-                    self._follow_up.record(exchange.answered)
-        self._logged += ended
+                    self._note("follow-up", self._follow_up.record, exchange.answered)
         is_much = len(self._logged) >= MOST_COUNTS or self._rows >= MOST_ROWS
         if is_much or time.monotonic() >= self._count_at:
             self._count()
@@ -80,9 +86,19 @@ class Journal:
         logged, self._logged = self._logged, []
         self._rows = 0
         if self._request_metrics is not None:
-            self._request_metrics.sample(self._open)
-            self._request_metrics.count(logged)
+            self._note("request metrics", self._request_metrics.count, logged, self._open)
         if self._prediction_metrics is not None:
-            self._prediction_metrics.sample()
-            if answered := [exchange.answered for exchange in logged if exchange.answered is not None]:
-                self._prediction_metrics.count(answered)
+            answered = [exchange.answered for exchange in logged if exchange.answered is not None]
+            refused = [exchange.refused for exchange in logged if exchange.refused is not None]
+            self._note("prediction metrics", self._prediction_metrics.count, answered, refused)
+
+    def _note(self, name: str, note: Callable[..., None], *arguments: object) -> None:
+        """Note something; a failure costs neither requests nor what others note."""
+        try:
+            note(*arguments)
+        except Exception:
+            if name not in self._failing:
+                logger.exception("%s: failed, and misses some requests", name)
+            self._failing.add(name)
+        else:
+            self._failing.discard(name)

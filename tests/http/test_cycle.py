@@ -34,18 +34,24 @@ class Connection(asyncio.Transport):
         self.ended += 1
 
 
+def cycle_of(
+    kind: type[RequestResponseCycle], connection: Connection, method: str, *, keep_alive: bool
+) -> RequestResponseCycle:
+    scope: Any = {"type": "http", "method": method, "http_version": "1.1", "path": "/", "headers": []}
+    logger = logging.getLogger("uvicorn.error")
+    return kind(
+        scope=scope, transport=connection, flow=FlowControl(connection), logger=logger, access_logger=logger,
+        access_log=False, default_headers=[(b"date", b"today")], message_event=asyncio.Event(),
+        expect_100_continue=False, keep_alive=keep_alive, on_response=connection.end,
+    )  # fmt: skip
+
+
 def sent(kind: type[RequestResponseCycle], messages: Any, method: str, keep_alive: bool) -> Connection:
     """What a cycle writes."""
     connection = Connection()
 
     async def main() -> None:
-        scope: Any = {"type": "http", "method": method, "http_version": "1.1", "path": "/", "headers": []}
-        cycle = kind(
-            scope=scope, transport=connection, flow=FlowControl(connection), logger=logging.getLogger(),
-            access_logger=logging.getLogger(), access_log=False, default_headers=[(b"date", b"today")],
-            message_event=asyncio.Event(), expect_100_continue=False, keep_alive=keep_alive,
-            on_response=connection.end,
-        )  # fmt: skip
+        cycle = cycle_of(kind, connection, method, keep_alive=keep_alive)
         for message in messages:
             await cycle.send(dict(message))  # type: ignore[arg-type]
         assert cycle.response_complete
@@ -113,3 +119,19 @@ def test_a_header_with_a_line_end_is_not_sent(value: bytes) -> None:
     messages = response(200, [length(2), (b"x-request-id", value)], b"{}")
     with pytest.raises(RuntimeError):
         sent(Cycle, messages, "POST", keep_alive=True)
+
+
+def test_an_application_that_fails_before_the_body_gets_the_servers_own_response() -> None:
+    connection = Connection()
+
+    async def failing(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [length(2)]})
+        raise OSError("the file has gone")
+
+    async def main() -> None:
+        await cycle_of(Cycle, connection, "GET", keep_alive=True).run_asgi(failing)
+
+    asyncio.run(main())
+    content = b"".join(connection.pieces)
+    assert content.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+    assert content.endswith(b"Internal Server Error")

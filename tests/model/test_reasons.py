@@ -220,7 +220,7 @@ def test_a_model_that_is_served_as_a_pipeline_says_that_it_is_not_explained(pipe
     dispatcher: Any = SimpleNamespace(predict=predict)
     with ThreadPoolExecutor(1) as threads:
         endpoint = PredictionEndpoint(SINGLE, 10, InFlight(), threads)
-        endpoint.start(predictor, dispatcher, dispatcher, lambda _: None)
+        endpoint.start(predictor, dispatcher, dispatcher)
         answer = TestClient(Gate(endpoint, [Anyone()])).post(
             "/v1/predict?explain=true", json=EXAMPLE, headers=AUTHORIZED
         )

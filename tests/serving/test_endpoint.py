@@ -61,7 +61,7 @@ class World:
             formats_of(CONTRACT)[operation], max_seconds, self.in_flight, self.threads
         )
         explaining: Any = None
-        self.endpoint.start(predictor, self.dispatcher, explaining, lambda _: None)
+        self.endpoint.start(predictor, self.dispatcher, explaining)
         self.sent: list[dict[str, Any]] = []
 
     async def call(self, receive: Any, send: Any = None, content_type: bytes = b"application/json") -> None:

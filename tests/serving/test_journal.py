@@ -28,13 +28,13 @@ class Notes:
 
     def journal(self) -> Journal:
         log: Any = SimpleNamespace(write=lambda ended: self.lines.append(len(ended)))
-        requests: Any = SimpleNamespace(
-            sample=lambda exchanges: self.open.append(len(exchanges)),
-            count=lambda ended: self.counts.append(len(ended)),
-        )
-        predictions: Any = SimpleNamespace(
-            sample=lambda: None, count=lambda answered: self.predictions.append(len(answered))
-        )
+
+        def count(ended: list[Exchange], in_progress: set[Exchange]) -> None:
+            self.counts.append(len(ended))
+            self.open.append(len(in_progress))
+
+        requests: Any = SimpleNamespace(count=count)
+        predictions: Any = SimpleNamespace(count=lambda answered, _: self.predictions.append(len(answered)))
         follow_up: Any = SimpleNamespace(record=self.followed.append)
         made = Journal(log, requests)
         made.start(predictions, follow_up)
@@ -100,8 +100,24 @@ def test_what_is_left_is_noted_once_and_what_was_not_predicted_is_no_prediction(
     kept.note_all()
     assert (sum(notes.lines), sum(notes.counts)) == (3, 3)
     assert notes.open == [1, 1]
-    assert notes.predictions == [1]
+    assert notes.predictions == [1, 0]
     assert notes.followed == ["predicted"]
+
+
+def test_what_fails_to_note_is_named_once_and_costs_the_others_nothing(
+    notes: Notes, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = notes.journal()
+
+    def fail(_: object) -> None:
+        raise ValueError("no line")
+
+    kept._access_log = SimpleNamespace(write=fail)  # type: ignore[assignment]
+    for _ in range(3):
+        go_through(kept, 1)
+        kept.note_all()
+    assert notes.counts == [1, 1, 1]
+    assert [record.message for record in caplog.records] == ["access log: failed, and misses some requests"]
 
 
 def test_an_action_that_fails_is_logged_and_stops_neither_the_others_nor_the_clock(

@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import re
+import weakref
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,9 @@ from propensity.contract.prediction import schemas
 from propensity.contract.problem import Kind, Problem
 from propensity.formats.batch import Answers
 from propensity.formats.decoder import RowDecoder
+from propensity.formats.media_types import formats_of
+from propensity.http.drain import Drain
+from propensity.http.exchange import Exchange
 from propensity.model.predictor import Predictor
 from propensity.serving import admission
 from propensity.serving.dispatcher import Dispatcher
@@ -299,3 +303,57 @@ def test_the_artifacts_are_those_that_were_imported(manifest: dict[str, Any]) ->
         hashlib.sha256((ARTIFACTS / "propensity.pkl").read_bytes()).hexdigest()
         == manifest["pickle"]["sha256"]
     )
+
+
+def test_an_unexpected_error_before_the_endpoint_is_a_problem_too(
+    client: TestClient, app: PredictionApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(app._authorization, "admit", fail)
+    answer = predict(client, EXAMPLE)
+    assert problem(answer, 500).detail == "an unexpected error; it has been logged"
+    assert answer.headers["x-request-id"]
+    assert "secret" not in answer.text
+
+
+def test_nothing_of_a_request_stays_in_memory_once_it_is_noted(
+    client: TestClient, app: PredictionApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a search for garbage: the server keeps the scope of an idle connection."""
+    kept: list[weakref.ref[Exchange]] = []
+    scopes: list[Any] = []
+
+    class Watched(Exchange):
+        def __init__(self, scope: Any, send: Any, drain: Drain) -> None:
+            super().__init__(scope, send, drain)
+            kept.append(weakref.ref(self))
+            scopes.append(scope)
+
+    monkeypatch.setattr(app, "_exchange", Watched)
+    gc.disable()
+    try:
+        assert predict(client, EXAMPLE).status_code == 200
+        client.get("/metrics", headers=METRICS_AUTHORIZED)
+        assert scopes[0]["path"] == "/v1/predict"
+        assert kept[0]() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("body", "is_large"),
+    [
+        (json.dumps({"applications": [EXAMPLE] * 1_000}).encode(), False),
+        (json.dumps({"applications": [EXAMPLE] * 1_100}).encode(), True),
+        (json.dumps({"applications": [0] * 2_000}).encode(), True),
+        (json.dumps({"applications": [{}] * 2_000}).encode(), True),
+    ],
+    ids=["few", "many", "numbers", "empty"],
+)
+def test_a_batch_of_many_rows_is_handled_beside_the_event_loop_whatever_they_are(
+    body: bytes, is_large: bool
+) -> None:
+    json_format, *_ = formats_of(CONTRACT)["predict_batch"]
+    assert json_format.is_large(body) == is_large
