@@ -86,6 +86,9 @@ class SingleJson(Format):
         """Bytes that a request body may have."""
         return self._contract.limits.row_bytes
 
+    def _rows_at_most(self, body: bytes) -> int:  # noqa: ARG002
+        return 1
+
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:  # noqa: ARG002
         """Return the row."""
         body = body.removeprefix(json.BOM)
@@ -127,6 +130,9 @@ class NdJson(Format):
 
     media_type = "application/x-ndjson"
     name = "NDJSON"
+
+    def _rows_at_most(self, body: bytes) -> int:
+        return body.count(b"\n") + 1
 
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
         """Return the rows; empty lines are skipped."""

@@ -343,17 +343,18 @@ def test_nothing_of_a_request_stays_in_memory_once_it_is_noted(
 
 
 @pytest.mark.parametrize(
-    ("body", "is_large"),
+    ("place", "body", "is_large"),
     [
-        (json.dumps({"applications": [EXAMPLE] * 1_000}).encode(), False),
-        (json.dumps({"applications": [EXAMPLE] * 1_100}).encode(), True),
-        (json.dumps({"applications": [0] * 2_000}).encode(), True),
-        (json.dumps({"applications": [{}] * 2_000}).encode(), True),
+        (0, json.dumps({"applications": [EXAMPLE] * 1_000}).encode(), False),
+        (0, json.dumps({"applications": [EXAMPLE] * 1_100}).encode(), True),
+        (0, json.dumps({"applications": [0] * 2_000}).encode(), True),
+        (0, json.dumps({"applications": [{}] * 2_000}).encode(), True),
+        (1, json.dumps(EXAMPLE).encode() + b"\n", False),
+        (1, b"0\n" * 2_000, True),
     ],
-    ids=["few", "many", "numbers", "empty"],
+    ids=["few", "many", "numbers", "empty", "line", "lines of numbers"],
 )
 def test_a_batch_of_many_rows_is_handled_beside_the_event_loop_whatever_they_are(
-    body: bytes, is_large: bool
+    place: int, body: bytes, is_large: bool
 ) -> None:
-    json_format, *_ = formats_of(CONTRACT)["predict_batch"]
-    assert json_format.is_large(body) == is_large
+    assert formats_of(CONTRACT)["predict_batch"][place].is_large(body) == is_large
