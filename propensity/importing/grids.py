@@ -23,7 +23,7 @@ from propensity.model.fold import joined
 from propensity.model.forms import Additive
 from propensity.model.grids import Grids, GridsForm
 from propensity.model.pipeline import PipelineForm
-from propensity.model.tables import Tables, TablesForm
+from propensity.model.tables import Tables, TablesForm, rule
 
 MAX_LEAVES = 16
 """Leaves of a tree at most: those of larger trees depend on too many columns."""
@@ -274,11 +274,7 @@ class _Grid:
         return met
 
 
-@cache
-def _rule(columns: int) -> list[tuple[float, float]]:
-    """Return nodes and weights that integrate a product of one linear term less than columns from 0 to 1."""
-    nodes, weights = np.polynomial.legendre.leggauss((columns + 1) // 2)
-    return [*zip((nodes + 1) / 2, weights / 2, strict=True)]
+_rule = cache(rule)  # asked for each of thousands of leaves
 
 
 def _numbered(rows: Truths) -> Whole:

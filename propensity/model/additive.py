@@ -16,19 +16,12 @@ import numpy.typing as npt
 
 from propensity.contract.features import Features, Propensities
 from propensity.model.arrays import pack, unpack
+from propensity.model.logistic import propensities_of
 
 Array = npt.NDArray[np.float64]
 
 FEW_ROWS = 12
 """Up to so many rows, plain Python is faster than numpy; the sums are the same to the last bit."""
-
-MOST_LOG_ODDS = 709.0
-"""Beyond them, `exp` overflows."""
-
-
-def logistic(log_odds: Array) -> Propensities:
-    """Return propensities, shape (n,)."""
-    return 1 / (1 + np.exp(np.minimum(-log_odds, MOST_LOG_ODDS)))
 
 
 @dataclass(frozen=True)
@@ -85,7 +78,7 @@ class AdditiveForm:
 
     def propensities(self, features: Features) -> Propensities:
         """Return the propensity of each row, shape (n,)."""
-        return logistic(self.log_odds(features))
+        return propensities_of(self.log_odds(features))
 
     def log_odds(self, features: Features) -> Array:
         """Return the log-odds of each row, shape (n,)."""

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from propensity.contract.features import Features, Propensities
-from propensity.model.additive import Array, logistic
+from propensity.model.additive import Array
 from propensity.model.arrays import pack, unpack
 from propensity.model.forms import CompiledForm, load
+from propensity.model.logistic import propensities_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Calibration:
         """Return the propensities of a form, calibrated, shape (n,)."""
         predicted: Array = log_odds_of(form, features) if self.of_log_odds else form.propensities(features)
         if self.line.size:
-            return logistic(self.line[0] + self.line[1] * predicted)
+            return propensities_of(self.line[0] + self.line[1] * predicted)
         if self.knots.size:
             predicted = np.interp(predicted, self.knots[0], self.knots[1])
         return predicted

@@ -126,10 +126,8 @@ class ExplainedTablesForm(TablesForm):
 
     def __init__(self, tables: Tables) -> None:
         super().__init__(tables)
-        # Between a column's being unknown and known, the weight of a leaf is a product of at most `most`
-        # linear terms; this number of nodes integrates it exactly.
-        nodes, weights = np.polynomial.legendre.leggauss((tables.paths.shape[2] + 1) // 2)
-        self._nodes = list(zip((nodes + 1) / 2, weights / 2, strict=True))
+        # Between a column's being unknown and known, the weight of a leaf is a product of linear terms.
+        self._nodes = rule(tables.paths.shape[2])
         # The steps of all paths, sorted by column. (A matrix product would sum them as well, but in BLAS
         # threads that compete for the workers' cores.)
         self._by_column = np.argsort(tables.paths, axis=None, kind="stable")
@@ -168,3 +166,12 @@ class ExplainedTablesForm(TablesForm):
         steps = adds.reshape(paths.size, -1)[self._by_column]
         contributions[self._columns] = np.add.reduceat(steps, self._starts, axis=0)
         return contributions[:-1].T
+
+
+def rule(columns: int) -> list[tuple[float, float]]:
+    """Return nodes and weights that integrate a product of one linear term less than columns from 0 to 1.
+
+    By Gauss and Legendre, and so exactly.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss((columns + 1) // 2)
+    return [*zip((nodes + 1) / 2, weights / 2, strict=True)]
