@@ -83,11 +83,8 @@ class PredictionEndpoint:
             try:
                 load.admit()
                 media_type, answer = await self._answer(exchange, scope, receive, load)
-            except ProblemError as error:
-                exchange.refused = error.problem
-                response = ProblemResponse(error.problem, error.headers)
-            except asyncio.CancelledError:
-                why = load.why_given_up()
+            except (ProblemError, asyncio.CancelledError) as error:
+                why = error if isinstance(error, ProblemError) else load.why_given_up()
                 if why is None:
                     raise
                 exchange.refused = why.problem
