@@ -30,7 +30,12 @@ UVICORN = [
 ]
 BENTOML = ["{bin}/bentoml", "serve", "--host", "127.0.0.1", "--port", "{port}"]
 MLSERVER = ["{python}", "{peers}/mlserver_settings.py", "{port}", "{folder}/mlserver"]
+LITSERVE = ["{python}", "{peers}/litserve_api.py", "{port}"]
+MLFLOW = ["{python}", "{peers}/mlflow_model.py", "{port}", "{folder}/mlflow"]
+RAY_SERVE = ["{python}", "{peers}/ray_deployment.py", "{port}"]
 RAY = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+PICKLE = {"MODEL": "pickle"}
+COMPILED = {"MODEL": "compiled"}
 
 
 @dataclass(frozen=True)
@@ -181,10 +186,11 @@ _MLSERVER = Request("/v2/models/propensity/infer", _json(_v2), _pairs_of_v2)
 _MLSERVER_COMPILED = replace(_MLSERVER, propensities=_of_v2)
 
 _SERVICE = [*BENTOML, "service:Propensity"]
+_QUICKSTART = [*BENTOML, "load_tests.compare.peers.bentoml_service:Quickstart"]
 _VARIANTS = [*BENTOML, "load_tests.compare.variants:Propensity"]
 _OWN_WORKERS = "`PROPENSITY_WORKERS=2`"
 _UVICORN_WORKERS = "`uvicorn --workers 2`"
-_COMPILED = "as with the pickle, with this bundle's compiled form; no field is checked"
+_SAME_COMPILED = "as with the pickle, with this bundle's compiled form; no field is checked"
 
 THIS = "this bundle"
 
@@ -199,6 +205,15 @@ CONTENDERS = [
         _OWN_BATCH,
         ready="/readyz",
         is_peer=False,
+    ),
+    Contender(
+        "ASGI echo",
+        "load_tests/compare/requirements/asgi_echo.txt",
+        [*UVICORN, "--no-access-log", "asgi_echo:app"],
+        "uvicorn with uvloop and httptools, no access log: what the server alone allows",
+        _UVICORN_WORKERS,
+        Request("/", _OWN_SINGLE.body, lambda _: []),
+        Request("/", _OWN_BATCH.body, lambda _: []),
     ),
     Contender(
         "this bundle, Arrow",
@@ -223,15 +238,6 @@ CONTENDERS = [
         is_peer=False,
     ),
     Contender(
-        "ASGI echo",
-        "load_tests/compare/requirements/asgi_echo.txt",
-        [*UVICORN, "--no-access-log", "asgi_echo:app"],
-        "uvicorn with uvloop and httptools, no access log: what the server alone allows",
-        _UVICORN_WORKERS,
-        Request("/", _OWN_SINGLE.body, lambda _: []),
-        Request("/", _OWN_BATCH.body, lambda _: []),
-    ),
-    Contender(
         "FastAPI, same compiled model",
         "load_tests/compare/requirements/fastapi_compiled.txt",
         [*UVICORN, "fastapi_compiled:app"],
@@ -252,61 +258,67 @@ CONTENDERS = [
     ),
     Contender(
         "BentoML quickstart",
-        "load_tests/compare/requirements/bentoml_quickstart.txt",
-        [*BENTOML, "load_tests.compare.peers.bentoml_quickstart:Quickstart"],
+        "load_tests/compare/requirements/bentoml.txt",
+        _QUICKSTART,
         "`bentoml serve` with uvloop and httptools, 1 worker, adaptive batching (`batchable=True`)",
         "`workers=2` of the service",
         _NAMED,
         _NAMED,
+        environment=PICKLE,
     ),
     Contender(
         "BentoML, same compiled model",
-        "load_tests/compare/requirements/bentoml_quickstart.txt",
-        [*BENTOML, "load_tests.compare.peers.bentoml_compiled:Compiled"],
-        _COMPILED,
+        "load_tests/compare/requirements/bentoml.txt",
+        _QUICKSTART,
+        _SAME_COMPILED,
         "`workers=2` of the service",
         _NAMED,
         _NAMED,
+        environment=COMPILED,
     ),
     Contender(
         "LitServe",
-        "load_tests/compare/requirements/litserve_batched.txt",
-        ["{python}", "{peers}/litserve_batched.py", "{port}"],
+        "load_tests/compare/requirements/litserve.txt",
+        LITSERVE,
         "1 API server, 1 worker process, `fast_queue`, batches of up to 64 requests within 5 ms",
         "`workers_per_device=2`, 2 API servers",
         _LITSERVE,
         _LITSERVE,
+        environment=PICKLE,
     ),
     Contender(
         "LitServe, same compiled model",
-        "load_tests/compare/requirements/litserve_batched.txt",
-        ["{python}", "{peers}/litserve_compiled.py", "{port}"],
-        _COMPILED,
+        "load_tests/compare/requirements/litserve.txt",
+        LITSERVE,
+        _SAME_COMPILED,
         "`workers_per_device=2`, 2 API servers",
         _LITSERVE,
         _LITSERVE,
+        environment=COMPILED,
     ),
     Contender(
         "MLflow",
-        "load_tests/compare/requirements/mlflow_model.txt",
-        ["{python}", "{peers}/mlflow_model.py", "{port}", "{folder}/mlflow", "pickle"],
+        "load_tests/compare/requirements/mlflow.txt",
+        MLFLOW,
         "`mlflow models serve`, 1 worker",
         "`mlflow models serve --workers 2`",
         _MLFLOW,
         _MLFLOW,
+        environment=PICKLE,
     ),
     Contender(
         "MLflow, same compiled model",
-        "load_tests/compare/requirements/mlflow_model.txt",
-        ["{python}", "{peers}/mlflow_model.py", "{port}", "{folder}/mlflow", "compiled"],
-        f"{_COMPILED}; a `PythonModel`",
+        "load_tests/compare/requirements/mlflow.txt",
+        MLFLOW,
+        f"{_SAME_COMPILED}; a `PythonModel`",
         "`mlflow models serve --workers 2`",
         _MLFLOW_COMPILED,
         _MLFLOW_COMPILED,
+        environment=COMPILED,
     ),
     Contender(
         "MLServer",
-        "load_tests/compare/requirements/mlserver_settings.txt",
+        "load_tests/compare/requirements/mlserver.txt",
         [*MLSERVER, "mlserver_sklearn.SKLearnModel"],
         "scikit-learn runtime, all in 1 process, adaptive batching of up to 64 requests within 5 ms",
         "`parallel_workers` 2, beside the server's own process",
@@ -316,9 +328,9 @@ CONTENDERS = [
     ),
     Contender(
         "MLServer, same compiled model",
-        "load_tests/compare/requirements/mlserver_settings.txt",
+        "load_tests/compare/requirements/mlserver.txt",
         [*MLSERVER, "load_tests.compare.peers.mlserver_compiled.Compiled"],
-        f"{_COMPILED}; a runtime of its own, an `MLModel`",
+        f"{_SAME_COMPILED}; a runtime of its own, an `MLModel`",
         "`parallel_workers` 2, beside the server's own process",
         _MLSERVER_COMPILED,
         _MLSERVER_COMPILED,
@@ -326,23 +338,23 @@ CONTENDERS = [
     ),
     Contender(
         "Ray Serve",
-        "load_tests/compare/requirements/ray_serve.txt",
-        ["{python}", "{peers}/ray_serve.py", "{port}"],
+        "load_tests/compare/requirements/ray.txt",
+        RAY_SERVE,
         "1 replica, `RAY_SERVE_THROUGHPUT_OPTIMIZED`, `serve.batch` of up to 64 requests within 5 ms",
         "`num_replicas=2`",
         _NAMED,
         _NAMED,
-        environment=RAY,
+        environment=RAY | PICKLE,
     ),
     Contender(
         "Ray Serve, same compiled model",
-        "load_tests/compare/requirements/ray_serve.txt",
-        ["{python}", "{peers}/ray_compiled.py", "{port}"],
-        _COMPILED,
+        "load_tests/compare/requirements/ray.txt",
+        RAY_SERVE,
+        _SAME_COMPILED,
         "`num_replicas=2`",
         _NAMED,
         _NAMED,
-        environment=RAY,
+        environment=RAY | COMPILED,
     ),
     Contender(
         "this bundle, not merged",
@@ -366,6 +378,18 @@ CONTENDERS = [
         None,
         ready="/readyz",
         environment={"VARIANT": "bentoml"},
+        is_peer=False,
+    ),
+    Contender(
+        "this bundle, as a middleware",
+        "requirements.txt",
+        [*BENTOML, "load_tests.compare.middleware:Propensity"],
+        "the same service, put behind BentoML's layers by `add_asgi_middleware`, with BentoML's own access"
+        " log, metrics and traces off",
+        _OWN_WORKERS,
+        _OWN_SINGLE,
+        None,
+        ready="/readyz",
         is_peer=False,
     ),
     Contender(

@@ -1,4 +1,4 @@
-"""Makes an MLflow model of the pickle, or of the compiled form, and becomes its server."""
+"""Makes an MLflow model of the pickle, or of its compiled form, as MODEL says, and becomes its server."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import mlflow.pyfunc
 import mlflow.sklearn
 
 if __name__ == "__main__":
-    port, folder, form = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+    port, folder = sys.argv[1], Path(sys.argv[2])
     shutil.rmtree(folder, ignore_errors=True)
-    if form == "compiled":
+    if os.environ["MODEL"] == "compiled":
         mlflow.pyfunc.save_model(
             str(folder), python_model=str(Path(__file__).with_name("mlflow_compiled.py"))
         )

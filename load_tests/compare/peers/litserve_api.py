@@ -1,4 +1,4 @@
-"""LitServe around the compiled form, with its batching."""
+"""LitServe with its batching."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 import litserve
 
-from load_tests.compare.peers import compiled_model
+from load_tests.compare.peers.rows_model import load
 
 
 class PropensityApi(litserve.LitAPI):
     """Predicts lists of rows."""
 
     def setup(self, device: str) -> None:
-        """The model is there once its module is."""
+        self.propensities_of = load()
 
     def decode_request(self, request):  # LitServe reads annotations
         return request["rows"]
@@ -25,7 +25,7 @@ class PropensityApi(litserve.LitAPI):
         return [row for rows in inputs for row in rows]
 
     def predict(self, x: Any) -> Any:
-        return compiled_model.of_rows(x)
+        return self.propensities_of(x)
 
     def unbatch(self, output: Any) -> Any:
         places = iter(output)

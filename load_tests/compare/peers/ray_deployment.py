@@ -1,4 +1,4 @@
-"""Ray Serve around the compiled form, with its dynamic batching."""
+"""Ray Serve with its dynamic batching."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import ray
 from ray import serve
 
-from load_tests.compare.peers import compiled_model
+from load_tests.compare.peers import rows_model
 
 WORKERS = int(os.environ["WORKERS"])
 
@@ -19,10 +19,13 @@ WORKERS = int(os.environ["WORKERS"])
 class Propensity:
     """Predicts lists of rows."""
 
+    def __init__(self) -> None:
+        self.propensities_of = rows_model.load()
+
     @serve.batch(max_batch_size=64, batch_wait_timeout_s=0.005)
     async def predict(self, requests: list[Any]) -> list[list[float]]:
         """The propensities of each request."""
-        places = iter(compiled_model.of_rows([row for each in requests for row in each]))
+        places = iter(self.propensities_of([row for each in requests for row in each]))
         return [[next(places) for _ in each] for each in requests]
 
     async def __call__(self, request: Any) -> list[float]:

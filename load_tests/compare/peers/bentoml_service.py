@@ -1,14 +1,13 @@
-"""BentoML around the pickle, as its quickstart writes it, with adaptive batching."""
+"""BentoML as its quickstart writes it, with adaptive batching."""
 
 from __future__ import annotations
 
 import os
-import pickle
-from pathlib import Path
 from typing import Any
 
 import bentoml
-import pandas as pd
+
+from load_tests.compare.peers.rows_model import load
 
 
 @bentoml.service(name="quickstart", workers=int(os.environ["WORKERS"]))
@@ -16,10 +15,9 @@ class Quickstart:
     """Predicts rows."""
 
     def __init__(self) -> None:
-        self.pipeline = pickle.loads(Path(os.environ["PICKLE"]).read_bytes())
+        self.propensities_of = load()
 
     @bentoml.api(batchable=True, max_batch_size=100_000)
     def predict(self, rows: list[dict[str, Any]]) -> list[float]:
         """The propensity of each row."""
-        propensities: list[float] = self.pipeline.predict_proba(pd.DataFrame(rows))[:, 1].tolist()
-        return propensities
+        return self.propensities_of(rows)
