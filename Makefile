@@ -53,7 +53,7 @@ export PROPENSITY_MODEL_KEY ?= $(PROPENSITY_SIGNING_KEY).pub
 
 .PHONY: all serve test test-all fuzz lint format token notebook import build applications benchmark load-test compare \
 	scaling report audit lock soak image image-check release up down monitoring evaluate \
-	model-card options bulk forms slides FORCE
+	model-card options bulk forms start slides FORCE
 .DELETE_ON_ERROR:
 
 all: test lint
@@ -157,6 +157,10 @@ scaling: import
 	@$(PY) -m load_tests.scaling
 	@$(PY) -m load_tests.complexity
 	@$(PY) -m load_tests.profiling
+	@$(PY) -m load_tests.report
+
+start: import
+	@$(PY) -m load_tests.start
 	@$(PY) -m load_tests.report
 
 soak: import

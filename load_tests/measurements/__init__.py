@@ -12,6 +12,9 @@ HERE = Path(__file__).parent
 VERSIONS = HERE / "versions.json"
 """The day and the commit of each file, with `-dirty` if uncommitted changes were measured."""
 
+WRITTEN = ("load_tests/measurements/*.json", "load_tests/plots", "load_tests/REPORT.md")
+"""What measuring writes: one measurement after the other is of the same version."""
+
 
 def keep(name: str, measured: Any) -> None:
     """Write a file of measurements, such as `compare`, and which version it is of."""
@@ -24,9 +27,15 @@ def keep(name: str, measured: Any) -> None:
 
 
 def commit() -> str:
-    """The commit that is checked out, with `-dirty` if there are uncommitted changes."""
-    described = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"]
-    return subprocess.run(described, capture_output=True, text=True, check=True).stdout.strip()
+    """The commit that is checked out, with `-dirty` if there are changes beside what measuring writes."""
+    others = [f":(exclude){path}" for path in WRITTEN]
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", *others)
+    return _git("rev-parse", "--short=7", "HEAD") + ("-dirty" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(HERE.parents[1]), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def read(name: str) -> Any:

@@ -13,7 +13,7 @@ import pytest
 from conftest import PREDICT_TOKEN, ROOT
 from demonstration import CONTRACT, EXAMPLE
 
-from load_tests import bulk, capacity
+from load_tests import bulk, capacity, measurements, profiling, start
 from load_tests.compare.__main__ import CELLS, TWO_WORKERS_CELLS
 from load_tests.compare.contenders import CONTENDERS, Contender
 from load_tests.measurements import read
@@ -292,3 +292,46 @@ def test_locust_users_say_when_a_token_is_missing_or_wrong(server: str) -> None:
 def test_the_load_test_failed_no_request() -> None:
     for paths in read("load_test")["users"].values():
         assert all(figures["failures"] == 0 and figures["requests"] > 100 for figures in paths)
+
+
+def test_a_measurement_is_dirty_by_what_was_changed_and_not_by_what_measuring_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*arguments: str) -> str:
+        author = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+        command = ["git", "-C", str(tmp_path), *author, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    here, code = tmp_path / "load_tests/measurements", tmp_path / "service.py"
+    here.mkdir(parents=True)
+    for path in (here / "compare.json", code):
+        path.write_text("{}")
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "Begin")
+    monkeypatch.setattr(measurements, "HERE", here)
+    head = git("rev-parse", "--short=7", "HEAD")
+    (here / "compare.json").write_text("[]")
+    assert measurements.commit() == head
+    code.write_text("[]")
+    assert measurements.commit() == f"{head}-dirty"
+
+
+def test_the_time_of_imports_is_summed_by_package() -> None:
+    log = (
+        "import time: self [us] | cumulative | imported package\n"
+        "import time:      1200 |       1200 |   bentoml._internal\n"
+        '{"message": "import time"}\n'
+        "import time:       300 |       1500 | bentoml\n"
+        "import time:      2000 |       2000 | numpy\n"
+    )
+    assert start.packages(log) == {"numpy": 2.0, "bentoml": 1.5}
+
+
+def test_samples_are_counted_by_the_innermost_frame_that_belongs_to_a_part() -> None:
+    stacks = (
+        "main (uvicorn/server.py);run_asgi (uvicorn/protocols/http/httptools_impl.py);"
+        "_answer (propensity/app.py);row (propensity/formats/decoder.py);loads (json/decoder.py) 3\n"
+        "main (uvicorn/server.py);run (asyncio/runners.py) 1\n"
+    )
+    assert profiling.parts(stacks) == {"reading and writing": 0.75, profiling.REST: 0.25}
