@@ -25,8 +25,14 @@ BOM = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
+_LONG = 8_192
+"""Bytes from which on numpy counts them in less time than `bytes.count`, which stops at each."""
+
+
 def count(text: bytes, *marks: bytes) -> int:
-    """Return how many bytes of a text are one of these; faster than `bytes.count` if there are many."""
+    """Return how many bytes of a text are one of these."""
+    if len(text) < _LONG:
+        return sum(map(text.count, marks))
     found = np.frombuffer(text, np.uint8)
     return sum(int(np.count_nonzero(found == ord(mark))) for mark in marks)
 

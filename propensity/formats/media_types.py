@@ -46,7 +46,7 @@ class Format(ABC):
 
     def _rows_at_most(self, body: bytes) -> int:
         """Return how many rows a text can hold: objects, or values that are none, each after a comma."""
-        return max(body.count(b"{"), body.count(b",") - body.count(b":"))
+        return max(json.count(body, b"{"), json.count(body, b",") - json.count(body, b":"))
 
     @abstractmethod
     def read(self, body: bytes, hold: Hold = unbounded) -> Batch:
