@@ -98,7 +98,7 @@ def prepare() -> tuple[dict[str, dict[str, str]], str]:
 def load(
     server: Server, request: Request, token: str, folder: Path, connections: int, seconds: int
 ) -> dict[str, Any]:
-    """Let wrk send the bodies of a folder."""
+    """Let wrk send the bodies of a folder, once the server has done with what came before."""
     environment = os.environ | {
         "TOKEN": token,
         "CONTENT_TYPE": request.content_type,
@@ -108,6 +108,7 @@ def load(
     }
     options = [f"-c{connections}", f"-d{seconds}", f"--timeout={TIMEOUT_SECONDS}"]
     script = str(Path(__file__).with_name("client.lua"))
+    server.wait_until_idle()
     before = server.cpu_seconds()
     done = subprocess.run(
         ["wrk", "-t1", *options, "-s", script, server.url],

@@ -25,6 +25,7 @@ HOME = ROOT / ".local" / "compare"
 """Where environments, stores and bodies are kept from run to run."""
 
 READY_SECONDS = 120
+IDLE_SECONDS = 120
 
 
 class CompareError(Exception):
@@ -66,6 +67,22 @@ class Server:
         times = [each.cpu_times() for each in self._processes()]
         return float(sum(time.user + time.system for time in times))
 
+    def wait_until_idle(self) -> None:
+        """Wait until it works no more: some go on with requests whose client has left.
+
+        Raises:
+            CompareError: it does not stop.
+        """
+        deadline = time.monotonic() + IDLE_SECONDS
+        before = self.cpu_seconds()
+        while time.monotonic() < deadline:
+            time.sleep(_GLANCE_SECONDS)
+            now = self.cpu_seconds()
+            if now - before < _GLANCE_SECONDS * _IDLE_SHARE:
+                return
+            before = now
+        raise CompareError(f"{self.url} still works {IDLE_SECONDS} s after the last client has left")
+
     def workers(self) -> list[psutil.Process]:
         """The processes of this bundle that predict, oldest first."""
         return bundle_workers(self.process)
@@ -82,6 +99,11 @@ def bundle_workers(supervisor: psutil.Process) -> list[psutil.Process]:
             if "_bentoml_impl.worker.service" in process.cmdline():
                 found.append(process)
     return sorted(found, key=lambda process: (process.create_time(), process.pid))
+
+
+_GLANCE_SECONDS = 0.2
+_IDLE_SHARE = 0.7
+"""Of a core, that a server may take while it does nothing: LitServe polls, and takes half a core."""
 
 
 def free_port() -> int:
