@@ -1,6 +1,6 @@
 """Serves the same pickle with this bundle and with its peers in turn, and measures them side by side.
 
-    python -m load_tests.compare            # all, in about 50 minutes; keeps the figures
+    python -m load_tests.compare            # all, in about an hour; keeps the figures
     python -m load_tests.compare --resume   # what a run of this version that was stopped has left out
     python -m load_tests.compare NAME ...   # some, to look at; writes nothing
 

@@ -75,10 +75,10 @@ def summary(comparison: Comparison) -> str:
     return table(["one worker, 32 connections", "single predictions/s", "p99", "this bundle is"], rows)
 
 
-def dispatchers(comparison: Comparison) -> str:
-    """The service with its dispatcher, with BentoML's, and without one."""
+def variants(comparison: Comparison, *others: str) -> str:
+    """The service beside variants of itself, by connections."""
     rows = []
-    for name in (THIS, BENTOMLS, DIRECT):
+    for name in (THIS, *others):
         rates = [f"{comparison.rate(name, cell(each, 1)):,.0f}" for each in CONNECTIONS]
         rows.append([name, f"{comparison.median(name, cell(1, 1), 'p50_ms'):.2f} ms", *rates])
     return table(["", "p50, 1 connection", *[f"requests/s, {each}" for each in CONNECTIONS]], rows)
@@ -210,6 +210,22 @@ def profile() -> str:
     return table([f"single predictions, {content['connections']} connections", "of the samples"], rows)
 
 
+ROW = ("reading and writing", "scoring")
+"""The parts of the profile that are spent on the row itself."""
+
+SHOWN_PACKAGES = 12
+
+
+def imports(started: dict[str, Any]) -> str:
+    """What a start imports, and how long that takes."""
+    spent = started["imports_ms"]
+    total = sum(spent.values())
+    shown = dict(list(spent.items())[:SHOWN_PACKAGES])
+    shown["all others"] = total - sum(shown.values())
+    rows = [[name, f"{each:,.0f} ms", f"{each / total:.0%}"] for name, each in shown.items()]
+    return table(["package", "its own modules", "of all imports"], [*rows, ["all", f"{total:,.0f} ms", ""]])
+
+
 def forms(comparison: Comparison) -> str:
     """What the forms take when they are served."""
     rows = [
@@ -307,7 +323,7 @@ FILES = {name: shown for name, (shown, _) in aims.KINDS.items()} | {"spark": "Pa
 """The kinds of scored files, as docs/trust.md calls them."""
 
 MADE_BY = {
-    "compare": "`make compare` (about 50 minutes; needs wrk)",
+    "compare": "`make compare` (about an hour; needs wrk)",
     "scaling": "`make scaling` (some minutes; needs wrk, and leave to run py-spy)",
     "complexity": "`make scaling`",
     "profiling": "`make scaling`",
@@ -316,6 +332,7 @@ MADE_BY = {
     "options": "`make options` (some minutes; needs wrk)",
     "bulk": "`make bulk` (some minutes; needs Java 17)",
     "forms": "`make forms` (some minutes)",
+    "start": "`make start` (a minute)",
 }
 
 
@@ -331,7 +348,7 @@ def made() -> str:
 def report() -> str:
     """The report's text."""
     comparison, scaling, costs = Comparison(), Scaling(), Complexity()
-    soak, aimed = read("soak"), aims.aims(comparison, read("bulk"), read("options"))
+    soak, started, aimed = read("soak"), read("start"), aims.aims(comparison, read("bulk"), read("options"))
     machine = comparison.machine
     c1 = cell(1, 1)
     text = Path(__file__).with_name("report.md.in").read_text(encoding="utf-8")
@@ -358,6 +375,13 @@ def report() -> str:
         by_size_8=by_size(comparison, 8),
         configured=configured(comparison),
         profile=profile(),
+        row_share=f"{sum(read('profiling')['parts'][each] for each in ROW):.0%}",
+        echo_tail=times(comparison.median(ECHO, C32, "p99_ms") / comparison.median(ECHO, C32, "p50_ms")),
+        start_seconds=f"{statistics.median(started['seconds']):.1f}",
+        starts=len(started["seconds"]),
+        start_least=f"{min(started['seconds']):.1f}",
+        start_most=f"{max(started['seconds']):.1f}",
+        imports=imports(started),
         forms=forms(comparison),
         families=families(read("forms")),
         merged_c32=times(comparison.ratio(THIS, DIRECT, C32)),
