@@ -495,7 +495,7 @@ class Implementation:
                 for name in ("worker_mb", "supervisor_mb")
             },
             minutes,
-            self._axis(words["megabytes"], (0, 100, 200, 300)),
+            self._axis(words["megabytes"], (0, 100, 200, 300, 400)),
             at=(490, TOP),
             size=(434, 300),
             alt=words["soak_memory"],
