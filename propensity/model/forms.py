@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from propensity.contract.features import Features, Propensities
 
@@ -66,4 +67,6 @@ def load(name: str, content: bytes) -> CompiledForm:
     # Each form needs libraries that others do without.
     module = import_module(f"propensity.model.{name}")
     form: CompiledForm = getattr(module, _CLASSES[name]).from_bytes(content)
+    # As for a pipeline: threads of BLAS, which wait in loops, would take the cores from other processes.
+    threadpool_limits(limits=1)
     return form
