@@ -87,7 +87,7 @@ class CsvSource(TextSource):
         names, lines = chunk
         records = self._records(names, lines[1])
         if records is not None:
-            return Piece.of(records, self.contract, self.id_column)
+            return Piece.of(pa.Table.from_batches([records]), self.contract, self.id_column)
         texts = ((number, self._decoded(line)) for number, line in numbered(lines))
         return self.piece_of([self._row(names, number, line) for number, line in texts])
 

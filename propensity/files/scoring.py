@@ -15,9 +15,9 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -30,7 +30,6 @@ import pyarrow as pa
 from bentoml.exceptions import BentoMLException
 
 from propensity.contract.contract import Contract
-from propensity.contract.problem import ProblemError
 from propensity.files import ids
 from propensity.files.inputs import SOURCES, source_of
 from propensity.files.progress import progress
@@ -73,8 +72,8 @@ def score_file(
         target: the format of the output.
         output: file to write; the problems go beside it.
         predictor: the model.
-        processes: number of processes that score. If several, each loads the model from the store; the output
-            is the same.
+        processes: number of processes that score, with this one; each other loads the model from the store.
+            The output is the same.
 
     Returns:
         The number of rows, and how many of them have a problem.
@@ -94,27 +93,37 @@ def score_file(
         number = work.done()
         if not number:
             _check_absent(_problems_of(output))
-        rows = sum(work.rows(done) for done in range(number))
-        job = _Job(tuple(source.files), source.id_column, predictor.model, target, output)
-        with progress("scoring", source.total) as advance:
+        rows = 0
+        scorer = Scorer(source, predictor, target, output)
+        chunks = enumerate(islice(source.chunks(), number, None), number)
+        tasks = ((chunk, work.unfinished(place)) for place, chunk in chunks)
+        with (
+            _joining(work, target, output) as join,
+            progress("scoring", source.total) as advance,
+            closing(in_order(scorer.score, scorer.job().score, tasks, processes)) as pieces,
+        ):
+            for done in range(number):
+                join(done)
+                rows += work.rows(done)
             advance(rows)
-            for scored in _scored(source, predictor, job, work, number, processes=processes):
+            for scored in pieces:
                 lines = [
                     f"{json.dumps(problem | {'row': rows + problem['row']})}\n" for problem in scored.problems
                 ]
                 work.keep(number, scored.rows, lines)
+                join(number)
                 rows += scored.rows
                 advance(scored.rows)
                 number += 1
         if not number:
             raise FileError(f"{source.path}: holds no {source.contract.rows}")
-        problem_count = _join(work, number, target, output, source.count())
+        problem_count = _finish(work, target, output, source.count())
         work.remove()
     return rows, problem_count
 
 
 @dataclass(frozen=True)
-class _Scored:
+class Scored:
     """A piece whose predictions are written.
 
     Attributes:
@@ -127,54 +136,81 @@ class _Scored:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """What a process must know to score pieces."""
+class Scorer:
+    """Scores chunks of a source, and writes their predictions to files."""
+
+    source: Source
+    predictor: Predictor
+    target: Target
+    output: Path
+
+    def score(self, chunk: Any, path: Path) -> Scored:
+        """Predict a chunk, and write its predictions to a file."""
+        piece = self.source.piece(chunk)
+        predictions = predict(piece, self.predictor)
+        problems = list(_problems(predictions, piece.file, self.predictor.contract))
+        with writing(self.output):
+            self.target.write(predictions.drop_columns("problem"), path)
+        return Scored(predictions.num_rows, problems)
+
+    def job(self) -> Job:
+        """Return what another process must know to do the same."""
+        source, model = self.source, self.predictor.model
+        return Job(tuple(source.files), source.id_column, model, type(self.target), self.output)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A scorer by its names: another process loads what they stand for, once."""
 
     files: tuple[Path, ...]
     id_column: str | None
     model: str
-    target: Target
+    target: type[Target]
     output: Path
 
-    def score(self, piece: Piece, predictor: Predictor, path: Path) -> _Scored:
-        """Predict a piece, and write its predictions to a file."""
-        predictions = predict(piece, predictor)
-        problems = list(_problems(predictions, piece.file, predictor.contract))
-        with writing(self.output):
-            self.target.write(predictions.drop_columns("problem"), path)
-        return _Scored(predictions.num_rows, problems)
-
-
-def _scored(
-    source: Source, predictor: Predictor, job: _Job, work: Work, first: int, *, processes: int
-) -> Iterator[_Scored]:
-    """Score the pieces of a source from `first` on, in order."""
-    if processes == 1:
-        for number, piece in enumerate(source.pieces(first), first):
-            yield job.score(piece, predictor, work.unfinished(number))
-        return
-    chunks = enumerate(islice(source.chunks(), first, None), first)
-    tasks = ((job, chunk, work.unfinished(number)) for number, chunk in chunks)
-    yield from in_order(_score_chunk, tasks, processes)
-
-
-def _score_chunk(job: _Job, chunk: Any, path: Path) -> _Scored:
-    """Score a chunk in a worker."""
-    source, predictor = _loaded(job.files, job.id_column, job.model)
-    try:
-        return job.score(source.piece(chunk), predictor, path)
-    except ProblemError as error:
-        raise FileError(f"{source.path}: {error.problem.detail}") from None
+    def score(self, chunk: Any, path: Path) -> Scored:
+        """Predict a chunk, and write its predictions to a file."""
+        return _loaded(self).score(chunk, path)
 
 
 @lru_cache(maxsize=1)
-def _loaded(files: tuple[Path, ...], id_column: str | None, model: str) -> tuple[Source, Predictor]:
-    predictor = store.load_predictor(store.to_serve(model).resolve())
-    return source_of(files, predictor.contract, id_column), predictor
+def _loaded(job: Job) -> Scorer:
+    predictor = store.load_predictor(store.to_serve(job.model).resolve())
+    source = source_of(job.files, predictor.contract, job.id_column)
+    return Scorer(source, predictor, job.target(), job.output)
 
 
-def _join(work: Work, pieces: int, target: Target, output: Path, rows: int) -> int:
-    """Join the pieces into the output and its file of problems.
+@contextmanager
+def _joining(work: Work, target: Target, output: Path) -> Iterator[Callable[[int], None]]:
+    """Join pieces while others are scored; gives the function to call with the number of each, in order.
+
+    Raises:
+        OutputError: they can't be written.
+    """
+    with ExitStack() as files:
+        with writing(output):
+            add = files.enter_context(target.joining(work.joined))
+            problems = files.enter_context(work.joined_problems.open("wb"))
+
+        def join(number: int) -> None:
+            with writing(output):
+                add(work.part(number))
+                append(problems, work.problems(number))
+
+        yield join
+        with writing(output):
+            files.close()
+
+
+def _finish(work: Work, target: Target, output: Path, rows: int) -> int:
+    """Check that no row was lost, and move the joined pieces to their places.
+
+    Args:
+        work: the pieces.
+        target: the format of the output.
+        output: the place of the predictions.
+        rows: number of rows of the input.
 
     Returns:
         The number of problems.
@@ -183,26 +219,18 @@ def _join(work: Work, pieces: int, target: Target, output: Path, rows: int) -> i
         FileError: predictions and problems are not as many as the rows of the input.
         OutputError: the output can't be written.
     """
-    unfinished = output.with_name(f"{output.name}.unfinished")
-    try:
-        with writing(output), target.joining(unfinished) as add, _problems_of(output).open("wb") as file:
-            for number in range(pieces):
-                add(work.part(number))
-                append(file, work.problems(number))
-        predictions = target.count(unfinished)
-        with _problems_of(output).open("rb") as file:
-            problems = sum(1 for _ in file)
-        if predictions + problems != rows:
-            raise FileError(
-                f"{output}: not written: of {rows:,} rows there are {predictions:,} predictions and"
-                f" {problems:,} problems; this is a bug, please report it"
-            )
-        with writing(output):
-            unfinished.replace(output)
-    finally:
-        unfinished.unlink(missing_ok=True)
-        if not output.exists() or not problems:
-            _problems_of(output).unlink(missing_ok=True)
+    predictions = target.count(work.joined)
+    with work.joined_problems.open("rb") as file:
+        problems = sum(1 for _ in file)
+    if predictions + problems != rows:
+        raise FileError(
+            f"{output}: not written: of {rows:,} rows there are {predictions:,} predictions and"
+            f" {problems:,} problems; this is a bug, please report it"
+        )
+    with writing(output):
+        if problems:
+            work.joined_problems.replace(_problems_of(output))
+        work.joined.replace(output)
     return problems
 
 
@@ -266,7 +294,7 @@ def main() -> None:
     )
     given = parser.parse_args()
     with _stoppable():
-        rows, problems = _score(given)
+        rows, problems = _score_files(given)
     print(f"score: {rows:,} rows, {rows - problems:,} predictions in {given.output}")
     if problems:
         print(f"score: {problems:,} problems in {_problems_of(given.output)}")
@@ -301,7 +329,7 @@ def _stoppable() -> Iterator[None]:
             signal.signal(number, action)
 
 
-def _score(given: argparse.Namespace) -> tuple[int, int]:
+def _score_files(given: argparse.Namespace) -> tuple[int, int]:
     """Score the files of the command line; return the number of rows and of problems."""
     try:
         target = _target(given.output, given.input)
@@ -313,8 +341,6 @@ def _score(given: argparse.Namespace) -> tuple[int, int]:
         sys.exit(f"score: {error}")
     except BrokenProcessPool:
         sys.exit("score: a process ended, perhaps for want of memory; start it again with fewer --processes")
-    except ProblemError as error:
-        sys.exit(f"score: {given.input[0]}: {error.problem.detail}")
     except (OSError, pa.ArrowException) as error:
         where = "" if str(given.input[0]) in str(error) else f"{given.input[0]}: "
         sys.exit(f"score: {where}{str(error).splitlines()[0]}")

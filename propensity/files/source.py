@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ class Piece:
     file: Path | None = None
 
     @classmethod
-    def of(cls, records: pa.RecordBatch, contract: Contract, id_column: str | None) -> Piece:
+    def of(cls, records: pa.Table, contract: Contract, id_column: str | None) -> Piece:
         """Return the piece of these Arrow records.
 
         Args:
@@ -48,8 +47,8 @@ class Piece:
         """
         ids = None
         if id_column is not None:
-            ids, records = records[id_column], records.drop_columns([id_column])
-        return cls(tables.read(pa.Table.from_batches([records]), contract), ids)
+            ids, records = records[id_column].combine_chunks(), records.drop_columns([id_column])
+        return cls(tables.read(records, contract), ids)
 
 
 class Source(ABC):
@@ -89,7 +88,7 @@ class Source(ABC):
 
     @abstractmethod
     def chunks(self) -> Iterator[Any]:
-        """Yield the rows as the file holds them, as many at a time as a request may have.
+        """Yield some rows after the other as the file holds them, or where they are; each is pickled.
 
         Raises:
             FileError: the file can't be read.
@@ -102,17 +101,6 @@ class Source(ABC):
         Raises:
             FileError: the chunk can't be split into rows.
         """
-
-    def pieces(self, skipped: int) -> Iterator[Piece]:
-        """Return the rows, piece by piece.
-
-        Args:
-            skipped: number of pieces to skip.
-
-        Raises:
-            FileError: the file can't be read.
-        """
-        return map(self.piece, islice(self.chunks(), skipped, None))
 
     @abstractmethod
     def count(self) -> int:
@@ -129,6 +117,8 @@ def reading(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except ProblemError as error:
+        raise FileError(f"{path}: {error.problem.detail}") from None
     except (OSError, pa.ArrowException) as error:
         if getattr(error, "errno", None):
             raise

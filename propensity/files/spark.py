@@ -65,7 +65,8 @@ def _scoring(
     def scored(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         predictor = _predictor(content, manifest, tag)
         for batch in batches:
-            predictions = predict(Piece.of(batch, predictor.contract, id_column), predictor)
+            rows = pa.Table.from_batches([batch])
+            predictions = predict(Piece.of(rows, predictor.contract, id_column), predictor)
             yield from without_dictionaries(predictions).to_batches()
 
     return scored

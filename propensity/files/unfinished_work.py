@@ -17,7 +17,7 @@ from propensity.files.targets import writing
 
 
 class Work:
-    """The finished pieces, in a folder beside the output, until they are joined.
+    """The finished pieces, in a folder beside the output, until all are joined.
 
     A process that works on them holds a lock (flock) in that folder. The lock ends with the process, however
     that ends.
@@ -125,6 +125,16 @@ class Work:
     def rows(self, number: int) -> int:
         """Return the number of rows of a piece."""
         return int((self.folder / f"{number:08}.rows").read_text())
+
+    @property
+    def joined(self) -> Path:
+        """The path to join the predictions to."""
+        return self.folder / "joined.unfinished"
+
+    @property
+    def joined_problems(self) -> Path:
+        """The path to join the problems to."""
+        return self.folder / "problems.unfinished"
 
     def unfinished(self, number: int) -> Path:
         """Return the path to write the predictions of a piece to."""

@@ -17,10 +17,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -47,7 +49,7 @@ from propensity.files.csv import CsvSource
 from propensity.files.inputs import source_of
 from propensity.files.ndjson import NdJsonSource
 from propensity.files.parquet import ParquetSource
-from propensity.files.source import FileError, Piece
+from propensity.files.source import FileError, Piece, Source
 from propensity.files.targets import TARGETS, CsvTarget, NdJsonTarget, ParquetTarget, Target
 from propensity.files.unfinished_work import Work
 from propensity.formats import tables
@@ -189,6 +191,11 @@ def test_a_cell_that_is_no_number_and_a_row_of_another_length_are_problems_of_th
     assert [row["propensity"] is None for row in predictions] == [False, True, True, False]
 
 
+def pieces_of(source: Source) -> Iterator[Piece]:
+    """The rows of a source, piece by piece."""
+    return map(source.piece, source.chunks())
+
+
 class InterruptedWorkError(Exception):
     """Raised by these tests to interrupt the work."""
 
@@ -201,12 +208,12 @@ class Watched(ParquetSource):
         self.stop_before = stop_before
         self.read: list[int] = []
 
-    def pieces(self, skipped: int) -> Any:
-        for number, piece in enumerate(super().pieces(skipped), skipped):
-            if number == self.stop_before:
-                raise InterruptedWorkError
-            self.read.append(number)
-            yield piece
+    def piece(self, chunk: Any) -> Any:
+        number = [*self.chunks()].index(chunk)
+        if number == self.stop_before:
+            raise InterruptedWorkError
+        self.read.append(number)
+        return super().piece(chunk)
 
 
 def test_an_interrupted_run_continues_where_it_stopped(
@@ -238,11 +245,38 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, rows: Rows) -> None:
             writer.write_table(table)
     del table
     held = []
-    for piece in ParquetSource(path, CONTRACT, None).pieces(0):
+    for piece in pieces_of(ParquetSource(path, CONTRACT, None)):
         assert piece.batch.rows == 10_000
         held.append(pa.total_allocated_bytes())
     assert len(held) == 40
     assert max(held[20:]) < 1.2 * max(held[:5])
+
+
+@pytest.mark.parametrize(
+    ("has_dictionaries", "pages"),
+    [
+        (True, {}),
+        (False, {}),
+        (True, {"dictionary_pagesize_limit": 8, "data_page_size": 64, "write_batch_size": 16}),
+    ],
+)
+def test_a_row_group_is_read_from_anywhere_on(
+    tmp_path: Path, rows: Rows, has_dictionaries: bool, pages: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As processes that share its rows do; its texts may be of several dictionaries, and of none."""
+    monkeypatch.setattr(parquet_file, "MAX_TABLE_ROWS", 120)
+    table = pa.Table.from_pylist([{name: row[name] for name in EXAMPLE} for row in rows])
+    pq.write_table(table, tmp_path / "in.parquet", use_dictionary=has_dictionaries, **pages)
+    source = ParquetSource(tmp_path / "in.parquet", CONTRACT, None)
+    chunks = [*source.chunks()]
+    assert [(chunk.start, chunk.stop) for chunk in chunks] == [
+        (0, 120), (120, 240), (240, 360), (360, 480), (480, 500),
+    ]  # fmt: skip
+    for place in (3, 1, 2, 4, 0, 0):
+        batch = source.piece(chunks[place]).batch
+        expected = tables.read(table[chunks[place].start : chunks[place].stop], CONTRACT)
+        assert batch.problems == expected.problems
+        assert np.array_equal(batch.features, expected.features, equal_nan=True)
 
 
 def test_work_on_another_input_is_not_continued(
@@ -356,8 +390,8 @@ def test_lines_of_csv_may_end_in_any_way(tmp_path: Path, tag: str, ends: str) ->
     for mark in ("", "\ufeff"):
         content = mark + ends.join([NAMES, LINE, LINE.replace("30", "7"), LINE])
         (tmp_path / "in.csv").write_bytes(content.encode())
-        pieces = [*CsvSource(tmp_path / "in.csv", CONTRACT, None).pieces(0)]
-        assert [(piece.batch.rows, [*piece.batch.problems]) for piece in pieces] == [(3, [1])]
+        found = pieces_of(CsvSource(tmp_path / "in.csv", CONTRACT, None))
+        assert [(piece.batch.rows, [*piece.batch.problems]) for piece in found] == [(3, [1])]
         assert CsvSource(tmp_path / "in.csv", CONTRACT, None).count() == 3
 
 
@@ -375,9 +409,9 @@ def test_each_line_of_csv_is_a_row_whatever_the_others_are(
     path = tmp_path_factory.getbasetemp() / "any.csv"
     path.write_text("".join([f"{NAMES}\n", *pieces]), newline="")
     source = CsvSource(path, CONTRACT, None)
-    together = [*source.pieces(0)]
+    together = [*pieces_of(source)]
     with patch.object(csv_file, "MAX_ROWS", 1):
-        alone = [*source.pieces(0)]
+        alone = [*pieces_of(source)]
     assert sum(piece.batch.rows for piece in together) == len(alone) == source.count()
     problems = {place: piece.batch.problems[0] for place, piece in enumerate(alone) if piece.batch.problems}
     for piece in together:
@@ -403,7 +437,7 @@ def test_a_number_in_csv_is_one_of_json(tmp_path: Path, other: str, cell: str, n
     cell = f'"{cell}"' if "," in cell else cell
     lines = [NAMES, LINE.replace("129", cell), LINE.replace("73", other or "73")]
     (tmp_path / "in.csv").write_text("\n".join(lines))
-    (piece,) = CsvSource(tmp_path / "in.csv", CONTRACT, None).pieces(0)
+    (piece,) = pieces_of(CsvSource(tmp_path / "in.csv", CONTRACT, None))
     assert [*piece.batch.problems] == [place for place, bad in enumerate((number is None, other)) if bad]
     if number is not None:
         assert piece.batch.features[0, COLUMNS.index("income")] == number
@@ -434,7 +468,7 @@ def test_rows_of_ndjson_are_those_of_the_api(tmp_path: Path, client: TestClient)
         (tmp_path / "in.jsonl").write_bytes(content.encode())
         for id_column in (None, "id"):
             source = NdJsonSource(tmp_path / "in.jsonl", CONTRACT, id_column)
-            (piece,) = source.pieces(0)
+            (piece,) = pieces_of(source)
             found = [piece.batch.problems[place].status if place in piece.batch.problems else None
                      for place in range(piece.batch.rows)]  # fmt: skip
             assert found == expected
@@ -448,13 +482,13 @@ def test_an_application_over_several_lines_is_refused_wherever_it_begins(tmp_pat
         source = NdJsonSource(tmp_path / "in.ndjson", CONTRACT, None)
         said = f"line {before + 1} holds only the beginning of an application"
         with patch.object(ndjson, "MAX_ROWS", 2), pytest.raises(FileError, match=said):
-            [*source.pieces(0)]
+            [*pieces_of(source)]
 
 
 def test_ids_of_ndjson_are_texts_or_numbers(tmp_path: Path) -> None:
     ids = ["a", 7, 1.5, 10**30, None, True, [1], {"a": 1}]
     (tmp_path / "in.ndjson").write_text("".join(f"{json.dumps(EXAMPLE | {'id': each})}\n" for each in ids))
-    (piece,) = NdJsonSource(tmp_path / "in.ndjson", CONTRACT, "id").pieces(0)
+    (piece,) = pieces_of(NdJsonSource(tmp_path / "in.ndjson", CONTRACT, "id"))
     assert piece.ids is not None
     assert piece.ids.to_pylist() == ["a", "7", "1.5", f"{10**30}", None, None, None, None]
     assert {problem.detail for problem in piece.batch.problems.values()} == (
@@ -572,7 +606,7 @@ def test_parquet_is_read_however_it_was_written(tmp_path: Path) -> None:
             contents[f"DuckDB, {version}"] = path.read_bytes()
     for name, content in contents.items():
         (tmp_path / "in.parquet").write_bytes(content)
-        (piece,) = ParquetSource(tmp_path / "in.parquet", CONTRACT, None).pieces(0)
+        (piece,) = pieces_of(ParquetSource(tmp_path / "in.parquet", CONTRACT, None))
         assert np.array_equal(piece.batch.features, expected.features, equal_nan=True), name
         assert piece.batch.problems == expected.problems, name
 
@@ -587,7 +621,7 @@ def test_an_existing_output_is_not_overwritten(tmp_path: Path, rows: Rows) -> No
 def test_a_csv_file_from_excel_is_read(tmp_path: Path) -> None:
     line = ",".join(map(str, EXAMPLE.values()))
     (tmp_path / "in.csv").write_bytes(f"\ufeff{','.join(EXAMPLE)}\r\n{line}\r\n".encode())
-    (piece,) = CsvSource(tmp_path / "in.csv", CONTRACT, None).pieces(0)
+    (piece,) = pieces_of(CsvSource(tmp_path / "in.csv", CONTRACT, None))
     assert piece.batch.rows == 1
     assert piece.batch.problems == {}
 
@@ -910,6 +944,22 @@ def test_several_processes_write_what_one_does(tmp_path: Path, rows: Rows, tag: 
         assert done.returncode == 3, done.stderr
     assert outputs(tmp_path / "2") == outputs(tmp_path / "1")
     assert set(outputs(tmp_path / "2")) == {f"out.{kind}", f"out.{kind}.problems.ndjson"}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_another_process_writes_the_pieces_that_this_one_would(
+    tmp_path: Path, rows: Rows, predictor: Predictor, kind: str
+) -> None:
+    many = rows * (202 if kind == "parquet" else 22)
+    source = source_of([write(many, tmp_path / f"in.{kind}")], CONTRACT, "application_id")
+    scorer = scoring.Scorer(source, predictor, TARGETS[f".{kind}"](), tmp_path / f"out.{kind}")
+    _, last = source.chunks()
+    here, there = tmp_path / "here", tmp_path / "there"
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        scored = pool.submit(scorer.job().score, last, there).result()
+    assert scored == scorer.score(last, here)
+    assert scored.rows == (1_001 if kind == "csv" else 1_000), "the header of CSV is a line of the first"
+    assert there.read_bytes() == here.read_bytes()
 
 
 def test_an_interrupted_run_continues_with_several_processes(
