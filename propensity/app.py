@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import bentoml
+import msgspec
 from _bentoml_sdk import Service
 from _bentoml_sdk.io_models import ensure_io_descriptor
 from bentoml._internal.configuration.containers import BentoMLContainer
@@ -29,13 +30,15 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import HTTP_PROTOCOLS
 
-from propensity.access.authorization import Authorization
+from propensity import __version__
+from propensity.access.authorization import LIVE, READY, Authorization
 from propensity.access.configuration import allowance, authorities
 from propensity.contract.contract import Contract
 from propensity.contract.features import Propensities
 from propensity.contract.limits import THREADS
 from propensity.contract.prediction import Explanation, schemas
 from propensity.contract.problem import PAGE, Kind, Problem, ProblemError
+from propensity.formats.inference import Inference, model_metadata
 from propensity.formats.media_types import formats_of
 from propensity.http.access_log import AccessLog
 from propensity.http.drain import Drain
@@ -110,10 +113,16 @@ class PredictionService(Service[Any]):
         self.models[-1].pin(recorded[-1].tag)
 
     @property
+    def served(self) -> bentoml.Model:
+        """The model that is served."""
+        # BentoML keeps what it finds in the store this way: to read it anew takes a tenth of the start.
+        model: bentoml.Model = self.models[-1].__get__(self, type(self))
+        return model
+
+    @property
     def contract(self) -> Contract:
         """The contract of the model that is served."""
-        # BentoML keeps what it finds in the store this way: to read it anew takes a tenth of the start.
-        return store.manifest_of(self.models[-1].__get__(self, type(self))).contract
+        return store.manifest_of(self.served).contract
 
     def schema(self) -> dict[str, Any]:
         """The schema that BentoML's client reads: `GET /schema.json`.
@@ -138,7 +147,7 @@ class PredictionService(Service[Any]):
     @property
     def openapi_spec(self) -> dict[str, Any]:
         """The OpenAPI document, also put into the Bento. BentoML's lacks tokens and problems."""
-        return openapi.document(self.contract)
+        return openapi.document(self.contract, self.served.tag)
 
 
 def _has_traces() -> bool:
@@ -179,13 +188,23 @@ class PredictionApp:
         self._in_flight = InFlight()
         self.drain = Drain()
         contract = service.contract
-        self._endpoints = {
-            name: PredictionEndpoint(
-                formats, service.apis[name].max_latency_ms / 1_000, self._in_flight, self._threads
-            )
-            for name, formats in formats_of(contract).items()
+        endpoint = partial(
+            PredictionEndpoint,
+            max_seconds=service.apis["predict"].max_latency_ms / 1_000,
+            in_flight=self._in_flight,
+            threads=self._threads,
+        )
+        operations = {
+            service.apis[name].route: (name, formats) for name, formats in formats_of(contract).items()
         }
-        self._operations = {service.apis[name].route: each for name, each in self._endpoints.items()}
+        self._tag = service.served.tag
+        model = f"/v2/models/{self._tag.name}"
+        self._model_paths = model, f"{model}/versions/{self._tag.version}"
+        for path in (f"{each}/infer" for each in self._model_paths):
+            # Its rows are merged with those of other batches.
+            operations[path] = "predict_batch", (Inference(contract, str(self._tag), path),)
+        self._operations = {path: endpoint(formats) for path, (_, formats) in operations.items()}
+        self._methods = {path: name for path, (name, _) in operations.items()}
         self._contract = contract
         self._exchange = TracedExchange if _has_traces() else Exchange
         server = BentoMLContainer.api_server_config
@@ -193,11 +212,11 @@ class PredictionApp:
         self._pages = Starlette(routes=self._routes(), lifespan=self._lifespan)
         # A redirect would send the client to whatever host its own Host header names.
         self._pages.router.redirect_slashes = False
-        self._pages.add_exception_handler(HTTPException, _http_problem)  # type: ignore[arg-type]
+        self._pages.add_exception_handler(HTTPException, self._http_problem)  # type: ignore[arg-type]
         self._pages.add_exception_handler(Exception, lambda _, error: unexpected(error))
         log, metrics = server.logging.access, server.metrics
         self._journal = Journal(
-            AccessLog(log.skip_paths.get()) if log.enabled.get() else None,
+            AccessLog([*log.skip_paths.get(), LIVE, READY]) if log.enabled.get() else None,
             RequestMetrics(metrics.namespace.get(), self._known_paths()) if self._has_metrics else None,
         )
         self._clock = Clock([self._in_flight.check_time, self._authorization.forget, self._journal.write])
@@ -255,6 +274,11 @@ class PredictionApp:
             Route("/docs.json", self._document_view),
             Route("/", self._index_page),
             Route("/v1/model", self._model_view, methods=["GET"]),
+            Route("/v2", self._server_metadata, methods=["GET"]),
+            Route(LIVE, self._live, methods=["GET"]),
+            Route(READY, self._ready, methods=["GET"]),
+            *(Route(path, self._model_metadata, methods=["GET"]) for path in self._model_paths),
+            *(Route(f"{path}/ready", self._ready, methods=["GET"]) for path in self._model_paths),
             Route(PAGE, self._problems_page, methods=["GET"]),
         ]
 
@@ -277,6 +301,9 @@ class PredictionApp:
         manifest = store.manifest_of(loaded.model)
         self._card = {"tag": str(loaded.model.tag), **manifest.model_dump(mode="json", exclude_none=True)}
         predictor = loaded.predictor
+        self._metadata = msgspec.json.encode(
+            model_metadata(manifest.contract, str(self._tag), is_additive=predictor.is_additive)
+        )
         apis = self._service.apis
         # Ours in place of BentoML's, which waits in steps of 1 ms.
         dispatcher = partial(Dispatcher, threads=self._threads)
@@ -286,7 +313,7 @@ class PredictionApp:
                 max_rows=apis[name].max_batch_size,
                 instant_rows=predictor.instant_rows,
             )
-            for name in self._endpoints
+            for name in dict.fromkeys(self._methods.values())
         }
         explaining: Dispatcher[list[Explanation]] = dispatcher(
             predictor.explain, max_rows=MAX_MERGED_ROWS, instant_rows=predictor.instant_explanations
@@ -297,10 +324,11 @@ class PredictionApp:
         self._follow_up = FollowUp.from_environment(manifest.contract, loaded.challenging)
         self._journal.start(self._prediction_metrics, self._follow_up)
         example = manifest.contract.encode([manifest.contract.example])
-        for name, endpoint in self._endpoints.items():
-            endpoint.start(predictor, predicting[name], explaining)
+        for path, endpoint in self._operations.items():
+            endpoint.start(predictor, predicting[self._methods[path]], explaining)
+        for each in predicting.values():
             for _ in range(WARM_UP_CALLS):
-                await predicting[name].predict(example)
+                await each.predict(example)
         for source in ("tokens", "keys"):
             report_stale(source, False)
         self.drain.listen()
@@ -345,7 +373,27 @@ class PredictionApp:
 
     @cached_property
     def _document(self) -> dict[str, Any]:
-        return openapi.document(self._contract)
+        return openapi.document(self._contract, self._tag)
+
+    async def _server_metadata(self, _: Request) -> Response:
+        """`GET /v2`."""
+        return JSONResponse({"name": "propensity-bento", "version": __version__, "extensions": []})
+
+    async def _model_metadata(self, _: Request) -> Response:
+        """`GET /v2/models/NAME`: the tensors that the model takes and gives."""
+        return Response(self._metadata, media_type="application/json")
+
+    async def _live(self, _: Request) -> Response:
+        """`GET /v2/health/live`."""
+        return JSONResponse({"live": True})
+
+    async def _ready(self, request: Request) -> Response:
+        """`GET /v2/health/ready` and `/v2/models/NAME/ready`: as `/readyz`."""
+        response = await self._readyz(request)
+        if isinstance(response, ProblemResponse):
+            return response
+        of = {} if request.url.path == READY else {"name": self._tag.name}
+        return JSONResponse({**of, "ready": True})
 
     async def _schema_view(self, _: Request) -> Response:
         """`GET /schema.json`. BentoML makes it anew for each request."""
@@ -363,16 +411,19 @@ class PredictionApp:
         """`GET /problems`: the kinds of problems, each at the place that its `type` names."""
         return HTMLResponse(pages.PROBLEMS, headers=pages.HEADERS)
 
+    def _http_problem(self, request: Request, error: HTTPException) -> Response:
+        """The problem for what Starlette or BentoML refuses by itself."""
+        if error.status_code not in _KINDS:
+            return unexpected(error)
+        kind, detail = _KINDS[error.status_code]
+        if kind is Kind.NOT_FOUND and request.url.path.startswith("/v2/models/"):
+            served = " and ".join(self._model_paths)
+            detail = f"there is nothing at this path; the model that is served is at {served}"
+        return ProblemResponse(Problem.of(kind, detail), error.headers)
+
 
 _KINDS = {
     404: (Kind.NOT_FOUND, "there is nothing at this path; /docs.json lists what there is"),
     405: (Kind.METHOD_NOT_ALLOWED, "this path takes another method; the header Allow names it"),
     503: (Kind.NOT_READY, "not ready"),
 }
-
-
-def _http_problem(_: Request, error: HTTPException) -> Response:
-    """The problem for what Starlette or BentoML refuses by itself."""
-    if error.status_code not in _KINDS:
-        return unexpected(error)
-    return ProblemResponse(Problem.of(*_KINDS[error.status_code]), error.headers)

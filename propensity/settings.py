@@ -89,7 +89,7 @@ def tracing() -> dict[str, object]:
         "exporter_type": "otlp",
         "otlp": {"protocol": "http"},
         "sample_rate": float(share),
-        "excluded_urls": "livez,readyz,healthz,metrics",
+        "excluded_urls": "livez,readyz,healthz,v2/health,metrics",
     }
 
 

@@ -133,7 +133,8 @@ def test_the_map_shows_each_package_and_imports_that_there_are() -> None:
 
 
 def test_the_endpoints_of_the_readme_are_those_of_the_document(client: TestClient) -> None:
-    documented = set(client.get("/docs.json").json()["paths"])
+    paths = client.get("/docs.json").json()["paths"]
+    documented = {"/v2/models/..." if path.startswith("/v2/models/") else path for path in paths}
     table = README.partition("| Endpoint |")[2].partition("\n\n")[0]
     named = set(re.findall(r"`(?:GET |POST )?(/[a-z0-9_./]*)`", table))
     assert named == documented | {"/"}

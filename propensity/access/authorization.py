@@ -16,7 +16,12 @@ from propensity.http.exchange import EXCHANGE, Exchange
 TokenScope = Literal["predict", "metrics"]
 SCOPES: tuple[TokenScope, ...] = get_args(TokenScope)
 
-OPEN_PATHS = frozenset({"/", "/docs.json", "/schema.json", PAGE, "/livez", "/readyz", "/healthz"})
+LIVE, READY = "/v2/health/live", "/v2/health/ready"
+"""Health checks of the Open Inference Protocol."""
+
+OPEN_PATHS = frozenset({
+    "/", "/docs.json", "/schema.json", PAGE, "/livez", "/readyz", "/healthz", LIVE, READY
+})  # fmt: skip
 OPEN_PREFIX = "/static_content/"
 """Health checks and documentation. Every other path needs a token, whether it exists or not."""
 

@@ -207,7 +207,11 @@ class Problem(BaseModel):
         """
         climb = "../" * (raw_path.count(b"/") - 1)
         place = f"{climb}{PAGE[1:]}#{self.anchor}" if _PLAIN_PATH.fullmatch(raw_path) else NO_PLACE
-        return self.model_copy(update={"type": place}).model_dump_json(exclude_none=True).encode()
+        problem = self.model_copy(update={"type": place})
+        if speaks_inference(raw_path):
+            faults = [f"{each.field or each.pointer} {each.detail}" for each in self.errors or ()]
+            problem = InferenceProblem(**dict(problem), error="; ".join([self.detail, *faults]))
+        return problem.model_dump_json(exclude_none=True).encode()
 
     @property
     def bytes(self) -> int:
@@ -216,6 +220,22 @@ class Problem(BaseModel):
         # A str takes up to four bytes for each character, as soon as one of them needs as many.
         pointers = sum(len(error.pointer) * (1 if error.pointer.isascii() else 4) for error in errors)
         return PROBLEM_BYTES + FIELD_ERROR_BYTES * len(errors) + POINTER_BYTES * pointers
+
+
+class InferenceProblem(Problem):
+    """A problem document that is also an error of the Open Inference Protocol."""
+
+    error: str = Field(description="`detail` and `errors` in a line.")
+
+
+def speaks_inference(raw_path: bytes) -> bool:
+    """Whether a path is one of the Open Inference Protocol."""
+    return raw_path == b"/v2" or raw_path.startswith(b"/v2/")
+
+
+def media_type(raw_path: bytes) -> str:
+    """Return the media type of problems at a path. Clients of the inference protocol read no other JSON."""
+    return "application/json" if speaks_inference(raw_path) else MEDIA_TYPE
 
 
 def pointer(*path: str) -> str:

@@ -260,9 +260,10 @@ def _class_name(word: str) -> str:
 
 _TAKEN = frozenset(
     {
-        "Contract", "Decisions", "Distribution", "Explanation", "Field", "FieldError", "Holdout", "Metrics",
-        "ModelCard", "Parity", "PassedOver", "PickleFile", "Prediction", "Predictions", "Problem", "Reason",
-        "Served", "Target", "Threshold",
+        "Contract", "Decisions", "Distribution", "Explanation", "Field", "FieldError", "Holdout",
+        "InferenceProblem", "InferenceRequest", "InferenceResponse", "Metrics", "ModelCard", "ModelMetadata",
+        "Parity", "PassedOver", "PickleFile", "Prediction", "Predictions", "Problem", "Reason",
+        "RequestInput", "RequestOutput", "ResponseOutput", "Served", "Target", "TensorMetadata", "Threshold",
     }
 )  # fmt: skip
 

@@ -22,16 +22,32 @@ def unbounded(_: int) -> None:
     """Allow any allocation, where something else bounds the rows."""
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """What a request asks of its response, where the body says it.
+
+    Attributes:
+        outputs: names of what is to be returned.
+        is_explained: whether explanations are needed for it.
+        request_id: what the client calls the request, if it does.
+    """
+
+    outputs: tuple[str, ...]
+    is_explained: bool = False
+    request_id: str | msgspec.UnsetType | None = msgspec.UNSET
+
+
 class Batch(msgspec.Struct, frozen=True):
     """The rows of a request.
 
     Attributes:
         features: of the valid rows, in order, shape (valid rows, columns).
         problems: of the other rows, by place.
+        asked: what the request asks of its response; None in formats that leave this to the query string.
     """
 
     features: Features
     problems: dict[int, Problem]
+    asked: Asked | None = None
 
     @property
     def rows(self) -> int:
@@ -75,6 +91,7 @@ class Answers(msgspec.Struct, frozen=True):
         model: model tag.
         contract: the contract of the model.
         explanations: of the valid rows, by place; empty if none were requested.
+        asked: as in the batch.
     """
 
     propensities: Propensities
@@ -83,6 +100,7 @@ class Answers(msgspec.Struct, frozen=True):
     model: str
     contract: Contract
     explanations: Mapping[int, Explanation] = msgspec.field(default_factory=dict)
+    asked: Asked | None = None
 
     @property
     def positive(self) -> npt.NDArray[np.bool_]:
@@ -120,4 +138,4 @@ class Answers(msgspec.Struct, frozen=True):
             places = np.flatnonzero(np.isnan(propensities)).tolist()
             problems = {place: Problem.of(Kind.MODEL_FAILED, failed) for place in places} | problems
         explanations = dict(zip(batch.places.tolist(), explained, strict=True)) if explained else {}
-        return cls(propensities, problems, threshold, model, contract, explanations)
+        return cls(propensities, problems, threshold, model, contract, explanations, batch.asked)

@@ -30,6 +30,9 @@ class Format(ABC):
     prediction_bytes: int = PREDICTION_BYTES
     """Bytes that a row of the response takes in memory, roughly."""
 
+    is_default: bool = False
+    """Whether a body without Content-Type is taken for one of this format."""
+
     def __init__(self, decoder: RowDecoder, reader: RowReader) -> None:
         self._decoder = decoder
         self._reader = reader
@@ -195,6 +198,7 @@ class MediaTypes:
 
     def __init__(self, formats: Sequence[Format]) -> None:
         self._formats = {each.media_type: each for each in formats}
+        self._default = next((each.media_type for each in formats if each.is_default), "")
         choice = [f"{each.name} with the header `Content-Type: {each.media_type}`" for each in formats]
         self._choice = ", or ".join(choice)
 
@@ -205,7 +209,7 @@ class MediaTypes:
             ProblemError: 415, the operation does not take the format of the body; 406, the client accepts
                 no format of the operation.
         """
-        content_type = b""
+        content_type = self._default.encode()
         accepted = []
         for name, value in headers:
             if name == b"content-type":

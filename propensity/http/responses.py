@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from propensity.contract.limits import ANSWER_PIECE_BYTES, ANSWER_SECONDS
-from propensity.contract.problem import MEDIA_TYPE, Kind, Problem
+from propensity.contract.problem import MEDIA_TYPE, Kind, Problem, media_type
 from propensity.http.exchange import EXCHANGE
 
 logger = logging.getLogger("bentoml.propensity")
@@ -54,7 +54,9 @@ class ProblemResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the problem."""
         scope[EXCHANGE].problem = self._problem.anchor
-        self.body = self._problem.content(scope.get("raw_path") or scope["path"].encode())
+        path: bytes = scope.get("raw_path") or scope["path"].encode()
+        self.body = self._problem.content(path)
+        self.headers["Content-Type"] = media_type(path)
         self.headers["Content-Length"] = str(len(self.body))
         await super().__call__(scope, receive, send)
 

@@ -110,6 +110,8 @@ class PredictionEndpoint:
         else:
             batch = given.read(body, load.grow)
         exchange.rows = batch.rows
+        if batch.asked is not None:
+            is_explained |= batch.asked.is_explained
         predicted = _NOTHING
         if len(batch.features):  # a batch without a valid row needs no model call
             load.work(self._max_seconds)

@@ -6,12 +6,14 @@ import json
 from itertools import groupby
 from typing import Any
 
+import bentoml
+import msgspec
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue, models_json_schema
 from pydantic_core.core_schema import WithDefaultSchema
 
 from propensity import __version__
-from propensity.access.authorization import SCOPE_OF_PATH, TokenScope
+from propensity.access.authorization import LIVE, READY, SCOPE_OF_PATH, TokenScope
 from propensity.contract.contract import Contract
 from propensity.contract.limits import (
     BODY_SECONDS,
@@ -22,14 +24,28 @@ from propensity.contract.limits import (
     MAX_TABLE_ROWS,
 )
 from propensity.contract.prediction import schemas
-from propensity.contract.problem import MEDIA_TYPE, PAGE, Kind, Problem
+from propensity.contract.problem import (
+    PAGE,
+    InferenceProblem,
+    Kind,
+    Problem,
+    media_type,
+    speaks_inference,
+)
+from propensity.formats.inference import (
+    InferenceRequest,
+    InferenceResponse,
+    ModelMetadata,
+    ResponseOutput,
+    request_of,
+)
 from propensity.formats.media_types import ArrowStream, NdJson
 from propensity.model.manifest import ModelCard
 from propensity.settings import MAX_LATENCY_MS
 
 _DESCRIPTION = """\
 For {a_row}: the probability that {meaning}, and the decision that follows from it. Send one {row} or a batch
-of them.
+of them. Under `/v2` it speaks the Open Inference Protocol, for clients of KServe, Seldon and Triton.
 
 Every error is a problem document (RFC 9457) that says what to do about it; its `type`, relative to the URL of
 the request, names its place on the page [/problems](./problems). Every answer but those of health checks and
@@ -58,6 +74,7 @@ _READ_PROBLEMS: _Problems = {
     **_REFUSALS,
     Kind.UNEXPECTED: ("The answer could not be made; the log says why.", {}),
 }
+_NOT_READY: _Problems = {Kind.NOT_READY: ("No.", {})}
 
 
 def _prediction_problems(contract: Contract) -> _Problems:
@@ -103,8 +120,13 @@ class _WithoutNulls(GenerateJsonSchema):
         return made
 
 
-def document(contract: Contract) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of this API, for the rows of a contract."""
+def document(contract: Contract, tag: bentoml.Tag) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of this API.
+
+    Args:
+        contract: of the model's rows.
+        tag: of the model.
+    """
     prediction, predictions = schemas(contract)
     described: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (contract.schema_of_row.model, "validation"),
@@ -112,10 +134,14 @@ def document(contract: Contract) -> dict[str, Any]:
         (prediction, "serialization"),
         (predictions, "serialization"),
         (Problem, "validation"),
+        (InferenceProblem, "validation"),
         (ModelCard, "validation"),
     ]
     _, definitions = models_json_schema(
         described, ref_template="#/components/schemas/{model}", schema_generator=_WithoutNulls
+    )
+    _, tensors = msgspec.json.schema_components(
+        [ModelMetadata, InferenceRequest, InferenceResponse], ref_template="#/components/schemas/{name}"
     )
     return {
         "openapi": "3.1.0",
@@ -132,6 +158,7 @@ def document(contract: Contract) -> dict[str, Any]:
         "tags": [
             {"name": "prediction", "description": "Needs a token with the scope `predict`."},
             {"name": "operations", "description": "Health, metrics and documentation."},
+            {"name": "inference", "description": "The Open Inference Protocol, version 2."},
         ],
         "paths": {
             "/v1/predict": {"post": _predict(contract, prediction)},
@@ -150,6 +177,7 @@ def document(contract: Contract) -> dict[str, Any]:
                     "problems", "The kinds of problems, and what to do about them.", "A page.", _HTML
                 )
             },
+            **_inference(contract, tag),
         },
         "components": {
             "securitySchemes": {
@@ -159,12 +187,12 @@ def document(contract: Contract) -> dict[str, Any]:
                     "description": "A token with the scope that the operation names; static, or a JWT.",
                 }
             },
-            "schemas": definitions["$defs"],
+            "schemas": definitions["$defs"] | tensors,
         },
     }
 
 
-def _ref(model: type[BaseModel]) -> dict[str, str]:
+def _ref(model: type[BaseModel | msgspec.Struct]) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
@@ -186,19 +214,19 @@ def _problem_response(of: _Problems, path: bytes) -> dict[str, Any]:
         }
         for kind, (description, _) in of.items()
     }
+    model = InferenceProblem if speaks_inference(path) else Problem
     return {
         "description": " Or: ".join(description for description, _ in of.values()),
         **({"headers": headers} if headers else {}),
-        "content": {MEDIA_TYPE: {"schema": _ref(Problem), "examples": examples}},
+        "content": {media_type(path): {"schema": _ref(model), "examples": examples}},
     }
 
 
-def _answer(description: str, model: type[BaseModel], **media: Any) -> dict[str, Any]:
+def _answer(description: str, model: type[BaseModel | msgspec.Struct], **media: Any) -> dict[str, Any]:
     return {"description": description, "content": {_JSON: {"schema": _ref(model), **media}}}
 
 
-def _operation(scope: TokenScope, problems: _Problems, **rest: Any) -> dict[str, Any]:
-    path = b"/metrics" if scope == "metrics" else b"/v1/"
+def _operation(scope: TokenScope, problems: _Problems, path: bytes = b"/v1/", **rest: Any) -> dict[str, Any]:
     responses = rest.pop("responses") | _problems(problems, path)
     return {**rest, "security": [{"token": [scope]}], "responses": responses}
 
@@ -317,6 +345,7 @@ def _metrics() -> dict[str, Any]:
     return _operation(
         SCOPE_OF_PATH["/metrics"],
         _READ_PROBLEMS,
+        b"/metrics",
         tags=["operations"],
         operationId="metrics",
         summary="Metrics for Prometheus",
@@ -325,20 +354,134 @@ def _metrics() -> dict[str, Any]:
 
 
 def _health(name: str, summary: str) -> dict[str, Any]:
-    return _open(name, summary, "Yes.", _TEXT, {Kind.NOT_READY: ("No.", {})})
+    return _open(name, summary, "Yes.", _TEXT, _NOT_READY)
 
 
 def _open(
-    name: str, summary: str, description: str, content: dict[str, Any], problems: _Problems | None = None
+    name: str,
+    summary: str,
+    description: str,
+    content: dict[str, Any],
+    problems: _Problems | None = None,
+    *,
+    path: bytes = b"/docs.json",
 ) -> dict[str, Any]:
     return {
-        "tags": ["operations"],
+        "tags": ["inference" if speaks_inference(path) else "operations"],
         "operationId": name,
         "summary": summary,
         "security": [],
         "responses": {
             "200": {"description": description, "content": content},
-            **_problems(problems or {}, b"/docs.json"),
+            **_problems(problems or {}, path),
+        },
+    }
+
+
+def _inference(contract: Contract, tag: bentoml.Tag) -> dict[str, Any]:
+    """The operations of the Open Inference Protocol. All but the health checks need a token to predict."""
+    server = _operation(
+        "predict",
+        _READ_PROBLEMS,
+        b"/v2",
+        tags=["inference"],
+        operationId="inference_server",
+        summary="What the server is called",
+        responses={"200": {"description": "Name and version.", "content": _OBJECT}},
+    )
+    live = _open("inference_live", "The same as `/livez`.", "Yes.", _OBJECT, path=LIVE.encode())
+    ready = _open(
+        "inference_ready", "The same as `/readyz`.", "Yes.", _OBJECT, _NOT_READY, path=READY.encode()
+    )
+    name, version = (
+        {"name": part, "in": "path", "required": True, "schema": {"type": "string", "enum": [value]}}
+        for part, value in (("name", tag.name), ("version", tag.version))
+    )
+    return {
+        "/v2": {"get": server},
+        LIVE: {"get": live},
+        READY: {"get": ready},
+        **_model_inference(contract, tag, "/v2/models/{name}", [name], ""),
+        **_model_inference(
+            contract, tag, "/v2/models/{name}/versions/{version}", [name, version], "_of_version"
+        ),
+    }
+
+
+def _model_inference(
+    contract: Contract, tag: bentoml.Tag, template: str, parameters: list[Any], suffix: str
+) -> dict[str, Any]:
+    path = template.format(name=tag.name, version=tag.version)
+    other: _Problems = {Kind.NOT_FOUND: ("Another model, or another version, is served.", {})}
+
+    def operation(name: str, below: str, problems: _Problems, **rest: Any) -> dict[str, Any]:
+        return _operation(
+            "predict",
+            problems | other,
+            f"{path}{below}".encode(),
+            tags=["inference"],
+            operationId=f"{name}{suffix}",
+            **{"parameters": parameters} | rest,
+        )
+
+    response = InferenceResponse(
+        tag.name,
+        str(tag.version),
+        {"threshold": 0.26, "problems": 0},
+        [
+            ResponseOutput("propensity", "FP64", [1], [0.2]),
+            ResponseOutput("decision", "BYTES", [1], [contract.decisions.negative]),
+        ],
+    )
+    return {
+        template: {
+            "get": operation(
+                "inference_model",
+                "",
+                _READ_PROBLEMS,
+                summary="The tensors that the model takes and gives",
+                responses={"200": _answer("The metadata of the model.", ModelMetadata)},
+            )
+        },
+        f"{template}/ready": {
+            "get": operation(
+                "inference_model_ready",
+                "/ready",
+                _READ_PROBLEMS | _NOT_READY,
+                summary="The same as `/readyz`",
+                responses={"200": {"description": "Yes.", "content": _OBJECT}},
+            )
+        },
+        f"{template}/infer": {
+            "post": operation(
+                "infer",
+                "/infer",
+                _prediction_problems(contract),
+                parameters=[*parameters, *_explain(contract)],
+                summary=f"Predict 1 to {MAX_ROWS:,} {contract.rows} as tensors",
+                description=(
+                    "A tensor for each field. Numbers are sent as any datatype of numbers, booleans as BOOL"
+                    f" and categories as BYTES. {contract.a_row.capitalize()} that is not valid is null in"
+                    " the outputs, and its problem stands in the parameters; one that is sent alone is"
+                    " refused."
+                ),
+                requestBody={
+                    "required": True,
+                    "content": {
+                        _JSON: {
+                            "schema": _ref(InferenceRequest),
+                            "example": msgspec.to_builtins(request_of([contract.example], contract)),
+                        }
+                    },
+                },
+                responses={
+                    "200": _answer(
+                        f"Tensors with a value for each {contract.row}.",
+                        InferenceResponse,
+                        example=msgspec.to_builtins(response),
+                    )
+                },
+            )
         },
     }
 

@@ -15,6 +15,7 @@ import bentoml
 import commands
 import duckdb
 import httpx2
+import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -31,6 +32,7 @@ from servers import Value, eventually, serving
 from import_model import import_model
 from propensity.contract.contract import Contract
 from propensity.files import scoring
+from propensity.formats.inference import request_of
 from propensity.importing import ladder
 from propensity.model import store
 
@@ -146,6 +148,25 @@ def test_a_batch_gets_the_propensities_of_the_pipeline(served: Served, media_typ
     found = answers_of(served.predict_batch(served.rows, media_type), media_type)
     assert [row["propensity"] for row in found] == pytest.approx(wanted, abs=1e-9, rel=0)
     assert [row["decision"] for row in found] == [decision(served, propensity) for propensity in wanted]
+
+
+def test_tensors_get_the_propensities_of_the_pipeline(served: Served) -> None:
+    """By the Open Inference Protocol."""
+    model = f"/v2/models/{served.tag.partition(':')[0]}"
+    sent = request_of(served.rows, served.contract)
+    answer = served.client.post(f"{model}/infer", json=msgspec.to_builtins(sent))
+    propensity, decisions = answer.json()["outputs"]
+    wanted = served.example.propensities
+    assert propensity["data"] == pytest.approx(wanted, abs=1e-9, rel=0)
+    assert decisions["data"] == [decision(served, propensity) for propensity in wanted]
+    metadata = served.client.get(model).json()
+    assert [(each["name"], each["datatype"]) for each in metadata["inputs"]] == [
+        (each.name, each.datatype) for each in sent.inputs
+    ]
+    explains = "contributions" in {each["name"] for each in metadata["outputs"]}
+    asked = msgspec.to_builtins(sent) | {"outputs": [{"name": "contributions"}]}
+    status = served.client.post(f"{model}/infer", json=asked).status_code
+    assert (explains, status) in {(True, 200), (False, 501)}
 
 
 def spoilt(served: Served) -> dict[str, Any]:

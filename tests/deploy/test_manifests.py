@@ -312,9 +312,26 @@ def test_the_gateway_lets_callers_to_each_endpoint_and_nobody_to_metrics_and_hea
     table = (ROOT / "README.md").read_text().partition("| Endpoint |")[2].partition("\n\n")[0]
     endpoints = set(re.findall(r"`(?:GET |POST )?(/[a-z0-9_./]*)`", table))
     matches = [(each["path"]["type"], each["path"]["value"]) for each in rule(overlay)["matches"]]
-    inside = {"/metrics", "/livez", "/readyz", "/healthz"}
+    inside = {"/metrics", "/livez", "/readyz", "/healthz", "/v2/health/live", "/v2/health/ready"}
     assert inside < endpoints
     assert {each for each in endpoints if is_routed(each)} == endpoints - inside
+
+
+def test_the_predictor_for_kserve_is_a_pod_that_passes_the_checks_of_ours(k8s: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/inference.md").read_text(), re.DOTALL)
+    predictor = yaml.safe_load(block)["spec"]["predictor"]
+    ours = render(k8s / "overlays/production")
+    (theirs,) = predictor["containers"]
+    assert theirs["resources"] == pod(ours)["containers"][0]["resources"]
+    assert predictor["terminationGracePeriodSeconds"] == pod(ours)["terminationGracePeriodSeconds"]
+    of(ours, "Deployment")["spec"]["template"]["spec"] = predictor
+    for version in (OLDEST, NEWEST):
+        assert schema_faults(ours, version) == []
+    assert security_faults(ours) == []
+    predictor["securityContext"]["runAsNonRoot"] = False
+    theirs["imagee"] = "misspelt"
+    assert schema_faults(ours, NEWEST)
+    assert security_faults(ours)
 
 
 def test_the_gateway_waits_longer_than_the_service_takes(overlay: list[Manifest]) -> None:

@@ -120,7 +120,7 @@ FAULTS = [
     ("POST", "/v1/predict", {}, METRICS_AUTHORIZED, "forbidden"),
     ("GET", "/v1/model", None, {}, "unauthenticated"),
     ("GET", "/v1/a/b-c/d/", None, AUTHORIZED, "not-found"),
-    ("GET", "/v2", None, AUTHORIZED, "not-found"),
+    ("GET", "/v3", None, AUTHORIZED, "not-found"),
     ("GET", "/metrics", None, AUTHORIZED, "forbidden"),
     ("POST", "/docs.json", None, {}, "method-not-allowed"),
 ]

@@ -17,6 +17,8 @@ from demonstration import EXAMPLE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from propensity.access.authorization import LIVE, READY
+
 SCHEMATHESIS = str(Path(sys.executable).with_name("schemathesis"))
 
 CONFIGURATION = """
@@ -24,6 +26,12 @@ CONFIGURATION = """
 # By contract, an invalid application gets a problem in its place, and the batch is answered 200.
 include-name = "POST /v1/predict_batch"
 checks.negative_data_rejection.enabled = false
+
+[[operations]]
+# The same; and no schema can say that there is a tensor for each field, all of one length.
+include-path-regex = "^/v2/.*/infer$"
+checks.negative_data_rejection.enabled = false
+checks.positive_data_acceptance.enabled = false
 """
 
 
@@ -70,8 +78,11 @@ def raw(server: str, request: bytes) -> bytes:
         return answer
 
 
-OPEN = ["/", "/docs.json", "/schema.json", "/problems", "/livez", "/readyz", "/healthz"]
-CLOSED = ["/v1/predict", "/v1/predict_batch", "/v1/model", "/metrics"]
+OPEN = ["/", "/docs.json", "/schema.json", "/problems", "/livez", "/readyz", "/healthz", LIVE, READY]
+CLOSED = [
+    "/v1/predict", "/v1/predict_batch", "/v1/model", "/metrics", "/v2", "/v2/models/propensity",
+    "/v2/models/propensity/infer",
+]  # fmt: skip
 
 
 def encoded(path: str, places: set[int]) -> str:

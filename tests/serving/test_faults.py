@@ -187,7 +187,7 @@ def test_a_store_entry_that_was_changed_keeps_the_service_from_starting_and_is_n
 def test_a_poisonous_row_in_a_merged_batch_costs_its_caller_alone(
     client: TestClient, app: PredictionApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    endpoint: Any = app._endpoints["predict"]
+    endpoint: Any = app._operations["/v1/predict"]
     poisoned = Poisoned(endpoint._predictor._form)
     monkeypatch.setattr(endpoint._predictor, "_form", poisoned)
     # As with a slow model: it is called in a thread, and requests that arrive meanwhile are merged.

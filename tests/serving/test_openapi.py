@@ -8,9 +8,10 @@ import re
 from typing import Any
 from urllib.parse import urljoin
 
+import msgspec
 import pytest
 from conftest import AUTHORIZED, METRICS_AUTHORIZED, ROOT
-from demonstration import CATEGORIES, EXAMPLE, NULLABLE
+from demonstration import CATEGORIES, CONTRACT, EXAMPLE, NULLABLE
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Route
@@ -19,6 +20,7 @@ from starlette.testclient import TestClient
 from propensity import __version__
 from propensity.access.authorization import OPEN_PATHS
 from propensity.contract.problem import Kind
+from propensity.formats.inference import request_of
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +39,14 @@ def test_the_document_is_valid_openapi(document: dict[str, Any]) -> None:
     OpenAPIV31SpecValidator(document).validate()
 
 
-def test_every_route_is_documented_and_nothing_else(document: dict[str, Any], client: TestClient) -> None:
+def test_every_route_is_documented_and_nothing_else(
+    document: dict[str, Any], client: TestClient, tag: str
+) -> None:
     app: Any = client.app
     routes = {route.path for route in app._pages.routes if isinstance(route, Route)}
-    assert set(document["paths"]) == routes - {"/"}
+    name, _, version = tag.partition(":")
+    documented = {path.format(name=name, version=version) for path in document["paths"]}
+    assert documented == routes - {"/"}
 
 
 def test_what_is_open_needs_no_token_and_the_rest_does(document: dict[str, Any]) -> None:
@@ -78,15 +84,17 @@ def test_every_problem_that_is_documented_names_its_place_on_the_page(
     for path, operations in document["paths"].items():
         for operation in operations.values():
             for status, response in operation["responses"].items():
-                media = response["content"].get("application/problem+json", {})
+                is_problem = int(status) >= 400
+                (media,) = response["content"].values() if is_problem else [{}]
                 for example in media.get("examples", {}).values():
                     assert example["value"]["status"] == int(status)
                     named.add(urljoin(path, example["value"]["type"]))
+                    assert ("error" in example["value"]) == path.startswith("/v2")
     page = client.get("/problems").text
     places = set(re.findall(r'<h2 id="([^"]+)">', page))
     assert places == {kind.anchor for kind in Kind}
-    # No operation answers these: an unknown path, a wrong method, and a client that disconnected.
-    unnamed = {Kind.NOT_FOUND, Kind.METHOD_NOT_ALLOWED, Kind.CALLER_GONE}
+    # No operation answers these: a wrong method, and a client that disconnected.
+    unnamed = {Kind.METHOD_NOT_ALLOWED, Kind.CALLER_GONE}
     assert named == {f"/problems#{kind.anchor}" for kind in set(Kind) - unnamed}
     for kind in Kind:
         advice = html.escape(kind.advice)
@@ -113,7 +121,12 @@ def test_the_schema_of_an_application_is_its_contract(document: dict[str, Any]) 
             assert field["unit"] in {"years", "months", "monetary units"}
 
 
+TENSORS = msgspec.to_builtins(request_of([EXAMPLE], CONTRACT))
+INFER = "/v2/models/{name}/infer"
 CASES = [
+    (200, INFER, TENSORS, AUTHORIZED),
+    (422, INFER, {"inputs": TENSORS["inputs"][1:]}, AUTHORIZED),
+    (401, INFER, TENSORS, {}),
     (200, "/v1/predict", EXAMPLE, AUTHORIZED),
     (200, "/v1/predict_batch", {"applications": [EXAMPLE, {}]}, AUTHORIZED),
     (422, "/v1/predict", {}, AUTHORIZED),
@@ -132,7 +145,7 @@ def test_answers_are_what_the_document_says(
     body: object,
     headers: dict[str, str],
 ) -> None:
-    answer = client.post(path, json=body, headers=headers)
+    answer = client.post(path.format(name="propensity"), json=body, headers=headers)
     assert answer.status_code == status
     response = document["paths"][path]["post"]["responses"][str(status)]
     media = response["content"][answer.headers["content-type"]]

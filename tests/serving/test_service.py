@@ -145,7 +145,7 @@ def test_each_error_is_a_problem_that_says_what_to_do(client: TestClient) -> Non
 
     assert "not JSON" in problem(post(b"{"), 400).detail
     assert "`Authorization: Bearer TOKEN`" in problem(client.post("/v1/predict"), 401).detail
-    assert "/docs.json" in problem(client.get("/v2", headers=AUTHORIZED), 404).detail
+    assert "/docs.json" in problem(client.get("/v3", headers=AUTHORIZED), 404).detail
     assert "/docs.json" in problem(client.post("/v1/predict/", headers=AUTHORIZED), 404).detail
     not_allowed = client.get("/v1/predict", headers=AUTHORIZED)
     assert "the header Allow" in problem(not_allowed, 405).detail
@@ -202,7 +202,7 @@ def test_a_prediction_that_takes_too_long_is_given_up(
         return np.zeros(len(features))
 
     monkeypatch.setattr(Dispatcher, "predict", predict_slowly)
-    endpoint: Any = app._endpoints["predict"]
+    endpoint: Any = app._operations["/v1/predict"]
     monkeypatch.setattr(endpoint, "_max_seconds", 0.05)
     answer = predict(client, EXAMPLE)
     assert problem(answer, 503).detail == "not predicted in time; try again later"
