@@ -28,7 +28,7 @@ _MODELS = 'namespace=~"$namespace"'
 _WHERE = f'{_MODELS},track=~"$track"'
 _EVERY = "$__rate_interval"
 _SINGLE = f'endpoint="/v1/predict",{_WHERE}'
-_PREDICT = f'endpoint=~"/v1/predict.*",{_WHERE}'
+_PREDICT = f'endpoint=~"/v1/predict.*|/v2/.*/infer",{_WHERE}'
 
 PANELS: list[tuple[str, str, str, dict[str, str]]] = [
     # Title, type, unit, and what is drawn, by its legend.

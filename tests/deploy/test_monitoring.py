@@ -23,6 +23,7 @@ from starlette.testclient import TestClient
 
 from deploy import monitoring
 from load_tests.compare.server import free_port
+from propensity.app import PredictionApp
 from propensity.contract.limits import MAX_IN_FLIGHT
 from propensity.contract.problem import Kind
 
@@ -97,6 +98,15 @@ def unknown(expression: str, metrics: Metrics) -> set[str]:
 @pytest.mark.parametrize("where", expressions())
 def test_rules_and_panels_ask_for_what_there_is(metrics: Metrics, where: str) -> None:
     assert unknown(expressions()[where], metrics) == set()
+
+
+def test_ratios_are_of_the_requests_of_every_operation_that_predicts(app: PredictionApp) -> None:
+    ratios = [rule["expr"] for rule in RULES if rule.get("record", "").startswith("propensity:fault_ratio:")]
+    patterns = {pattern for expr in ratios for pattern in re.findall(r'endpoint=~"([^"]+)"', expr)}
+    (drawn,) = set(re.findall(r'endpoint=~\\"([^"]+)\\"', monitoring.DASHBOARD.read_text()))
+    assert patterns == {drawn}
+    predicting = {path for path in app._known_paths() if re.fullmatch(drawn, path)}
+    assert predicting == {*app._operations}
 
 
 @pytest.mark.parametrize(
