@@ -65,7 +65,7 @@ help:
 # Your own model: PICKLE=path, and DATA=file TARGET=column [POSITIVE=value] [THRESHOLD=t] [NAME=name] if no manifest
 # is beside it.
 serve: $(MADE) $(SIGNING_KEY) $(LOCAL_TOKEN) ## set everything up and serve on PORT (3000); yours with PICKLE=path
-	@tag=$$($(IMPORT)) && echo "$$tag" && PROPENSITY_MODEL="$$tag" $(PY) -m deploy.local $(PORT) $(LOCAL_TOKEN)
+	@tag=$$($(IMPORT)) && echo "$$tag" && TOKEN=$$(cat $(LOCAL_TOKEN)) $(PY) -m propensity serve --port $(PORT) "$$tag"
 
 token: $(LOCAL_TOKEN) ## print the local token
 	@cat $(LOCAL_TOKEN)
@@ -255,6 +255,7 @@ $(SERVING): requirements-notebook.txt
 	@sed -n '/^uv==/,/[^\\]$$/p' $< > .venv/uv.txt
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement .venv/uv.txt
 	@$(call install,$<)
+	@ln -s ../../bin/propensity .venv/bin/propensity
 	@touch $@
 
 $(INSTALLED): requirements-dev.txt $(SERVING)

@@ -1,4 +1,4 @@
-"""Imports a model, through the gate, into the BentoML model store, and compiles it.
+"""Imports a model, through the gate, into the BentoML model store, and compiles it: `propensity import`.
 
 python import_model.py artifacts/churn.pkl
 python import_model.py churn.joblib --data customers.csv --target churned
@@ -13,7 +13,6 @@ The command prints the model tag. A model that does not pass is refused with one
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import shlex
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from propensity import settings
+from propensity.__main__ import main as propensity
 from propensity.contract.features import Features, Propensities
 from propensity.handover.supplement import Known, Supplement, supplement
 from propensity.importing import artifact, contract_check, figures, holdout, ladder
@@ -132,7 +132,7 @@ def _check_paths(path: Path, manifest_path: Path, known: Known | None) -> None:
 
 
 def _command(path: Path) -> str:
-    return f"python import_model.py {shlex.quote(str(path))} --data FILE --target COLUMN"
+    return f"propensity import {shlex.quote(str(path))} --data FILE --target COLUMN"
 
 
 def _handed_over(path: Path, manifest_path: Path) -> _Candidate:
@@ -202,20 +202,19 @@ class _Steps:
 
 
 def _say(what: str) -> None:
-    print(f"import_model.py: {' '.join(what.split())}", file=sys.stderr, flush=True)
+    print(f"propensity import: {' '.join(what.split())}", file=sys.stderr, flush=True)
 
 
-def main() -> None:
-    """Run the command."""
-    arguments = _parser().parse_args()
-    given = {name: value for name, value in vars(arguments).items() if name != "model" and value is not None}
+def run(model: Path, **options: Any) -> None:
+    """Run the command `import`."""
+    given = {name: value for name, value in options.items() if value is not None}
     try:
         settings.check_names()
-        tag = import_model(arguments.model, _known(arguments.model, given))
+        tag = import_model(model, _known(model, given))
     except OSError as error:
-        sys.exit(f"import_model.py: {error.filename}: {error.strerror}")
+        sys.exit(f"propensity import: {error.filename}: {error.strerror}")
     except _REFUSALS as error:
-        sys.exit(f"import_model.py: {' '.join(str(error).split())}")
+        sys.exit(f"propensity import: {' '.join(str(error).split())}")
     print(tag)
     if not os.environ.get(signature.PRIVATE_VARIABLE):
         _say(
@@ -240,27 +239,10 @@ def _known(model: Path, given: dict[str, Any]) -> Known | None:
     return Known(**given)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="import_model.py",
-        description="Imports a model into the BentoML model store and prints its tag.",
-        epilog="With a manifest beside PATH, which handover.write writes, no option is needed or taken.",
-    )
-    parser.add_argument("model", type=Path, metavar="PATH", help="file, or folder of an MLflow model")
-    parser.add_argument(
-        "--data", type=Path, metavar="FILE", help="rows with known outcomes: CSV, Parquet, JSON or NDJSON"
-    )
-    parser.add_argument("--target", metavar="COLUMN", help="column of the outcome in FILE")
-    parser.add_argument(
-        "--positive",
-        metavar="VALUE",
-        help="outcome whose probability is predicted; by default True, 1 or yes",
-    )
-    parser.add_argument(
-        "--threshold", type=float, metavar="T", help="propensity from which on the decision is positive (0.5)"
-    )
-    parser.add_argument("--name", metavar="NAME", help="what the model is called (as its file)")
-    return parser
+def main() -> None:
+    """Run `propensity import` by its first name."""
+    sys.argv.insert(1, "import")
+    propensity()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """Says what it takes to answer a load, from the committed measurements.
 
-python -m load_tests.capacity --rps 2000 --p99-ms 50 [--rows 1] [--core-hour 0.04]
+propensity capacity --rps 2000 --p99-ms 50 [--rows 1] [--core-hour 0.04]
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import sys
@@ -141,26 +140,16 @@ def _bytes_a_row() -> float:
     return asked + len(answer.model_dump_json(exclude_none=True))
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m load_tests.capacity", description="What it takes to answer a load."
-    )
-    parser.add_argument("--rps", type=float, required=True, help="requests a second")
-    parser.add_argument("--p99-ms", type=float, required=True, help="99 of 100 are to be answered within")
-    parser.add_argument("--rows", type=int, default=1, help="rows a request, as JSON (1)")
-    parser.add_argument(
-        "--core-hour", type=float, default=CORE_HOUR, help=f"price of a core for an hour ({CORE_HOUR:g})"
-    )
-    given = parser.parse_args()
-    if given.rps <= 0 or given.p99_ms <= 0 or given.core_hour <= 0:
-        sys.exit("capacity: --rps, --p99-ms and --core-hour must be more than 0")
+def run(rps: float, p99_ms: float, rows: int, core_hour: float) -> None:
+    """Run the command `capacity`."""
+    if rps <= 0 or p99_ms <= 0 or core_hour <= 0:
+        sys.exit("propensity capacity: --rps, --p99-ms and --core-hour must be more than 0")
     try:
-        needed = plan(given.rps, given.p99_ms, given.rows, given.core_hour)
+        needed = plan(rps, p99_ms, rows, core_hour)
     except CapacityError as error:
-        sys.exit(f"capacity: {error}")
+        sys.exit(f"propensity capacity: {error}")
     print(
-        f"One worker answers {needed.worker.rps:,.0f} requests/s of {given.rows:,} rows at a p99 of"
+        f"One worker answers {needed.worker.rps:,.0f} requests/s of {rows:,} rows at a p99 of"
         f" {needed.worker.p99_ms:.1f} ms; planned with {HEADROOM:.0%} of that.\n"
         f"workers  {needed.workers:,} (a core each)\n"
         f"pods     {needed.pods:,} of {WORKERS_A_POD} worker each, {SPARE_PODS} of them spare\n"
@@ -169,9 +158,9 @@ def main() -> None:
         f"network  {needed.network_mbit:,.1f} Mbit/s, both ways together\n"
         f"binds    {needed.binds}\n"
         f"price    {needed.price_of_a_million:.4f} a million predictions,"
-        f" at {given.core_hour:g} a core and hour"
+        f" at {core_hour:g} a core and hour"
     )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit("load_tests.capacity: it is a command now: `propensity capacity`")

@@ -31,12 +31,12 @@ def run(main: Callable[[], None], *arguments: object) -> CompletedProcess[str]:
 
 
 def documented(page: Path, command: str, places: Mapping[str, Path]) -> list[str]:
-    """Return the arguments of the only `python -m propensity COMMAND` that a page shows.
+    """Return the arguments of the only `propensity COMMAND` that a page shows.
 
     Args:
         page: path of the page, in Markdown.
         command: name of the command.
         places: paths to use instead of those that the page names.
     """
-    (shown,) = re.findall(rf"^python -m propensity {command} (.*)$", page.read_text(), re.MULTILINE)
+    (shown,) = re.findall(rf"^propensity {command} (.*)$", page.read_text(), re.MULTILINE)
     return [str(places.get(word, word)) for word in shlex.split(shown)]

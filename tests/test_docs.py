@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import commands
 import grimp
 import httpx2
 import joblib
@@ -30,6 +31,7 @@ from load_tests import measurements
 from load_tests.compare.server import free_port
 from load_tests.report import report
 from load_tests.report.report import MADE_BY
+from propensity.__main__ import main
 from propensity.contract import limits
 from propensity.contract.prediction import Prediction
 from propensity.model.manifest import read_manifest
@@ -163,10 +165,9 @@ def test_the_figures_of_the_decision_to_compile_are_the_measured_ones() -> None:
 def test_the_capacity_plan_of_the_deployment_is_what_the_command_prints() -> None:
     page = (ROOT / "docs/deployment.md").read_text()
     ((arguments, shown),) = re.findall(
-        r"^\$ python -m (load_tests\.capacity .*)\n((?:.+\n)+?)```", page, re.MULTILINE
+        r"^\$ bin/propensity (capacity .*)\n((?:.+\n)+?)```", page, re.MULTILINE
     )
-    command = [sys.executable, "-m", *arguments.split()]
-    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    printed = commands.run(main, *arguments.split()).stdout
     assert printed.strip() == shown.strip()
 
 
@@ -288,7 +289,7 @@ def test_a_pickle_without_a_manifest_is_imported_as_the_page_says(
 def test_the_way_by_bentomls_own_commands_leads_to_a_prediction(source: Path) -> None:
     *first, serve, away = by("test_the_way_by_bentomls_own_commands_leads_to_a_prediction", "docs/bentoml.md")
     port = free_port()
-    token = "$(python -m propensity tokens new caller --scope predict)"
+    token = "$(propensity tokens new caller --scope predict)"
     ask = f"""
 token={token}
 PROPENSITY_DRAIN_SECONDS=0 {serve.strip().replace("3000", str(port))} >&2 &

@@ -187,4 +187,8 @@ def test_a_port_that_is_taken_is_said_in_one_line(tag: str) -> None:
         done = make(ROOT, "serve", f"PORT={taken.getsockname()[1]}")
     assert done.returncode != 0
     (line,) = [line for line in done.stderr.splitlines() if not line.startswith("make: ***")]
-    assert re.fullmatch(r"make serve: can't use port \d+ \(.*\); choose another: make serve PORT=3001", line)
+    assert re.fullmatch(
+        r"propensity serve: can't listen on port \d+ of 127.0.0.1 \(.*\);"
+        r" choose another: --port N, or make serve PORT=N",
+        line,
+    )

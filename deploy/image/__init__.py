@@ -61,7 +61,7 @@ def context(bento: bentoml.Bento) -> Iterator[Path]:
         shutil.copy(ENTRYPOINT, folder)
         # Stores are their owner's; in the image another user reads them, and nobody writes.
         for path in [Path(folder), *Path(folder).rglob("*")]:
-            path.chmod(0o755 if path.is_dir() else 0o644)
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
         yield Path(folder)
 
 

@@ -275,7 +275,7 @@ def _megabytes(root: Path) -> float:
 
 def _mint(container: Container) -> str:
     """A token, made by the image itself for who runs it."""
-    arguments = ["python", "-m", "propensity", "tokens", "new", "check", "--scope", "predict"]
+    arguments = ["propensity", "tokens", "new", "check", "--scope", "predict"]
     return _run(*container.command(*arguments, environment={}, user="0"))
 
 

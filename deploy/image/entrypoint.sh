@@ -1,8 +1,8 @@
 #!/bin/sh
 # Options are the server's; anything else is a command to run in its place, such as
-# `python -m propensity tokens new NAME --scope predict`.
+# `propensity tokens new NAME --scope predict`.
 case "${1-}" in
-  "" | -*) set -- bentoml serve /srv/propensity --host 0.0.0.0 "$@" ;;
+  "" | -*) set -- bentoml serve /srv/propensity "$@" ;;
 esac
 # BentoML would say so with a traceback.
 if ! { mkdir -p "$BENTOML_HOME" && [ -w "$BENTOML_HOME" ]; } 2>/dev/null; then

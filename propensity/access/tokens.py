@@ -3,14 +3,13 @@
 Callers hold a token, the file its SHA-256. Each line is `name:scope:sha256`; a token with two scopes has two
 lines. Empty lines and lines that start with # are skipped.
 
-    PROPENSITY_TOKENS_FILE=tokens python -m propensity tokens new scoring-team --scope predict
+    PROPENSITY_TOKENS_FILE=tokens propensity tokens new scoring-team --scope predict
 
 prints a new token, once, and appends its lines.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import hmac
 import logging
@@ -18,6 +17,7 @@ import os
 import re
 import secrets
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from bentoml.exceptions import BentoMLException
@@ -65,7 +65,7 @@ def _read(path: Path) -> dict[bytes, Caller]:
     return callers
 
 
-_HOW_TO = f"add one with `{FILE_VARIABLE}=FILE python -m propensity tokens new NAME --scope predict`"
+_HOW_TO = f"add one with `{FILE_VARIABLE}=FILE propensity tokens new NAME --scope predict`"
 
 
 class Tokens:
@@ -121,7 +121,7 @@ class Tokens:
         return status.st_mtime_ns, status.st_ino, status.st_size
 
 
-def new_token(path: Path, name: str, scopes: list[TokenScope]) -> str:
+def new_token(path: Path, name: str, scopes: Sequence[TokenScope]) -> str:
     """Make a token, append its lines to the tokens file, and return the token, which is stored nowhere.
 
     Args:
@@ -148,18 +148,12 @@ def new_token(path: Path, name: str, scopes: list[TokenScope]) -> str:
     return token
 
 
-def main() -> None:
-    """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m propensity tokens", description="Tokens of the API.")
-    commands = parser.add_subparsers(required=True)
-    new = commands.add_parser("new", help="print a new token, once, and append its hash to the tokens file")
-    new.add_argument("name", help="the caller who gets it, such as a team")
-    new.add_argument("--scope", action="append", required=True, choices=SCOPES, help="may be given twice")
-    arguments = parser.parse_args()
+def run(name: str, scopes: Sequence[TokenScope]) -> None:
+    """Run the command `tokens new`."""
     path = os.environ.get(FILE_VARIABLE)
     if not path:
-        sys.exit(f"tokens: {FILE_VARIABLE} is not set; it names the file that the hash goes into")
+        sys.exit(f"propensity tokens: {FILE_VARIABLE} is not set; it names the file that the hash goes into")
     try:
-        print(new_token(Path(path), arguments.name, arguments.scope))
+        print(new_token(Path(path), name, scopes))
     except TokensError as error:
-        sys.exit(f"tokens: {error}")
+        sys.exit(f"propensity tokens: {error}")

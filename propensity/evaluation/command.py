@@ -1,7 +1,7 @@
 """The command of the evaluation.
 
-    python -m propensity evaluate --known holdout.json --url http://127.0.0.1:3000 --token TOKEN
-    python -m propensity evaluate --outcomes outcomes.csv --log /var/log/propensity
+    propensity evaluate --known holdout.json --url http://127.0.0.1:3000 --token TOKEN
+    propensity evaluate --outcomes outcomes.csv --log /var/log/propensity
     make evaluate
 
 Sends rows with known outcomes to the running service, one by one and as a batch. Outcomes that arrive later
@@ -12,8 +12,6 @@ notebook promised.
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -25,42 +23,40 @@ from propensity.evaluation.later_outcomes import read_later_outcomes
 from propensity.evaluation.report import lines, write
 
 
-def main() -> None:
+def run(
+    *,
+    url: str,
+    token: str | None,
+    known: Path | None,
+    outcomes: Path | None,
+    log: Path | None,
+    pickle: Path | None,
+    report: Path,
+) -> None:
     """Run the command `evaluate`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m propensity evaluate",
-        description="Is the deployed model what the notebook promised?",
-    )
-    parser.add_argument("--url", default="http://127.0.0.1:3000", help="URL of the running service")
-    parser.add_argument("--token", default=os.environ.get("TOKEN"), help="with the scope predict ($TOKEN)")
-    outcomes = parser.add_mutually_exclusive_group(required=True)
-    outcomes.add_argument(
-        "--known", type=Path, help="rows with outcomes, such as the notebook's hold-out set"
-    )
-    outcomes.add_argument(
-        "--outcomes", type=Path, help="CSV or Parquet: request_id, the target, and row of a batch"
-    )
-    parser.add_argument("--log", type=Path, help="folder of the prediction log that the outcomes belong to")
-    parser.add_argument("--pickle", type=Path, help="the notebook's pickle, to compare each propensity with")
-    parser.add_argument("--report", type=Path, default=Path(".local/evaluation"), help="folder to write to")
-    given = parser.parse_args()
-    if not given.token:
-        sys.exit("evaluate: no token; give one with --token, or in TOKEN (`make -s token` prints one)")
-    if (given.outcomes is None) != (given.log is None):
-        sys.exit("evaluate: --outcomes and --log belong together: outcomes, and what was predicted then")
+    if not token:
+        sys.exit(
+            "propensity evaluate: no token; give one with --token, or in TOKEN (`make -s token` prints one)"
+        )
     try:
-        with Api(given.url, given.token) as api:
+        with Api(url, token) as api:
             card = api.model_card()
-            notebook = None if given.pickle is None else load_notebook_pipeline(given.pickle, card)
-            if given.outcomes is None:
-                deployed = ask_service(api, card, KnownOutcomes.read(given.known, card))
-            else:
-                deployed = read_later_outcomes(card, given.outcomes, given.log)
+            notebook = None if pickle is None else load_notebook_pipeline(pickle, card)
+            if known is not None:
+                deployed = ask_service(api, card, KnownOutcomes.read(known, card))
+            elif outcomes is not None and log is not None:
+                deployed = read_later_outcomes(card, outcomes, log)
         evaluation = evaluate(deployed, notebook)
     except EvaluationError as error:
-        sys.exit(f"evaluate: {error}")
+        sys.exit(f"propensity evaluate: {error}")
     print("\n".join(lines(evaluation)))
-    print(f"\nevaluate: wrote {write(evaluation, given.report)}")
+    try:
+        written = write(evaluation, report)
+    except OSError as error:
+        sys.exit(f"propensity evaluate: {error.filename or report}: {error.strerror}")
+    print(f"\nevaluate: wrote {written}")
     if evaluation.faults:
-        sys.exit("evaluate: NOT as promised:\n" + "\n".join(f"  {fault}" for fault in evaluation.faults))
+        sys.exit(
+            "propensity evaluate: NOT as promised:\n" + "\n".join(f"  {fault}" for fault in evaluation.faults)
+        )
     print("evaluate: as promised")

@@ -1,6 +1,6 @@
 """The drift report: how far the logged predictions have moved from the model's hold-out set.
 
-    python -m propensity drift /var/log/propensity --days 7 --page drift.html
+    propensity drift /var/log/propensity --days 7 --page drift.html
 
 Prints the population stability index (PSI) of each field and of the propensity, and writes a page to look at.
 The exit code is 1 if one of them has moved.
@@ -8,7 +8,6 @@ The exit code is 1 if one of them has moved.
 
 from __future__ import annotations
 
-import argparse
 import html
 import sys
 from collections.abc import Mapping
@@ -135,27 +134,18 @@ def _section(name: str, drift: Drift) -> str:
     )
 
 
-def main() -> None:
+def run(log: Path, days: float, model: str | None, page_path: Path | None) -> None:
     """Run the command `drift`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m propensity drift",
-        description="How far have the predictions in the log moved from the model's hold-out set?",
-    )
-    parser.add_argument("log", type=Path, help="folder of the prediction log")
-    parser.add_argument("--days", type=float, default=7, help="number of days to look back (7)")
-    parser.add_argument("--model", default=str(store.SERVED.tag), help="tag (the model that is served)")
-    parser.add_argument("--page", type=Path, help="HTML file to write")
-    given = parser.parse_args()
     try:
-        model = store.ImportedModel(given.model).resolve()
-        manifest = store.manifest_of(model)
-        since = datetime.now(UTC) - timedelta(days=given.days)
-        drifts = measure_drift(given.log, str(model.tag), since, manifest.reference, manifest.contract)
+        found = store.ImportedModel(model or str(store.SERVED.tag)).resolve()
+        manifest = store.manifest_of(found)
+        since = datetime.now(UTC) - timedelta(days=days)
+        drifts = measure_drift(log, str(found.tag), since, manifest.reference, manifest.contract)
     except (EvaluationError, BentoMLException) as error:
-        sys.exit(f"drift: {error}")
+        sys.exit(f"propensity drift: {error}")
     propensity = of_propensity(manifest.contract)
     rows = int(drifts[propensity].counts.sum())
-    title = f"{rows:,} predictions of {model.tag} in the last {given.days:g} days, beside its hold-out set."
+    title = f"{rows:,} predictions of {found.tag} in the last {days:g} days, beside its hold-out set."
     print(f"{title}\n")
     width = max(map(len, drifts))
     for name, drift in drifts.items():
@@ -163,9 +153,12 @@ def main() -> None:
     absent = [name for name in (*manifest.contract.columns.names, propensity) if name not in drifts]
     if absent:
         print(f"\nnot compared, since the log omits or hashes them: {', '.join(absent)}")
-    if given.page:
-        given.page.write_text(page(drifts, title), encoding="utf-8")
-        print(f"\ndrift: wrote {given.page}")
+    if page_path:
+        try:
+            page_path.write_text(page(drifts, title), encoding="utf-8")
+        except OSError as error:
+            sys.exit(f"propensity drift: {page_path}: {error.strerror}")
+        print(f"\ndrift: wrote {page_path}")
     moved = [name for name, drift in drifts.items() if drift.index > MOVED]
     if moved:
-        sys.exit(f"drift: moved: {', '.join(moved)}")
+        sys.exit(f"propensity drift: moved: {', '.join(moved)}")

@@ -1,6 +1,6 @@
 """Writes a model card from the manifest of a model, and from an evaluation if there is one.
 
-    python -m propensity card --manifest artifacts/churn.json --output model_card.md
+    propensity card --manifest artifacts/churn.json --output model_card.md
 
 To say more than the manifest does, give a template: Markdown, in which `{quality}` stands for a section, and
 `{threshold}` for a figure. An unknown name is refused, with the list of those that are known.
@@ -8,7 +8,6 @@ To say more than the manifest does, give a template: Markdown, in which `{qualit
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from pathlib import Path
@@ -21,7 +20,7 @@ from propensity.model.manifest import Manifest, ManifestError, read_manifest
 
 TEMPLATE = """# {title}
 
-Written by `python -m propensity card` from what the manifest of the model says; do not edit.
+Written by `propensity card` from what the manifest of the model says; do not edit.
 
 {summary}
 
@@ -76,26 +75,19 @@ def card(template: str, manifest: Manifest, evaluation: Figures | None) -> str:
     return re.sub(r"\n{3,}", "\n\n", filled).rstrip() + "\n"
 
 
-def main() -> None:
+def run(manifest: Path, evaluation: Path | None, template: Path | None, output: Path) -> None:
     """Run the command `card`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m propensity card",
-        description="Writes a model card from the manifest of a model, and perhaps an evaluation.",
-    )
-    parser.add_argument("--manifest", type=Path, required=True, help="manifest of the model")
-    parser.add_argument(
-        "--evaluation", type=Path, help="evaluation.json of the model, which `evaluate` writes"
-    )
-    parser.add_argument("--template", type=Path, help="Markdown with sections and figures named in braces")
-    parser.add_argument("--output", type=Path, required=True, help="Markdown file to write")
-    given = parser.parse_args()
     try:
-        template = TEMPLATE if given.template is None else given.template.read_text(encoding="utf-8")
-        evaluation = None if given.evaluation is None else Figures.read(given.evaluation)
-        content = card(template, read_manifest(given.manifest), evaluation)
-        given.output.write_text(content, encoding="utf-8")
+        content = card(
+            TEMPLATE if template is None else template.read_text(encoding="utf-8"),
+            read_manifest(manifest),
+            None if evaluation is None else Figures.read(evaluation),
+        )
+        output.write_text(content, encoding="utf-8")
     except (ManifestError, EvaluationError) as error:
-        sys.exit(f"card: {error}")
-    except (OSError, UnicodeDecodeError) as error:
-        sys.exit(f"card: {error}")
-    print(f"card: wrote {given.output}")
+        sys.exit(f"propensity card: {error}")
+    except UnicodeDecodeError as error:
+        sys.exit(f"propensity card: {template}: {error}")
+    except OSError as error:
+        sys.exit(f"propensity card: {error.filename or output}: {error.strerror}")
+    print(f"card: wrote {output}")

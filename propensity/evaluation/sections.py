@@ -250,8 +250,8 @@ def _limits(manifest: Manifest) -> Iterator[str]:
         " nobody has measured how good the predictions are there."
     )
     yield (
-        "- Quality is that of the hold-out set. `python -m propensity drift` tells when production has moved"
-        " away from it, and `python -m propensity evaluate --outcomes` measures quality as outcomes arrive."
+        "- Quality is that of the hold-out set. `propensity drift` tells when production has moved"
+        " away from it, and `propensity evaluate --outcomes` measures quality as outcomes arrive."
     )
     yield "- A contribution says what the model does, not what causes the outcome."
     if not _members(manifest.metrics.model_dump().get("groups")):

@@ -1,6 +1,6 @@
 """Scores files of any size with the model of the store, without a server.
 
-    python -m propensity score rows.parquet predictions.parquet --id row_id
+    propensity score rows.parquet predictions.parquet --id row_id
 
 The names of the files choose their formats: Parquet, CSV or NDJSON. The contract is that of the API: a row
 that is not valid gets no prediction, and its problem goes, with its number, into
@@ -10,7 +10,6 @@ not grow with the file. An interrupted run continues when it is started again; t
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import signal
@@ -31,7 +30,7 @@ from bentoml.exceptions import BentoMLException
 
 from propensity.contract.contract import Contract
 from propensity.files import ids
-from propensity.files.inputs import SOURCES, source_of
+from propensity.files.inputs import source_of
 from propensity.files.progress import progress
 from propensity.files.source import FileError, Piece, Source
 from propensity.files.targets import TARGETS, OutputError, Target, append, writing
@@ -271,40 +270,16 @@ def _problems(predictions: pa.Table, file: Path | None, contract: Contract) -> I
         yield row | problem
 
 
-def main() -> None:
+def run(
+    inputs: Sequence[Path], output: Path, id_column: str | None, model: str | None, processes: int
+) -> None:
     """Run the command `score`."""
-    kinds = ", ".join(SOURCES)
-    parser = argparse.ArgumentParser(
-        prog="python -m propensity score",
-        description="Scores files of rows.",
-        epilog=f"Exit status: 0, all rows are predicted; {SOME_PROBLEMS}, some have problems, which are in"
-        " OUTPUT.problems.ndjson; 1, the files can't be scored; 130 or 143, it was stopped.",
-    )
-    parser.add_argument(
-        "input",
-        type=Path,
-        nargs="+",
-        help=f"rows ({kinds}; text also in .gz or .zst): files, folders of them, or quoted patterns",
-    )
-    parser.add_argument("output", type=Path, help=f"predictions, one for each row ({kinds})")
-    parser.add_argument("--id", help="column of the input that names the rows; written as `id`")
-    parser.add_argument("--model", default=MODEL, help="tag (PROPENSITY_MODEL, or the only one in the store)")
-    parser.add_argument(
-        "--processes", type=_positive, default=1, help="processes that score; each holds the model"
-    )
-    given = parser.parse_args()
     with _stoppable():
-        rows, problems = _score_files(given)
-    print(f"score: {rows:,} rows, {rows - problems:,} predictions in {given.output}")
+        rows, problems = _score_files(inputs, output, id_column, model, processes)
+    print(f"score: {rows:,} rows, {rows - problems:,} predictions in {output}")
     if problems:
-        print(f"score: {problems:,} problems in {_problems_of(given.output)}")
+        print(f"score: {problems:,} problems in {_problems_of(output)}")
         sys.exit(SOME_PROBLEMS)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
-    return int(text)
 
 
 class StoppedError(BaseException):
@@ -322,28 +297,33 @@ def _stoppable() -> Iterator[None]:
     try:
         yield
     except StoppedError as stopped:
-        print("score: stopped; start it again to continue", file=sys.stderr)
+        print("propensity score: stopped; start it again to continue", file=sys.stderr)
         sys.exit(128 + stopped.args[0])
     finally:
         for number, action in before.items():
             signal.signal(number, action)
 
 
-def _score_files(given: argparse.Namespace) -> tuple[int, int]:
+def _score_files(
+    inputs: Sequence[Path], output: Path, id_column: str | None, model: str | None, processes: int
+) -> tuple[int, int]:
     """Score the files of the command line; return the number of rows and of problems."""
     try:
-        target = _target(given.output, given.input)
-        model = store.to_serve(given.model).resolve()
-        source = source_of(given.input, store.manifest_of(model).contract, given.id)
-        predictor = store.load_predictor(model)
-        return score_file(source, target, given.output, predictor, given.processes)
+        target = _target(output, inputs)
+        found = store.to_serve(model or MODEL).resolve()
+        source = source_of(inputs, store.manifest_of(found).contract, id_column)
+        predictor = store.load_predictor(found)
+        return score_file(source, target, output, predictor, processes)
     except (FileError, OutputError, BentoMLException) as error:
-        sys.exit(f"score: {error}")
+        sys.exit(f"propensity score: {error}")
     except BrokenProcessPool:
-        sys.exit("score: a process ended, perhaps for want of memory; start it again with fewer --processes")
+        sys.exit(
+            "propensity score: a process ended, perhaps for want of memory; start it again with fewer"
+            " --processes"
+        )
     except (OSError, pa.ArrowException) as error:
-        where = "" if str(given.input[0]) in str(error) else f"{given.input[0]}: "
-        sys.exit(f"score: {where}{str(error).splitlines()[0]}")
+        where = "" if str(inputs[0]) in str(error) else f"{inputs[0]}: "
+        sys.exit(f"propensity score: {where}{str(error).splitlines()[0]}")
 
 
 def _target(output: Path, inputs: Sequence[Path]) -> Target:

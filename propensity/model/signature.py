@@ -1,6 +1,6 @@
 """The signature of a model: made when it is imported, verified before it is loaded.
 
-    python -m propensity sign new signing-key      # writes signing-key and signing-key.pub
+    propensity sign new signing-key      # writes signing-key and signing-key.pub
 
 The import signs with the private key in the file that `PROPENSITY_SIGNING_KEY` names. The service verifies
 with the public key in the file that `PROPENSITY_MODEL_KEY` names, or with any of several while a key is
@@ -10,7 +10,6 @@ is loaded, the threshold, and the metrics. docs/adr/0005-model-signature.md has 
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import os
@@ -133,7 +132,7 @@ def _read(variable: str, path: str, wanted: str) -> bytes:
 
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 _PUBLIC = "the public key (.pub) that belongs to the private key the model was signed with"
-_HOW_TO = "make a pair with `python -m propensity sign new FILE`"
+_HOW_TO = "make a pair with `propensity sign new FILE`"
 
 
 def new_key(path: Path) -> Path:
@@ -162,13 +161,9 @@ def new_key(path: Path) -> Path:
     return public_path
 
 
-def main() -> None:
-    """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m propensity sign", description="Makes keys for models.")
-    commands = parser.add_subparsers(required=True)
-    new = commands.add_parser("new", help="write a new private key, and its public key beside it")
-    new.add_argument("path", type=Path, help="path of the private key; .pub is added for the public key")
+def run(path: Path) -> None:
+    """Run the command `sign new`."""
     try:
-        print(new_key(parser.parse_args().path))
+        print(new_key(path))
     except SignatureError as error:
-        sys.exit(f"sign: {error}")
+        sys.exit(f"propensity sign: {error}")

@@ -1,4 +1,4 @@
-"""The health check of the image: `python -m propensity health` exits with 0 while the service is ready."""
+"""The health check of the image: `propensity health` exits with 0 while the service is ready."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def port(command: str, environment: str | None) -> int:
     return int(ports[-1] if ports else environment or 3000)
 
 
-def main() -> None:
-    """Exit with 0 while the server of this container is ready."""
+def run() -> None:
+    """Run the command `health`."""
     # In a container, the first process is the server, or an init whose command line names it.
     server = Path("/proc/1/cmdline").read_text(encoding="utf-8", errors="replace")
     sys.exit(not is_ready(f"http://127.0.0.1:{port(server, os.environ.get('BENTOML_PORT'))}"))

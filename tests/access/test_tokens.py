@@ -199,7 +199,7 @@ def test_the_command_refuses_with_one_line(tmp_path: Path) -> None:
         tokens_command(tmp_path, "new", "team", "--scope", "predict"),
     ):
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-        assert done.stderr.startswith("tokens: ")
+        assert done.stderr.startswith("propensity tokens: ")
 
 
 @pytest.mark.parametrize("path", CLOSED)

@@ -30,8 +30,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from servers import Value, eventually, serving
 
 from import_model import import_model
+from propensity.__main__ import main
 from propensity.contract.contract import Contract
-from propensity.files import scoring
 from propensity.formats.inference import request_of
 from propensity.importing import ladder
 from propensity.model import store
@@ -432,7 +432,7 @@ def write(frame: pd.DataFrame, path: Path) -> Path:
 def test_a_file_is_scored(served: Served, tmp_path: Path, suffix: str) -> None:
     source = write(served.example.frame.iloc[:50], tmp_path / f"in.{suffix}")
     output = tmp_path / "out.parquet"
-    done = commands.run(scoring.main, source, output, "--model", served.tag)
+    done = commands.run(main, "score", source, output, "--model", served.tag)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"score: 50 rows, 50 predictions in {output}\n"
     found = pq.read_table(output).to_pylist()
@@ -444,7 +444,7 @@ def test_a_file_is_scored(served: Served, tmp_path: Path, suffix: str) -> None:
 def test_rows_of_a_file_that_are_not_valid_are_named(served: Served, tmp_path: Path) -> None:
     source = tmp_path / "in.ndjson"
     source.write_text("".join(f"{json.dumps(row)}\n" for row in (served.rows[0], spoilt(served))))
-    done = commands.run(scoring.main, source, tmp_path / "out.csv", "--model", served.tag)
+    done = commands.run(main, "score", source, tmp_path / "out.csv", "--model", served.tag)
     assert done.returncode == 3
     (problem,) = map(json.loads, (tmp_path / "out.csv.problems.ndjson").read_text().splitlines())
     assert problem["row"] == 1

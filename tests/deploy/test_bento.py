@@ -7,6 +7,7 @@ import hashlib
 import os
 import pickle
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ from sklearn.preprocessing import OneHotEncoder
 from starlette.testclient import TestClient
 from xgboost import XGBClassifier
 
+from propensity.__main__ import propensity
+from propensity.command_line import Command
 from propensity.model import store
 from propensity.model.manifest import ServedManifest
 from propensity.model.pipeline import frame
@@ -41,7 +44,7 @@ def test_a_bento_contains_only_what_serving_needs(bento: Path) -> None:
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "propensity").rglob("*.py")}
     left_out = ("propensity/evaluation/", "propensity/handover/", "propensity/importing/")
     modules = {name for name in modules if not name.startswith(left_out)}
-    assert source == modules | {"bentofile.yaml", "sbom.cdx.json", "service.py"}
+    assert source == modules | {"bentofile.yaml", "bin/propensity", "sbom.cdx.json", "service.py"}
 
 
 def test_what_a_bento_is_built_of_holds_no_links() -> None:
@@ -71,14 +74,18 @@ def test_a_bento_installs_the_locked_serving_dependencies(bento: Path) -> None:
 
 
 def test_what_a_bento_leaves_out_is_said_by_its_command(bento: Path) -> None:
-    def said(command: str) -> str:
-        asked = [sys.executable, "-m", "propensity", command, "--help"]
-        done = subprocess.run(asked, cwd=bento / "src", capture_output=True, text=True, check=False)
-        return done.stdout.partition(" [-h]")[0] or done.stderr
-
-    assert said("tokens") == "usage: python -m propensity tokens"
-    for command in ("evaluate", "drift", "card"):
-        assert said(command) == f"{command}: is not part of a Bento; run it in a checkout of the project\n"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for name in ("import", "evaluate", "drift", "card", "capacity"):
+        command = propensity.commands[name]
+        assert isinstance(command, Command)
+        done = subprocess.run(
+            [bento / "src/bin/propensity", *shlex.split(command.example)[1:]],
+            cwd="/", env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            f"propensity {name}: is not part of a Bento; run it in a checkout of the project\n"
+        )
 
 
 def test_a_bento_describes_itself_to_those_who_pull_its_image(bento: Path) -> None:

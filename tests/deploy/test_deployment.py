@@ -44,7 +44,7 @@ PRODUCTION = "deploy/k8s/overlays/production"
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What git would check out, with what `make import` adds that these commands use."""
-    folder = checked_out(tmp_path_factory.mktemp("clone"), "deploy", "propensity", "Makefile")
+    folder = checked_out(tmp_path_factory.mktemp("clone"), "bin", "deploy", "propensity", "Makefile")
     (folder / ".venv").symlink_to(ROOT / ".venv")
     (folder / ".local").mkdir()
     new_key(folder / ".local/signing-key")
@@ -70,7 +70,7 @@ def run(block: str, clone: Path) -> str:
 
 
 def test_every_block_runs_here_or_says_why_not() -> None:
-    assert [block.splitlines()[0].split()[0] for block in HERE] == ["umask", "make", ".venv/bin/python", "cp"]
+    assert [block.splitlines()[0].split()[0] for block in HERE] == ["umask", "make", "bin/propensity", "cp"]
     for block in BLOCKS:
         needs_more = re.search(r"\bkubectl (?!kustomize)|\bmake image\b", block)
         assert bool(NEEDS.match(block)) == bool(needs_more), block

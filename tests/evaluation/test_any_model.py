@@ -25,6 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from load_tests import resample
+from propensity.__main__ import main
 from propensity.contract.contract import Contract
 from propensity.contract.features import Features, Propensities
 from propensity.evaluation import evaluation, model_card
@@ -399,7 +400,7 @@ def test_fields_that_the_log_omits_or_hashes_are_left_out(
 
 def test_a_card_is_made_of_a_manifest_that_states_no_more_than_it_must(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "card.md"
-    done = commands.run(model_card.main, "--manifest", folder / "leaving.json", "--output", output)
+    done = commands.run(main, "card", "--manifest", folder / "leaving.json", "--output", output)
     assert (done.returncode, done.stderr) == (0, "")
     card = output.read_text()
     assert card.startswith("# Propensity to leave for $5 or $10 less\n")
@@ -432,7 +433,7 @@ def test_a_card_shows_what_else_manifest_and_evaluation_state(
     manifest = tmp_path / "leaving.json"
     manifest.write_text(json.dumps(stated))
     arguments = ("--manifest", manifest, "--evaluation", tmp_path / "evaluation.json", "--output")
-    done = commands.run(model_card.main, *arguments, tmp_path / "card.md")
+    done = commands.run(main, "card", *arguments, tmp_path / "card.md")
     assert (done.returncode, done.stderr) == (0, "")
     made = (tmp_path / "card.md").read_text()
     assert f"**{TAG}**: logistic regression." in made
@@ -473,7 +474,7 @@ def test_a_template_says_more_and_an_unknown_name_in_it_is_refused(folder: Path,
     template, output = tmp_path / "card.md.in", tmp_path / "card.md"
     arguments = ("--manifest", folder / "leaving.json", "--output", output, "--template", template)
     template.write_text("# Ours\n\n{groups}\n\nCall from {threshold} on; {{braces}} stay.\n")
-    assert commands.run(model_card.main, *arguments).returncode == 0
+    assert commands.run(main, "card", *arguments).returncode == 0
     assert output.read_text() == "# Ours\n\nCall from 0.3 on; {braces} stay.\n"
     for text, said in {
         "{cost_false_negative}": "the template names 'cost_false_negative'; of this manifest it may name ",
@@ -481,9 +482,9 @@ def test_a_template_says_more_and_an_unknown_name_in_it_is_refused(folder: Path,
         "{title.secret}": "the template can't be read: ",
     }.items():
         template.write_text(text)
-        done = commands.run(model_card.main, *arguments)
+        done = commands.run(main, "card", *arguments)
         assert done.returncode == 1
-        assert done.stderr.startswith(f"card: {said}")
+        assert done.stderr.startswith(f"propensity card: {said}")
         assert done.stderr.count("\n") == 1
 
 

@@ -13,7 +13,7 @@ from conftest import ROOT
 from demonstration import CONTRACT
 from rows import poorer, unseen
 
-from propensity.evaluation import drift_report
+from propensity.__main__ import main
 from propensity.formats.batch import Answers, Batch
 from propensity.model.pipeline import PipelineForm
 from propensity.monitoring.answered_request import AnsweredRequest
@@ -44,7 +44,7 @@ def log_of(
 
 
 def report(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return commands.run(drift_report.main, folder, *options)
+    return commands.run(main, "drift", folder, *options)
 
 
 def test_the_same_world_has_not_moved(tmp_path: Path, form: PipelineForm, tag: str) -> None:
@@ -66,9 +66,9 @@ def test_a_field_that_has_moved_is_named_first_and_drawn(
     log_of(tmp_path, form, tag, [poorer(row) for row in unseen()])
     places = {"/var/log/propensity": tmp_path, "drift.html": tmp_path / "drift.html"}
     arguments = commands.documented(ROOT / "docs/trust.md", "drift", places)
-    done = commands.run(drift_report.main, *arguments)
+    done = commands.run(main, "drift", *arguments)
     assert done.returncode == 1
-    assert done.stderr == "drift: moved: income, propensity\n"
+    assert done.stderr == "propensity drift: moved: income, propensity\n"
     first, second, third = done.stdout.splitlines()[2:5]
     assert (first.split()[0], first.split()[-1]) == ("income", "moved")
     assert (second.split()[0], second.split()[-1]) == ("propensity", "moved")
@@ -99,7 +99,7 @@ def test_one_line_says_why_a_report_can_not_be_made(tmp_path: Path, form: Pipeli
     }.items():
         done = report(Path(arguments[0]), *arguments[1:])
         assert done.returncode == 1
-        assert done.stderr.startswith("drift: ")
+        assert done.stderr.startswith("propensity drift: ")
         assert said in done.stderr
         assert done.stderr.count("\n") == 1
     done = report(tmp_path)

@@ -19,7 +19,8 @@ from conftest import ARTIFACTS, PREDICT_TOKEN, ROOT
 from demonstration import CONTRACT, EXAMPLE
 
 from load_tests.compare.server import free_port
-from propensity.evaluation import command, evaluation
+from propensity.__main__ import main
+from propensity.evaluation import evaluation
 from propensity.evaluation.client import Api
 from propensity.evaluation.errors import EvaluationError
 from propensity.evaluation.evaluation import evaluate, intervals, load_notebook_pipeline, metrics
@@ -41,7 +42,7 @@ def nobodys_token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return commands.run(command.main, "--report", folder, *arguments)
+    return commands.run(main, "evaluate", "--report", folder, *arguments)
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_other_outcomes_than_promised_are_a_fault_and_an_exit_code(
     assert done.returncode == 1
     progress, verdict, first = done.stderr.splitlines()[:3]
     assert progress == "predicting: 1,114 of 1,114 (100%)"
-    assert verdict == "evaluate: NOT as promised:"
+    assert verdict == "propensity evaluate: NOT as promised:"
     assert first.startswith("  auc is 0.1461 (0.1")
     assert "**Not** as promised" in (tmp_path / "evaluation.md").read_text()
 
@@ -377,8 +378,6 @@ def test_one_line_says_why_an_evaluation_can_not_be_made(server: str, tmp_path: 
     for arguments, said in {
         ("--url", nobody, "--token", "x", *known): f"{nobody} does not answer",
         ("--url", server, "--token", "x", *known): "answers 401: this token is not valid",
-        ("--url", server, "--token", "x", "--outcomes", "o.csv"): "--outcomes and --log belong together",
-        ("--url", server, "--token", "x", "--log", "log", *known): "--outcomes and --log belong together",
         ("--url", server, *known): "no token; give one with --token",
         ("--url", "service", "--token", "x", *known): "'service' is not the URL of a service",
         ("--url", server, "--token", PREDICT_TOKEN, "--known", "none.json"): "none.json: No such file",
@@ -386,7 +385,7 @@ def test_one_line_says_why_an_evaluation_can_not_be_made(server: str, tmp_path: 
     }.items():
         done = run(*arguments, folder=tmp_path / "report")
         assert done.returncode == 1
-        assert done.stderr.startswith("evaluate: ")
+        assert done.stderr.startswith("propensity evaluate: ")
         assert said in done.stderr
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "report").exists()
@@ -395,4 +394,4 @@ def test_one_line_says_why_an_evaluation_can_not_be_made(server: str, tmp_path: 
 def test_what_to_evaluate_must_be_said(tmp_path: Path) -> None:
     done = run("--token", "x", folder=tmp_path)
     assert done.returncode == 2
-    assert "one of the arguments --known --outcomes is required" in done.stderr
+    assert "Give either --known or --outcomes." in done.stderr

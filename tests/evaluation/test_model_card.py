@@ -10,7 +10,7 @@ import commands
 import pytest
 from conftest import ARTIFACTS, ROOT
 
-from propensity.evaluation import model_card
+from propensity.__main__ import main
 from propensity.evaluation.figures import Figures
 
 CARD = ROOT / "docs/model_card.md"
@@ -19,7 +19,7 @@ EVALUATION = ROOT / "docs/evaluation/evaluation.json"
 
 def test_the_card_is_made_from_the_manifest_and_the_evaluation(tmp_path: Path) -> None:
     done = commands.run(
-        model_card.main, "--manifest", ARTIFACTS / "propensity.json", "--evaluation", EVALUATION,
+        main, "card", "--manifest", ARTIFACTS / "propensity.json", "--evaluation", EVALUATION,
         "--template", ROOT / "docs/model_card.md.in", "--output", tmp_path / "card.md",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -66,14 +66,12 @@ def test_a_card_that_can_not_be_made_says_why_in_one_line(tmp_path: Path) -> Non
         ("--manifest", "none.json"): "none.json: No such file",
         ("--evaluation", "none.json"): "none.json: No such file or directory; `evaluate` writes it",
         ("--evaluation", tmp_path / "old.json"): "old.json: pickle: Field required; evaluate again",
-        ("--template", "none.md.in"): "'none.md.in'",
+        ("--template", "none.md.in"): "none.md.in: No such file",
         ("--output", tmp_path): "Is a directory",
     }.items():
-        done = commands.run(
-            model_card.main, "--manifest", manifest, "--output", tmp_path / "card.md", *changed
-        )
+        done = commands.run(main, "card", "--manifest", manifest, "--output", tmp_path / "card.md", *changed)
         assert done.returncode == 1
-        assert done.stderr.startswith("card: ")
+        assert done.stderr.startswith("propensity card: ")
         assert said in done.stderr
         assert done.stderr.count("\n") == 1
     assert not (tmp_path / "card.md").exists()

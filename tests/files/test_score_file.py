@@ -42,6 +42,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from propensity.__main__ import main
 from propensity.files import csv as csv_file
 from propensity.files import ndjson, scoring
 from propensity.files import parquet as parquet_file
@@ -110,7 +111,7 @@ def read(path: Path) -> Rows:
 
 
 def run(*arguments: str | int | Path) -> subprocess.CompletedProcess[str]:
-    return commands.run(scoring.main, *arguments)
+    return commands.run(main, "score", *arguments)
 
 
 @pytest.mark.parametrize("given", FORMATS)
@@ -159,7 +160,7 @@ def test_the_command_of_the_docs_scores_a_file(
     tmp_path: Path, rows: Rows, tag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (ROOT / "docs/trust.md").read_text()
-    (arguments,) = re.findall(r"^python -m propensity score (.+)$", page, re.MULTILINE)
+    (arguments,) = re.findall(r"^propensity score (.+)$", page, re.MULTILINE)
     write(rows, tmp_path / "applications.parquet")
     monkeypatch.chdir(tmp_path)
     assert run(*arguments.split()).returncode == 3
@@ -351,7 +352,7 @@ def test_one_line_says_why_a_file_can_not_be_scored(
     (tmp_path / name).write_bytes(content)
     done = run(tmp_path / name, tmp_path / "out.parquet", *options)
     assert done.returncode == 1
-    assert done.stderr.startswith("score: ")
+    assert done.stderr.startswith("propensity score: ")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == [name]
@@ -614,7 +615,10 @@ def test_parquet_is_read_however_it_was_written(tmp_path: Path) -> None:
 def test_an_existing_output_is_not_overwritten(tmp_path: Path, rows: Rows) -> None:
     (tmp_path / "out.csv").write_text("mine")
     done = run(write(rows, tmp_path / "in.csv"), tmp_path / "out.csv")
-    assert done.stderr == f"score: {tmp_path / 'out.csv'}: exists; move it away, or name another output\n"
+    assert (
+        done.stderr
+        == f"propensity score: {tmp_path / 'out.csv'}: exists; move it away, or name another output\n"
+    )
     assert (tmp_path / "out.csv").read_text() == "mine"
 
 
@@ -833,7 +837,7 @@ def test_a_second_run_on_one_output_says_who_holds_it(tmp_path: Path, tag: str) 
         first.kill()
     holder = f"process {first.pid} on {socket.gethostname()} since "
     assert second.returncode == 1
-    assert second.stderr.startswith(f"score: {output}: is being written by {holder}")
+    assert second.stderr.startswith(f"propensity score: {output}: is being written by {holder}")
     assert second.stderr.endswith("; wait for it, or name another output\n")
     assert second.stderr.count("\n") == 1
     # What a killed process leaves behind does not block the next run.
@@ -889,7 +893,7 @@ def test_a_full_disk_is_an_error_of_the_output(tmp_path: Path, rows: Rows, tag: 
         done = run(path, output, "--id", "application_id")
     assert done.returncode == 1
     assert done.stderr == (
-        f"score: {output}: can't be written: File too large; once it can, start again:"
+        f"propensity score: {output}: can't be written: File too large; once it can, start again:"
         " finished work is kept\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
@@ -919,7 +923,7 @@ def test_a_stopped_run_prints_one_line_and_can_be_continued(
         patched.setattr(scoring, "predict", killed)
         done = run(path, output, "--id", "application_id")
     assert done.returncode == status
-    assert done.stderr == "score: stopped; start it again to continue\n"
+    assert done.stderr == "propensity score: stopped; start it again to continue\n"
     assert signal.getsignal(number) == before
     assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "out.csv.work"}
     assert run(path, output, "--id", "application_id").returncode == 3
@@ -986,7 +990,8 @@ def test_an_error_in_a_process_ends_the_command_with_one_line(tmp_path: Path, ro
     done = run(path, tmp_path / "out.csv", "--processes", 2)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (
         1,
-        f"score: {path}: line 30,001 holds more than one application; NDJSON has one application a line, as"
+        f"propensity score: {path}: line 30,001 holds more than one application; NDJSON has one"
+        " application a line, as"
         " `jq -c .` writes it",
     )
     assert [each.name for each in tmp_path.iterdir()] == ["in.ndjson"]
@@ -1012,7 +1017,7 @@ def test_no_process_outlives_the_command(tmp_path: Path, rows: Rows, tag: str, n
         _, said = process.communicate(timeout=30)
     if number == signal.SIGTERM:
         assert process.returncode == 143
-        assert said.splitlines()[-1] == "score: stopped; start it again to continue"
+        assert said.splitlines()[-1] == "propensity score: stopped; start it again to continue"
         assert "Traceback" not in said
     _, alive = psutil.wait_procs(workers, timeout=10)
     assert alive == []
@@ -1027,7 +1032,8 @@ def test_no_process_outlives_the_command(tmp_path: Path, rows: Rows, tag: str, n
 def test_processes_are_a_whole_number(tmp_path: Path, given: str) -> None:
     done = run(tmp_path / "in.csv", tmp_path / "out.csv", f"--processes={given}")
     assert done.returncode == 2
-    assert f"'{given}' is not a whole number from 1 on" in done.stderr
+    assert done.stderr.startswith("propensity score: Invalid value for '--processes': ")
+    assert f"{given}" in done.stderr
 
 
 needs_java = pytest.mark.skipif(

@@ -155,7 +155,7 @@ def test_a_pipeline_that_can_not_be_compiled_is_served_as_it_is_and_says_so(
 ) -> None:
     model = bentoml.models.get(import_model(neighbours))
     (line,) = [line for line in capsys.readouterr().err.splitlines() if " kept as " in line]
-    assert line.startswith("import_model.py: kept as a pipeline, which is slower (grids: ")
+    assert line.startswith("propensity import: kept as a pipeline, which is slower (grids: ")
     assert "KNeighborsClassifier" in line
     served = store.manifest_of(model).served
     assert (served.form, served.parity) == ("pipeline", None)
@@ -479,7 +479,7 @@ def test_an_import_that_is_not_signed_says_so(pickle_path: Path, tag: str) -> No
     done = command(pickle_path, PROPENSITY_SIGNING_KEY="")
     assert (done.returncode, done.stdout) == (0, f"{tag}\n")
     assert done.stderr == (
-        "import_model.py: not signed, since PROPENSITY_SIGNING_KEY is not set; a service with"
+        "propensity import: not signed, since PROPENSITY_SIGNING_KEY is not set; a service with"
         " PROPENSITY_MODEL_KEY refuses it\n"
     )
 
@@ -487,13 +487,13 @@ def test_an_import_that_is_not_signed_says_so(pickle_path: Path, tag: str) -> No
 def test_the_command_refuses_with_one_line_on_stderr(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     absent = commands.run(main, bundle.with_name("absent.pkl"))
     assert (absent.returncode, absent.stdout) == (1, "")
-    assert absent.stderr == f"import_model.py: {bundle.with_name('absent.pkl')}: no such file\n"
+    assert absent.stderr == f"propensity import: {bundle.with_name('absent.pkl')}: no such file\n"
     bundle.with_suffix(".json").write_text("{}")
     no_manifest = commands.run(main, bundle)
     monkeypatch.setenv("PROPENSITY_SIGNINGKEY", "key")
     misspelt = commands.run(main, bundle)
     assert misspelt.stderr == (
-        "import_model.py: PROPENSITY_SIGNINGKEY is set, but there is no such setting; the nearest is"
+        "propensity import: PROPENSITY_SIGNINGKEY is set, but there is no such setting; the nearest is"
         " PROPENSITY_SIGNING_KEY\n"
     )
     assert (no_manifest.returncode, no_manifest.stdout) == (1, "")

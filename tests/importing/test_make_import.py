@@ -82,6 +82,6 @@ def test_what_is_built_is_what_was_imported(checkout: Path) -> None:
 
 
 def test_what_is_served_is_what_was_imported(checkout: Path) -> None:
-    (line,) = [line for line in would_run(checkout, "serve", "PICKLE=m.pkl") if "deploy.local" in line]
+    (line,) = [line for line in would_run(checkout, "serve", "PICKLE=m.pkl") if "propensity serve" in line]
     assert line.startswith("tag=$(.venv/bin/python import_model.py 'm.pkl'")
-    assert 'PROPENSITY_MODEL="$tag" .venv/bin/python -m deploy.local 3000 .local/token' in line
+    assert line.endswith('TOKEN=$(cat .local/token) .venv/bin/python -m propensity serve --port 3000 "$tag"')

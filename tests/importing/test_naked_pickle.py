@@ -80,8 +80,8 @@ def test_without_manifest_and_rows_the_command_is_shown(folder: Path) -> None:
     done = commands.run(main, path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"import_model.py: {path}: has no manifest beside it (churn.json); write both with handover.write"
-        f" where it was trained, or give rows with known outcomes: python import_model.py '{path}' --data"
+        f"propensity import: {path}: has no manifest beside it (churn.json); write both with handover.write"
+        f" where it was trained, or give rows with known outcomes: propensity import '{path}' --data"
         " FILE --target COLUMN\n"
     )
 
@@ -152,17 +152,17 @@ def test_a_file_that_can_not_be_written_is_named(folder: Path, empty_store: Any)
     path = (folder / "churn.pkl").rename(folder / f"{'x' * 250}.pkl")
     done = commands.run(main, path, *given(folder))
     assert (done.returncode, empty_store.list()) == (1, [])
-    assert done.stderr == f"import_model.py: {path.with_suffix('.holdout.json')}: File name too long\n"
+    assert done.stderr == f"propensity import: {path.with_suffix('.holdout.json')}: File name too long\n"
 
 
 def test_long_work_says_what_it_is_doing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_model, "LINE_SECONDS", 0.0)
     done = commands.run(main, folder / "churn.pkl", *given(folder))
-    steps = [line for line in done.stderr.splitlines() if line.startswith("import_model.py: ")]
+    steps = [line for line in done.stderr.splitlines() if line.startswith("propensity import: ")]
     assert steps == [
-        "import_model.py: reading the model",
-        "import_model.py: checking it on the hold-out set",
-        "import_model.py: compiling it, and comparing both forms",
+        "propensity import: reading the model",
+        "propensity import: checking it on the hold-out set",
+        "propensity import: compiling it, and comparing both forms",
     ]
 
 

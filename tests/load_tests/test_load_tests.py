@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import pytest
 from conftest import PREDICT_TOKEN, ROOT
 from demonstration import CONTRACT, EXAMPLE
@@ -31,6 +32,7 @@ from load_tests.report.figures import (
     cell,
     usl,
 )
+from propensity.__main__ import main
 from propensity.contract.problem import Problem
 
 
@@ -211,7 +213,7 @@ def test_a_worker_is_measured_within_the_latency_asked_for() -> None:
 
 
 def test_the_capacity_command_prints_the_plan() -> None:
-    done = run("load_tests.capacity", "--rps", "2000", "--p99-ms", "50")
+    done = commands.run(main, "capacity", "--rps", "2000", "--p99-ms", "50")
     assert done.returncode == 0
     plan = capacity.plan(2_000, 50)
     assert f"workers  {plan.workers} (a core each)" in done.stdout
@@ -221,16 +223,22 @@ def test_the_capacity_command_prints_the_plan() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rps", "10", "--p99-ms", "0.001"], "capacity: no load of 1 rows a request was answered within"),
-        (["--rps", "10", "--p99-ms", "50", "--rows", "20000"], "capacity: requests of 1 to 10,000 rows"),
-        (["--rps", "0", "--p99-ms", "50"], "capacity: --rps, --p99-ms and --core-hour must be more than 0"),
+        (["--rps", "10", "--p99-ms", "0.001"], "no load of 1 rows a request was answered within"),
+        (["--rps", "10", "--p99-ms", "50", "--rows", "20000"], "requests of 1 to 10,000 rows"),
+        (["--rps", "0", "--p99-ms", "50"], "--rps, --p99-ms and --core-hour must be more than 0"),
     ],
 )
 def test_a_load_that_was_not_measured_is_said_in_one_line(arguments: list[str], message: str) -> None:
-    done = run("load_tests.capacity", *arguments)
+    done = commands.run(main, "capacity", *arguments)
     assert done.returncode == 1
-    assert done.stderr.startswith(message)
+    assert done.stderr.startswith(f"propensity capacity: {message}")
     assert done.stderr.count("\n") == 1
+
+
+def test_the_former_command_of_the_capacity_names_the_new_one() -> None:
+    done = run("load_tests.capacity", "--rps", "2000", "--p99-ms", "50")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "load_tests.capacity: it is a command now: `propensity capacity`\n"
 
 
 def test_a_missing_client_is_said_in_one_line(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def test_the_command_makes_a_pair_once(tmp_path: Path) -> None:
     assert (first.returncode, first.stdout, first.stderr) == (0, f"{tmp_path}/key.pub\n", "")
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
     assert (again.returncode, again.stdout) == (1, "")
-    assert again.stderr == f"sign: {tmp_path}/key: File exists\n"
+    assert again.stderr == f"propensity sign: {tmp_path}/key: File exists\n"
 
 
 def undeclared(folder: Path) -> subprocess.CompletedProcess[str]:
