@@ -63,9 +63,10 @@ def _import(**given: Any) -> None:
 )  # fmt: skip
 @click.argument("tag", required=False, help="model (PROPENSITY_MODEL, or the only one in the store)")
 def serve(**given: Any) -> None:
-    """Serve a model of the store; in a Bento, the one that it was built with.
+    """Serve a model of the store.
 
-    Once the service is ready, its address is printed and, if TOKEN is a token of it, a request to paste.
+    In a Bento, the one that it was built with. Once the service is ready, its address is printed and, if
+    TOKEN is a token of it, a request to paste.
     """
     run("propensity.serving.command", given)
 
@@ -162,7 +163,7 @@ def score(**given: Any) -> None:
     help="folder to write to",
 )  # fmt: skip
 def evaluate(**given: Any) -> None:
-    """Compare what the service answers with what the notebook promised.
+    """Compare the service's answers with the notebook's promise.
 
     Either --known, rows with outcomes to be predicted now, or --outcomes of predictions in the log.
     """
@@ -182,7 +183,10 @@ def evaluate(**given: Any) -> None:
 @click.option("--model", metavar="TAG", help="the model that is served")
 @click.option("--page", "page_path", metavar="FILE", type=PATH, help="HTML file to write")
 def drift(**given: Any) -> None:
-    """Measure how far the predictions in the log have moved from the model's hold-out set."""
+    """Measure drift in the prediction log.
+
+    It says how far the predictions have moved from the model's hold-out set.
+    """
     run("propensity.evaluation.drift_report", given)
 
 
@@ -199,7 +203,10 @@ def drift(**given: Any) -> None:
 )
 @click.option("--output", metavar="FILE", type=PATH, required=True, help="Markdown file to write")
 def card(**given: Any) -> None:
-    """Write a model card from the manifest of a model, and perhaps an evaluation."""
+    """Write the model card.
+
+    It is made of the manifest of a model, and perhaps an evaluation.
+    """
     run("propensity.evaluation.model_card", given)
 
 
@@ -214,7 +221,10 @@ def card(**given: Any) -> None:
     "--core-hour", metavar="PRICE", type=float, default=0.04, show_default=True, help="of a core for an hour"
 )
 def capacity(**given: Any) -> None:
-    """Say what it takes to answer a load, from the committed measurements."""
+    """Say what it takes to answer a load.
+
+    It is calculated from the committed measurements.
+    """
     run("load_tests.capacity", given)
 
 

@@ -54,6 +54,7 @@ def test_without_a_command_all_commands_are_listed() -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == commands.run(main, "--help").stdout
     assert re.findall(r"^  ([a-z]+)  +\S", done.stderr, re.MULTILINE) == NAMES
+    assert "..." not in done.stderr.partition("Commands:")[2], "each purpose fits into its line"
 
 
 def test_the_page_lists_every_command_and_exit_code() -> None:
