@@ -105,6 +105,7 @@ def import_model(path: Path, known: Known | None = None) -> str:
     served_manifest = ServedManifest(
         **manifest.model_dump(),
         reference=reference(features, propensities, manifest.contract),
+        holdout_curves=figures.curves(manifest, candidate.truth, propensities),
         served=Served.model_validate({
             "form": climbed.name,
             "sha256": hashlib.sha256(content).hexdigest(),

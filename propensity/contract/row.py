@@ -260,10 +260,11 @@ def _class_name(word: str) -> str:
 
 _TAKEN = frozenset(
     {
-        "Contract", "Decisions", "Distribution", "Explanation", "Field", "FieldError", "Holdout",
-        "InferenceProblem", "InferenceRequest", "InferenceResponse", "Metrics", "ModelCard", "ModelMetadata",
-        "Parity", "PassedOver", "PickleFile", "Prediction", "Predictions", "Problem", "Reason",
-        "RequestInput", "RequestOutput", "ResponseOutput", "Served", "Target", "TensorMetadata", "Threshold",
+        "Calibration", "Contract", "Decisions", "Distribution", "Explanation", "Field", "FieldError",
+        "Holdout", "HoldoutCurves", "InferenceProblem", "InferenceRequest", "InferenceResponse", "Metrics",
+        "ModelCard", "ModelMetadata", "Parity", "PassedOver", "PickleFile", "Prediction", "Predictions",
+        "Problem", "Reason", "RequestInput", "RequestOutput", "ResponseOutput", "Roc", "Served", "Target",
+        "TensorMetadata", "Threshold",
     }
 )  # fmt: skip
 

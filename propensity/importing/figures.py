@@ -26,13 +26,19 @@ from sklearn.metrics import (
 from propensity.contract.contract import Contract
 from propensity.contract.features import Features, Propensities
 from propensity.model.gate import GateError
-from propensity.model.manifest import Manifest
+from propensity.model.manifest import Calibration, HoldoutCurves, Manifest, Roc
 
 Truth = npt.NDArray[np.bool_]
 """Whether each row belongs to the positive class, shape (n,)."""
 
 TOLERANCE = 1e-9
 """Largest difference between a stated and a reproduced figure."""
+
+ROC_POINTS = 101
+"""Points of a ROC curve at most: as many as a plot can show."""
+
+QUANTILES = 10
+"""Quantiles of a calibration curve that the manifest does not state."""
 
 
 def check(manifest: Manifest, features: Features, truth: Truth, propensities: Propensities) -> None:
@@ -162,6 +168,28 @@ def calibration(truth: Truth, propensities: Propensities, bins: int) -> dict[str
     if len(observed) < bins:
         return calibration(truth, propensities, len(observed))
     return {"mean_propensity": predicted.tolist(), "positive_rate": observed.tolist()}
+
+
+def curves(manifest: Manifest, truth: Truth, propensities: Propensities) -> HoldoutCurves:
+    """Return the curves that a plot of the hold-out set needs and its manifest does not state.
+
+    Args:
+        manifest: may state the calibration curve.
+        truth: whether each row belongs to the positive class, shape (n,); both classes must occur.
+        propensities: of the same rows.
+    """
+    curve = None
+    if not _mapping(manifest.metrics.model_extra).get("calibration"):
+        curve = Calibration.model_validate(calibration(truth, propensities, QUANTILES))
+    return HoldoutCurves(roc=_roc(truth, propensities), calibration=curve)
+
+
+def _roc(truth: Truth, propensities: Propensities) -> Roc:
+    false_positive_rate, recall, _ = roc_curve(truth, propensities)
+    # Evenly along the curve: both rates rise from 0 to 1.
+    walked = np.linspace(0, 2, ROC_POINTS)
+    places = np.unique(np.searchsorted(false_positive_rate + recall, walked).clip(max=len(recall) - 1))
+    return Roc(false_positive_rate=false_positive_rate[places].tolist(), recall=recall[places].tolist())
 
 
 def confusion(truth: Truth, selected: npt.NDArray[np.bool_]) -> dict[str, int]:

@@ -135,10 +135,36 @@ class Distribution(Part):
     ratios: list[float] = Field(description="Share of each bin; for a nullable field, the last is missing.")
 
 
+class Roc(Part):
+    """Points of the ROC curve, from the highest threshold to the lowest."""
+
+    false_positive_rate: list[float]
+    recall: list[float]
+
+
+class Calibration(Part):
+    """The calibration curve, a point for each quantile of the propensities."""
+
+    mean_propensity: list[float]
+    positive_rate: list[float]
+
+
+class HoldoutCurves(Part):
+    """The curves of the hold-out set."""
+
+    roc: Roc
+    calibration: Calibration | None = Field(
+        default=None, description="Where `metrics` does not state the curve."
+    )
+
+
 class ServedManifest(Manifest):
     """The manifest of a model in the store, with the form that is served and the reference for drift."""
 
     reference: dict[str, Distribution] = Field(description="Of each field, and of the propensity.")
+    holdout_curves: HoldoutCurves | None = Field(
+        default=None, description="Not of a model that an older version imported."
+    )
     served: Served
 
 

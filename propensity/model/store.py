@@ -119,6 +119,8 @@ def find(manifest: Manifest) -> bentoml.Model | None:
     except StoreError:
         return None  # It was imported by an older version.
     _check_same(model, kept, manifest)
+    if kept.holdout_curves is None:
+        return None  # So was this one: the import adds them now.
     # Not SERVED.tag, in which BentoML replaces `latest` with the version it resolved.
     latest = _get(f"{manifest.name}:latest")
     if latest is None or latest.tag != model.tag:
@@ -132,7 +134,7 @@ def _check_same(model: bentoml.Model, kept: ServedManifest, manifest: Manifest) 
     Only the time and duration of training may differ, if they gave the same pickle.
     """
     ran = {"trained_at", "training_seconds"}
-    there = kept.model_dump(mode="json", exclude_none=True, exclude=ran | {"reference", "served"})
+    there = kept.model_dump(mode="json", exclude_none=True, exclude=ran | _OF_THE_IMPORT)
     here = manifest.model_dump(mode="json", exclude_none=True, exclude=ran)
     differing = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
     if differing:
@@ -141,6 +143,10 @@ def _check_same(model: bentoml.Model, kept: ServedManifest, manifest: Manifest) 
             f" {', '.join(differing)} differ{'s' * (len(differing) == 1)}; nothing was stored. If this is"
             f" the right one, `bentoml models delete {model.tag}` and import again"
         )
+
+
+_OF_THE_IMPORT = {"holdout_curves", "reference", "served"}
+"""Members of a stored manifest that the import adds."""
 
 
 def save(content: bytes, manifest: ServedManifest) -> bentoml.Model:

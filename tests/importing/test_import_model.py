@@ -110,7 +110,8 @@ def test_a_good_pickle_is_stored_with_its_manifest(
     model = bentoml.models.get(import_model(bundle))
     assert [str(kept.tag) for kept in empty_store.list()] == [str(model.tag)]
     kept = store.manifest_of(model)
-    assert Manifest.model_validate(kept.model_dump(exclude={"served", "reference"})) == read_manifest(
+    added = {"holdout_curves", "reference", "served"}
+    assert Manifest.model_validate(kept.model_dump(exclude=added)) == read_manifest(
         bundle.with_suffix(".json")
     )
     assert kept.served.form == "grids"
@@ -119,6 +120,39 @@ def test_a_good_pickle_is_stored_with_its_manifest(
 
 
 @pytest.mark.thorough
+def test_the_roc_curve_of_the_holdout_set_is_kept_with_the_model(bundle: Path, empty_store: Any) -> None:
+    kept = store.manifest_of(bentoml.models.get(import_model(bundle)))
+    assert kept.holdout_curves is not None
+    alarms, recall = kept.holdout_curves.roc.false_positive_rate, kept.holdout_curves.roc.recall
+    assert 50 < len(alarms) == len(recall) <= figures.ROC_POINTS
+    assert (alarms[0], recall[0], alarms[-1], recall[-1]) == (0, 0, 1, 1)
+    assert alarms == sorted(alarms)
+    assert recall == sorted(recall)
+    assert np.trapezoid(recall, alarms) == pytest.approx(kept.metrics.auc, abs=0.005)
+    # The manifest states it already.
+    assert kept.holdout_curves.calibration is None
+
+
+def test_a_calibration_curve_that_the_manifest_lacks_is_computed(bundle: Path, pipeline: Any) -> None:
+    features, truth = held_out()
+    propensities = form_of(pipeline).propensities(features)
+    change_manifest(bundle, lambda manifest: manifest["metrics"].pop("calibration"))
+    manifest = read_manifest(bundle.with_suffix(".json"))
+    curve = figures.curves(manifest, truth, propensities).calibration
+    assert curve is not None
+    assert curve.model_dump() == figures.calibration(truth, propensities, figures.QUANTILES)
+
+
+def test_importing_a_model_of_an_older_version_again_adds_its_curves(bundle: Path, empty_store: Any) -> None:
+    model = bentoml.models.get(import_model(bundle))
+    curves = store.manifest_of(model).holdout_curves
+    older = store.manifest_of(model).model_copy(update={"holdout_curves": None})
+    store.save(store.check(model), older)
+    assert store.manifest_of(bentoml.models.get(model.tag)).holdout_curves is None
+    assert import_model(bundle) == str(model.tag)
+    assert store.manifest_of(bentoml.models.get(model.tag)).holdout_curves == curves
+
+
 def test_the_parity_of_the_compiled_form_is_kept_with_it(pickle_path: Path, empty_store: Any) -> None:
     """On every generated row, as a user imports; other tests import with few_generated_rows."""
     parity = store.manifest_of(bentoml.models.get(import_model(pickle_path))).served.parity
