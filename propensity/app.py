@@ -47,7 +47,7 @@ from propensity.http.host import check_host
 from propensity.http.protocol import Protocol
 from propensity.http.request_metrics import RequestMetrics, exposition, report_stale
 from propensity.http.responses import ProblemResponse, unexpected
-from propensity.model import store
+from propensity.model import signature, store
 from propensity.monitoring.follow_up import FollowUp
 from propensity.monitoring.prediction_metrics import PredictionMetrics
 from propensity.serving import openapi, pages
@@ -299,7 +299,11 @@ class PredictionApp:
             loaded: the instance of the service's class, with the model.
         """
         manifest = store.manifest_of(loaded.model)
-        self._card = {"tag": str(loaded.model.tag), **manifest.model_dump(mode="json", exclude_none=True)}
+        self._card = {
+            "tag": str(loaded.model.tag),
+            **manifest.model_dump(mode="json", exclude_none=True),
+            "signature_verified": signature.is_verified(),
+        }
         predictor = loaded.predictor
         self._metadata = msgspec.json.encode(
             model_metadata(manifest.contract, str(self._tag), is_additive=predictor.is_additive)

@@ -172,6 +172,9 @@ class ModelCard(ServedManifest):
     """The response of `/v1/model`: the manifest of the loaded model, and its tag."""
 
     tag: str = Field(description="Model tag, as in every prediction.")
+    signature_verified: bool = Field(
+        default=False, description="Whether the service has verified the signature of the model."
+    )
 
 
 class ManifestError(Exception):

@@ -80,6 +80,11 @@ def verify(tag: str, manifest: Manifest, signature: bytes | None) -> None:
         )
 
 
+def is_verified() -> bool:
+    """Whether the signature of a loaded model was verified: it would not be loaded with a wrong one."""
+    return bool(os.environ.get(PUBLIC_VARIABLE))
+
+
 def _has_signed(key: Ed25519PublicKey, signature: bytes, statement: bytes) -> bool:
     try:
         key.verify(signature, statement)

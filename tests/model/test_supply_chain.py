@@ -23,7 +23,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from deploy import sbom
 from import_model import import_model
 from propensity.model import store
-from propensity.model.signature import SignatureError, new_key
+from propensity.model.signature import SignatureError, is_verified, new_key
 from propensity.model.store import StoreError
 
 SBOM = ROOT / "sbom.cdx.json"
@@ -169,8 +169,10 @@ def test_a_model_without_a_signature_is_not_loaded_where_one_is_asked_for(
     model = bentoml.models.get(import_model(pickle_path))
     with pytest.raises(StoreError, match="has no signature; import it again, with PROPENSITY_SIGNING_KEY"):
         store.load_predictor(model)
+    assert is_verified()
     monkeypatch.delenv("PROPENSITY_MODEL_KEY")
     store.load_predictor(model)
+    assert not is_verified()
     assert "signature not verified, since PROPENSITY_MODEL_KEY is not set" in caplog.text
 
 
