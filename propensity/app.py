@@ -50,7 +50,7 @@ from propensity.http.responses import ProblemResponse, unexpected
 from propensity.model import signature, store
 from propensity.monitoring.follow_up import FollowUp
 from propensity.monitoring.prediction_metrics import PredictionMetrics
-from propensity.serving import openapi, pages
+from propensity.serving import openapi, pages, try_page
 from propensity.serving.admission import InFlight
 from propensity.serving.clock import Clock
 from propensity.serving.dispatcher import Dispatcher
@@ -280,6 +280,7 @@ class PredictionApp:
             *(Route(path, self._model_metadata, methods=["GET"]) for path in self._model_paths),
             *(Route(f"{path}/ready", self._ready, methods=["GET"]) for path in self._model_paths),
             Route(PAGE, self._problems_page, methods=["GET"]),
+            *try_page.routes(),
         ]
 
     def _known_paths(self) -> frozenset[str]:

@@ -133,6 +133,7 @@ NAMES = frozenset(
         "PROPENSITY_MAX_MERGED_ROWS",
         "PROPENSITY_MODEL",
         "PROPENSITY_MODEL_KEY",
+        "PROPENSITY_PAGE",
         "PROPENSITY_RATE_LIMIT",
         "PROPENSITY_RATE_LIMIT_REDIS",
         "PROPENSITY_SIGNING_KEY",
@@ -177,6 +178,9 @@ CHALLENGER_MODEL = model_tag("PROPENSITY_CHALLENGER")
 
 LOG_LEVEL = one_of("PROPENSITY_LOG_LEVEL", "info", "debug", "info", "warning", "error")
 """Least level of the service's own log lines; the lines of requests are always written."""
+
+HAS_PAGE = one_of("PROPENSITY_PAGE", "on", "on", "off") == "on"
+"""Whether the page at `/try` is served."""
 
 WORKERS = whole_number("PROPENSITY_WORKERS", 1, at_least=1)
 """Processes that predict; each uses one core and loads its own model."""

@@ -23,6 +23,7 @@ BINARIES = {
     "architecture_slides/*.pdf": "the decks as built, to be read without building them",
     "architecture_slides/*.pptx": "the decks as built, to be edited",
     "docs/evaluation/*.png": "a plot that a page shows",
+    "docs/page/*.png": "a screenshot that a page shows",
     "load_tests/plots/*.png": "a plot that the report shows",
 }
 """Which files may be binary, and why."""
@@ -107,7 +108,7 @@ def reasons_to_skip(path: Path) -> Iterator[str]:
 
 
 def test_every_reason_to_skip_says_what_to_install() -> None:
-    paths = (ROOT / "tests").rglob("test_*.py")
+    paths = (ROOT / "tests").rglob("*.py")
     reasons = {reason for path in paths for reason in reasons_to_skip(path)}
     # There is no package of what a platform lacks.
     reasons.remove("no trivy, which there is for Linux on x86-64 alone")
@@ -170,6 +171,16 @@ def test_no_code_knows_the_demonstration_model() -> None:
     assert len(names) > 100
     found = {(name, word) for name in names for word in words_of_the_demonstration((ROOT / name).read_text())}
     assert found == EXPLAINED.keys()
+
+
+def test_no_page_knows_the_demonstration_model() -> None:
+    fields, categories = demonstration.FEATURES, demonstration.CATEGORIES.values()
+    own = {*fields, *chain(*categories), *demonstration.CONTRACT.decision_names} | DOMAIN
+    folder = "propensity/serving/page/"
+    names = [name for name in tracked(ROOT) if name.startswith(folder)]
+    assert len(names) > 15
+    for name in names:
+        assert words_of((ROOT / name).read_text()) & (own - COMMON - ORDINARY) == set(), name
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,14 @@ SCOPES: tuple[TokenScope, ...] = get_args(TokenScope)
 LIVE, READY = "/v2/health/live", "/v2/health/ready"
 """Health checks of the Open Inference Protocol."""
 
+TRY = "/try"
+"""Path of the page on which people try the model out; its files lie below it."""
+
 OPEN_PATHS = frozenset({
-    "/", "/docs.json", "/schema.json", PAGE, "/livez", "/readyz", "/healthz", LIVE, READY
+    "/", "/docs.json", "/schema.json", PAGE, TRY, "/livez", "/readyz", "/healthz", LIVE, READY
 })  # fmt: skip
-OPEN_PREFIX = "/static_content/"
-"""Health checks and documentation. Every other path needs a token, whether it exists or not."""
+OPEN_PREFIXES = ("/static_content/", f"{TRY}/")
+"""Health checks, documentation and pages. Every other path needs a token, whether it exists or not."""
 
 SCOPE_OF_PATH: dict[str, TokenScope] = {"/metrics": "metrics"}
 """Scopes of the paths that need another scope than `predict`."""
@@ -105,7 +108,7 @@ class Authorization:
         """
         exchange: Exchange = scope[EXCHANGE]
         path = exchange.path
-        if path in OPEN_PATHS or path.startswith(OPEN_PREFIX):
+        if path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
             return
         caller = self._known(exchange) or await self._caller(exchange, scope)
         exchange.caller = caller.name

@@ -13,7 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaV
 from pydantic_core.core_schema import WithDefaultSchema
 
 from propensity import __version__
-from propensity.access.authorization import LIVE, READY, SCOPE_OF_PATH, TokenScope
+from propensity.access.authorization import LIVE, READY, SCOPE_OF_PATH, TRY, TokenScope
 from propensity.contract.contract import Contract
 from propensity.contract.limits import (
     BODY_SECONDS,
@@ -41,7 +41,7 @@ from propensity.formats.inference import (
 )
 from propensity.formats.media_types import ArrowStream, NdJson
 from propensity.model.manifest import ModelCard
-from propensity.settings import MAX_LATENCY_MS
+from propensity.settings import HAS_PAGE, MAX_LATENCY_MS
 
 _DESCRIPTION = """\
 For {a_row}: the probability that {meaning}, and the decision that follows from it. Send one {row} or a batch
@@ -178,6 +178,7 @@ def document(contract: Contract, tag: bentoml.Tag) -> dict[str, Any]:
                 )
             },
             **_inference(contract, tag),
+            **_page(),
         },
         "components": {
             "securitySchemes": {
@@ -351,6 +352,11 @@ def _metrics() -> dict[str, Any]:
         summary="Metrics for Prometheus",
         responses={"200": {"description": "Prometheus text format.", "content": _TEXT}},
     )
+
+
+def _page() -> dict[str, Any]:
+    page = {TRY: {"get": _open("page", "The model as a page, to try it out.", "A page.", _HTML)}}
+    return page if HAS_PAGE else {}
 
 
 def _health(name: str, summary: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import html
 import re
 
 from propensity.contract.problem import Kind
+from propensity.settings import HAS_PAGE
 
 _SCRIPT = """\
 const base = document.createElement("base");
@@ -26,7 +27,7 @@ _INDEX = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>{title}</title>
 <link rel="icon" href="data:,"></head>
-<body><div id="swagger-ui"></div>
+<body>{link}<div id="swagger-ui"></div>
 <script>{script}</script>
 </body></html>
 """
@@ -34,7 +35,10 @@ _INDEX = """<!doctype html>
 
 def index(title: str) -> str:
     """Return the page that shows the OpenAPI document."""
-    return _INDEX.format(title=html.escape(title), script=_SCRIPT)
+    return _INDEX.format(title=html.escape(title), link=_LINK, script=_SCRIPT)
+
+
+_LINK = '<p><a href="try">Try the model out, without any code</a></p>\n' if HAS_PAGE else ""
 
 
 HEADERS = {

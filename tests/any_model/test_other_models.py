@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +24,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from bodies import ARROW, JSON, NDJSON, body
+from browser import chromium, visiting
 from conftest import AUTHORIZED, METRICS_AUTHORIZED, PREDICT_TOKEN, ROOT, few_generated_rows
 from contracts import EXAMPLES, THRESHOLD, Example, Rows, rows_of
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from playwright.sync_api import Page, expect
 from prometheus_client.parser import text_string_to_metric_families
 from servers import Value, eventually, serving
 
@@ -450,6 +454,79 @@ def test_rows_of_a_file_that_are_not_valid_are_named(served: Served, tmp_path: P
     assert problem["row"] == 1
     assert {error["field"] for error in problem["errors"]} == served.example.invalid.keys()
     assert not CREDIT.search(json.dumps(problem) + done.stdout + done.stderr)
+
+
+@contextmanager
+def entered(served: Served) -> Iterator[Page]:
+    """Somebody who has opened the page, which asks nobody else and complains of nothing."""
+    url = str(served.client.base_url).rstrip("/")
+    with chromium() as browser, visiting(browser, url, locale="en") as visit:
+        visit.page.goto(f"{url}/try")
+        visit.page.get_by_label("Token").fill(PREDICT_TOKEN)
+        visit.page.get_by_role("button", name="Open").click()
+        yield visit.page
+        assert not CREDIT.search(visit.page.locator("body").inner_text())
+        assert visit.elsewhere == []
+        # Of a model without explanations, and since the token has no access to the metrics.
+        assert [each for each in visit.complaints if " 501 " not in each and " 403 " not in each] == []
+
+
+@pytest.mark.thorough
+def test_the_page_is_made_of_the_contract(served: Served) -> None:
+    contract, additive = served.contract, served.example.form == "additive"
+    with entered(served) as page:
+        expect(page.get_by_role("heading", level=1)).to_have_text(contract.title)
+        expect(page.locator(".fields .field")).to_have_count(len(contract.fields))
+        shown = page.locator(".answer data")
+        expect(shown).to_be_visible()
+        answer = served.predict(contract.example).json()
+        assert float(shown.get_attribute("value") or "") == answer["propensity"]
+        expect(page.locator(".answer strong")).to_have_text(answer["decision"])
+        expect(page.locator("svg.chart:visible")).to_have_count(2 if additive else 1)
+        expect(page.get_by_text("there is no explanation")).to_have_count(0 if additive else 1)
+
+        page.get_by_role("tab", name="What if").click()
+        chart = page.locator("#panel-what svg.chart")
+        status = page.locator("#panel-what [role=status]")
+        for place, field in [*enumerate(contract.fields)][-12:]:
+            page.get_by_label("Field", exact=True).select_option(str(place))
+            expect(page.locator("#panel-what h2")).to_contain_text(field.words.get("en", field.name))
+            expect(status).to_contain_text(re.compile("Lowest|throughout"))
+            kind = ".bar" if field.kind in {"boolean", "category"} else "path.curve"
+            assert chart.locator(kind).count() >= 1
+        left = page.get_by_text("240 more values are not shown.")
+        expect(left).to_have_count(1 if served.example.name == "wide" else 0)
+        page.get_by_label("And a second field").select_option("0")
+        expect(status).to_contain_text("of the cells reach the threshold")
+
+        page.get_by_role("tab", name="The model").click()
+        fields = page.get_by_role("region", name="Fields").locator("tbody tr")
+        expect(fields).to_have_count(len(contract.fields))
+        expect(page.locator("#panel-model svg.chart")).to_have_count(2)
+
+
+@pytest.mark.thorough
+def test_a_file_on_the_page_is_predicted_by_the_contract(served: Served, tmp_path: Path) -> None:
+    with entered(served) as page:
+        page.get_by_role("tab", name="A file").click()
+        with (tmp_path / "rows.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, [*served.example.frame])
+            writer.writeheader()
+            writer.writerows(served.rows)
+        page.get_by_label("Drop a file here").set_input_files(tmp_path / "rows.csv")
+        status = page.locator("#panel-file [role=status]")
+        expect(status).to_have_text("rows.csv: 200 rows, all predicted.")
+        with page.expect_download() as caught:
+            page.get_by_role("button", name="Download the predictions").click()
+        table = [*csv.DictReader(Path(caught.value.path()).read_text().splitlines())]
+        found = [float(row["propensity"]) for row in table]
+        assert found == pytest.approx(served.example.propensities, abs=1e-9, rel=0)
+        assert [row["decision"] for row in table] == [decision(served, each) for each in found]
+        (tmp_path / "rows.ndjson").write_text(json.dumps(spoilt(served)))
+        page.get_by_label("Drop a file here").set_input_files(tmp_path / "rows.ndjson")
+        expect(status).to_contain_text("1 of them with a problem")
+        faults = page.get_by_role("region", name="Rows without a prediction").locator("tbody tr")
+        expect(faults).to_have_count(len(served.example.invalid))
 
 
 def test_nothing_that_callers_see_speaks_of_credit(served: Served) -> None:

@@ -119,7 +119,6 @@ def test_a_good_pickle_is_stored_with_its_manifest(
     assert hashlib.sha256(store.check(model)).hexdigest() == kept.served.sha256
 
 
-@pytest.mark.thorough
 def test_the_roc_curve_of_the_holdout_set_is_kept_with_the_model(bundle: Path, empty_store: Any) -> None:
     kept = store.manifest_of(bentoml.models.get(import_model(bundle)))
     assert kept.holdout_curves is not None
@@ -153,6 +152,7 @@ def test_importing_a_model_of_an_older_version_again_adds_its_curves(bundle: Pat
     assert store.manifest_of(bentoml.models.get(model.tag)).holdout_curves == curves
 
 
+@pytest.mark.thorough
 def test_the_parity_of_the_compiled_form_is_kept_with_it(pickle_path: Path, empty_store: Any) -> None:
     """On every generated row, as a user imports; other tests import with few_generated_rows."""
     parity = store.manifest_of(bentoml.models.get(import_model(pickle_path))).served.parity

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from browser import Visit, chromium, visiting
 from conftest import AUTHORIZED, METRICS_AUTHORIZED, PREDICT_TOKEN
 from demonstration import EXAMPLE
-from playwright.sync_api import ConsoleMessage, Page, Route, expect, sync_playwright
+from playwright.sync_api import expect
 from servers import stripping
 from starlette.testclient import TestClient
 
@@ -24,43 +23,10 @@ from propensity.contract.problem import Kind
 CLIENT_GENERATOR = str(Path(sys.executable).with_name("openapi-python-client"))
 
 
-@dataclass(frozen=True)
-class Visit:
-    """A page, its requests to other hosts, and the browser's complaints."""
-
-    page: Page
-    known: set[str]
-    elsewhere: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-
 @pytest.fixture(scope="module")
 def visit(server: str) -> Iterator[Visit]:
-    """A page in a headless Chromium that reaches the service and nothing else."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium (apt install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page()
-        visit = Visit(page, {urlsplit(server).netloc})
-
-        def only_the_service(route: Route) -> None:
-            url = route.request.url
-            if url.startswith(("data:", "blob:")) or urlsplit(url).netloc in visit.known:
-                route.continue_()
-            else:
-                visit.elsewhere.append(url)
-                route.abort()
-
-        def complain(message: ConsoleMessage) -> None:
-            if message.type == "error":
-                visit.complaints.append(message.text)
-
-        page.route("**/*", only_the_service)
-        page.on("console", complain)
+    with chromium() as browser, visiting(browser, server) as visit:
         yield visit
-        browser.close()
 
 
 PREFIX = "/ml/propensity"

@@ -78,7 +78,7 @@ def raw(server: str, request: bytes) -> bytes:
         return answer
 
 
-OPEN = ["/", "/docs.json", "/schema.json", "/problems", "/livez", "/readyz", "/healthz", LIVE, READY]
+OPEN = ["/", "/docs.json", "/schema.json", "/problems", "/try", "/livez", "/readyz", "/healthz", LIVE, READY]
 CLOSED = [
     "/v1/predict", "/v1/predict_batch", "/v1/model", "/metrics", "/v2", "/v2/models/propensity",
     "/v2/models/propensity/infer",
@@ -163,7 +163,7 @@ def assert_nothing_is_answered(server: str, request_: Request) -> None:
     if answer[9:10] == b"2":
         # Open paths may be read, under their name or an encoding of it; nothing else.
         decoded = unquote(re.split("[?#]", path)[0])
-        assert decoded in OPEN or decoded.startswith("/static_content/"), (answer[:15], decoded)
+        assert decoded in OPEN or decoded.startswith(("/static_content/", "/try/")), (answer[:15], decoded)
 
 
 def test_the_property_would_notice_an_answer(server: str) -> None:
