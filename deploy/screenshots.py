@@ -27,8 +27,8 @@ from propensity.serving.health import LOOPBACK
 
 FOLDER = Path("docs/page")
 
-WIDTH, HEIGHT = 1_080, 1_200
-"""Pixels of the window, and of a screenshot at most."""
+WIDTH, HEIGHT, CARD_HEIGHT = 1_080, 1_200, 2_000
+"""Pixels of the window, and of a screenshot; the model's card is longer than the other tabs."""
 
 ROWS, SPOILT = 20_000, 400
 """Rows of the file, and of how many one is spoilt."""
@@ -52,6 +52,7 @@ def shoot(url: str, token: str, page: Page) -> Iterator[str]:
     page.locator("#file").set_input_files(rows)  # type: ignore[arg-type]
     expect(page.get_by_role("button", name="Download")).to_be_visible(timeout=TIMEOUT)
     yield "file"
+    page.set_viewport_size({"width": WIDTH, "height": CARD_HEIGHT})
     page.get_by_role("tab", name="The model").click()
     expect(page.locator("#panel-model")).to_contain_text("PSI")
     yield "model"

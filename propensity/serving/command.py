@@ -63,15 +63,20 @@ def _greet(server: int, url: str, token: str) -> None:
 
 def greeting(url: str, token: str) -> str:
     """Return where a service is and, if it knows the token, a request that it answers."""
-    where = f"\nServing on {url} (documentation: open it in a browser)."
+    # Imported here: the server need not wait for them.
+    from propensity.access.authorization import TRY  # noqa: PLC0415
+    from propensity.settings import HAS_PAGE  # noqa: PLC0415
+
+    page = f"\nA page to look and try:  {url}{TRY}" if HAS_PAGE else ""
+    where = f"\nServing on {url}{page}\nThe page of the API:     {url}/\n"
     request = urllib.request.Request(f"{url}/v1/model", headers={"Authorization": f"Bearer {token}"})  # noqa: S310 — our own
     try:
         with LOOPBACK.open(request, timeout=10) as answer:
             example = json.loads(answer.read())["contract"]["example"]
     except OSError:
-        return f"{where}\n"
+        return where
     return (
-        f"{where} Try:\n\n"
+        f"{where}A request to paste:\n\n"
         f"curl -s {url}/v1/predict \\\n"
         f"  -H 'Authorization: Bearer {token}' \\\n"
         f"  -H 'Content-Type: application/json' \\\n"

@@ -58,7 +58,8 @@ def test_a_checkout_is_served_with_a_request_to_paste(tmp_path: Path, tag: str) 
     with started(ROOT, tmp_path, "--port", port, tag, **other) as server:
         printed = said(server, "  -d ")
         url = f"http://127.0.0.1:{port}"
-        assert printed.startswith(f"Serving on {url} (documentation: open it in a browser). Try:\n\ncurl -s ")
+        places = f"Serving on {url}\nA page to look and try:  {url}/try\nThe page of the API:     {url}/\n"
+        assert printed.startswith(f"{places}A request to paste:\n\ncurl -s ")
         request = curl(printed[printed.index("curl") :].replace(port, "3000"))
         assert request["headers"]["Authorization"] == f"Bearer {PREDICT_TOKEN}"
         answer = httpx2.post(url + request["path"], headers=request["headers"], content=request["content"])
@@ -69,10 +70,11 @@ def test_a_checkout_is_served_with_a_request_to_paste(tmp_path: Path, tag: str) 
 
 def test_a_bento_serves_itself_and_prints_no_request_without_a_token(tmp_path: Path, bento: Path) -> None:
     port = str(free_port())
-    with started(bento / "src", tmp_path, BENTOML_PORT=port, BENTOML_HOST="0.0.0.0", TOKEN="") as server:
-        printed = said(server, "Serving on ")
-        assert printed == f"Serving on http://127.0.0.1:{port} (documentation: open it in a browser).\n"
-        answer = httpx2.post(f"http://127.0.0.1:{port}/v1/predict", headers=AUTHORIZED, json=EXAMPLE)
+    given = {"BENTOML_PORT": port, "BENTOML_HOST": "0.0.0.0", "TOKEN": "", "PROPENSITY_PAGE": "off"}
+    with started(bento / "src", tmp_path, **given) as server:
+        printed, url = said(server, "The page of the API"), f"http://127.0.0.1:{port}"
+        assert printed == f"Serving on {url}\nThe page of the API:     {url}/\n"
+        answer = httpx2.post(f"{url}/v1/predict", headers=AUTHORIZED, json=EXAMPLE)
         assert answer.status_code == 200
         assert ended(server) == 0
 
