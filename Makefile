@@ -53,7 +53,7 @@ export PROPENSITY_MODEL_KEY ?= $(PROPENSITY_SIGNING_KEY).pub
 
 .PHONY: help all serve test test-all fuzz lint format token notebook import build applications benchmark load-test \
 	compare scaling report audit lock soak image image-check release up down monitoring evaluate model-card options \
-	bulk forms start slides FORCE
+	bulk forms start first-minute slides FORCE
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -211,6 +211,10 @@ forms: $(DEMONSTRATION) $(INSTALLED) ## each family of models, in the form that 
 
 start: import $(INSTALLED) ## where a start goes, a minute
 	@$(PY) -m load_tests.start
+	@$(PY) -m load_tests.report
+
+first-minute: $(INSTALLED) ## make serve in a clean clone, some minutes
+	@$(PY) -m load_tests.first_minute
 	@$(PY) -m load_tests.report
 
 benchmark: $(DEMONSTRATION) $(INSTALLED) ## validate, score and serialise, beside the last run
