@@ -65,6 +65,7 @@ help:
 # Your own model: PICKLE=path, and DATA=file TARGET=column [POSITIVE=value] [THRESHOLD=t] [NAME=name] if no manifest
 # is beside it.
 serve: $(MADE) $(SIGNING_KEY) $(LOCAL_TOKEN) ## set everything up and serve on PORT (3000); yours with PICKLE=path
+	@echo "make: importing" $(MODEL)
 	@tag=$$($(IMPORT)) && echo "$$tag" && TOKEN=$$(cat $(LOCAL_TOKEN)) $(PY) -m propensity serve --port $(PORT) "$$tag"
 
 token: $(LOCAL_TOKEN) ## print the local token
@@ -258,6 +259,8 @@ $(SERVING): requirements-notebook.txt
 	@rm -rf .venv && $(PYTHON) -m venv .venv
 	@sed -n '/^uv==/,/[^\\]$$/p' $< > .venv/uv.txt
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement .venv/uv.txt
+	@# Python 3.11 adds it to an environment, and no lock has it.
+	@$(PY) -m pip uninstall --quiet --yes setuptools
 	@$(call install,$<)
 	@ln -s ../../bin/propensity .venv/bin/propensity
 	@touch $@

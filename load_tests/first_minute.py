@@ -25,7 +25,7 @@ from load_tests.measurements import keep
 
 ROUNDS = 3
 
-STEPS = {"make:": "install", "notebook:": "notebook", "propensity import:": "import", "{": "start"}
+STEPS = {"make: installing": "install", "notebook:": "notebook", "make: importing": "import", "{": "start"}
 """The steps, by how the first line of each begins."""
 
 ENVIRONMENT = {
