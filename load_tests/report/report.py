@@ -319,6 +319,23 @@ def drifts(soak: dict[str, Any]) -> str:
     return table(["median of a minute", "second", "last", "change"], rows)
 
 
+def first_minute(measured: dict[str, Any]) -> str:
+    """What `make serve` takes in a clean clone, step by step, and what it does without."""
+    steps = {
+        "install": "install what serving and the notebook need",
+        "notebook": "run the notebook",
+        "import": "import its pickle",
+        "start": "start, until it has answered",
+    }
+    rows = [[shown, f"{measured[step]:.0f}", ""] for step, shown in steps.items()]
+    for shown, seconds, size in (
+        ("`make serve`, in all", "total", "mb"),
+        ("left to `make test-all`", "tools", "tools_mb"),
+    ):
+        rows.append([shown, f"{measured[seconds]:.0f}", f"{measured[size]:,.0f}"])
+    return table(["", "s", "MB in `.venv`"], rows)
+
+
 FILES = {name: shown for name, (shown, _) in aims.KINDS.items()} | {"spark": "Parquet on Spark, `local[2]`"}
 """The kinds of scored files, as docs/trust.md calls them."""
 
@@ -333,6 +350,7 @@ MADE_BY = {
     "bulk": "`make bulk` (some minutes; needs Java 17)",
     "forms": "`make forms` (some minutes)",
     "start": "`make start` (a minute)",
+    "first_minute": "`make first-minute` (some minutes)",
 }
 
 
@@ -382,6 +400,8 @@ def report() -> str:
         start_least=f"{min(started['seconds']):.1f}",
         start_most=f"{max(started['seconds']):.1f}",
         imports=imports(started),
+        first_minute=first_minute(read("first_minute")),
+        first_rounds=read("first_minute")["rounds"],
         forms=forms(comparison),
         families=families(read("forms")),
         merged_c32=times(comparison.ratio(THIS, DIRECT, C32)),

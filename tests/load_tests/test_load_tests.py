@@ -14,7 +14,7 @@ import pytest
 from conftest import PREDICT_TOKEN, ROOT
 from demonstration import CONTRACT, EXAMPLE
 
-from load_tests import bulk, capacity, measurements, profiling, start
+from load_tests import bulk, capacity, first_minute, measurements, profiling, start
 from load_tests.compare.__main__ import CELLS, TWO_WORKERS_CELLS
 from load_tests.compare.contenders import CONTENDERS, Contender
 from load_tests.measurements import read
@@ -135,6 +135,15 @@ def test_whoever_is_faster_anywhere_is_listed() -> None:
                 of = cell(connections, 1)
                 is_faster = comparison.has(name, of) and comparison.ratio(name, THIS, of) > 1
                 assert (f" {name}: " in line) == is_faster, name
+
+
+def test_the_first_minute_needs_less_than_800_mb(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(2_000_000))
+    os.link(tmp_path / "a", tmp_path / "b")
+    assert first_minute.megabytes(tmp_path) == 2
+    measured = read("first_minute")
+    assert measured["mb"] < 800
+    assert f"| `make serve`, in all | {measured['total']:.0f} | {measured['mb']:.0f} |" in report.report()
 
 
 def test_aims_are_met_or_missed_by_what_was_measured() -> None:
