@@ -16,7 +16,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -197,7 +197,13 @@ def _joining(work: Work, target: Target, output: Path) -> Iterator[Callable[[int
                 add(work.part(number))
                 append(problems, work.problems(number))
 
-        yield join
+        try:
+            yield join
+        except BaseException:
+            # What is closed is incomplete, and thrown away: that it can't be written either is no news.
+            with suppress(OSError, pa.ArrowException):
+                files.close()
+            raise
         with writing(output):
             files.close()
 

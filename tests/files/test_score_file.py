@@ -874,11 +874,11 @@ def test_existing_problems_are_not_overwritten(tmp_path: Path, tag: str) -> None
 
 
 @contextmanager
-def small_files() -> Iterator[None]:
-    """Limit files to 4,000 bytes, as on a full disk; only here, since the log of pytest may be longer."""
+def small_files(size: int = 4_000) -> Iterator[None]:
+    """Limit files to some bytes, as on a full disk; only here, since the log of pytest may be longer."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     action = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
         yield
     finally:
@@ -897,6 +897,24 @@ def test_a_full_disk_is_an_error_of_the_output(tmp_path: Path, rows: Rows, tag: 
         " finished work is kept\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
+
+
+@pytest.mark.parametrize("suffix", TARGETS)
+def test_a_disk_that_is_full_while_pieces_are_joined_loses_none_of_them(
+    tmp_path: Path, rows: Rows, tag: str, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_file, "MAX_TABLE_ROWS", 120)
+    path, output = write(rows * 10, tmp_path / "in.parquet"), tmp_path / f"out{suffix}"
+    with small_files(30_000):
+        done = run(path, output, "--id", "application_id")
+    assert done.stderr == (
+        f"propensity score: {output}: can't be written: File too large; once it can, start again:"
+        " finished work is kept\n"
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"in.parquet", f"{output.name}.work"}
+    assert (tmp_path / f"{output.name}.work" / "00000000.part").exists()
+    assert run(path, output, "--id", "application_id").returncode == 3
+    assert [row["id"] for row in read(output)] == [row["application_id"] for row in rows] * 10
 
 
 def test_a_missing_folder_is_an_error_of_the_output(tmp_path: Path, tag: str) -> None:
