@@ -29,7 +29,7 @@ def checkout(tmp_path: Path) -> Path:
 def would_run(checkout: Path, *arguments: str, **environment: str) -> list[str]:
     """The commands that make would run, without what installs."""
     done = subprocess.run(
-        ["make", "--dry-run", "--old-file=.venv/.installed", *arguments],
+        ["make", "--dry-run", "--old-file=.venv/.serving", *arguments],
         cwd=checkout, capture_output=True, text=True, check=True, env=SHELL | environment,
     )  # fmt: skip
     return done.stdout.replace("\\\n", "").splitlines()
