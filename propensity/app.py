@@ -188,12 +188,6 @@ class PredictionApp:
         self._in_flight = InFlight()
         self.drain = Drain()
         contract = service.contract
-        endpoint = partial(
-            PredictionEndpoint,
-            max_seconds=service.apis["predict"].max_latency_ms / 1_000,
-            in_flight=self._in_flight,
-            threads=self._threads,
-        )
         operations = {
             service.apis[name].route: (name, formats) for name, formats in formats_of(contract).items()
         }
@@ -203,7 +197,12 @@ class PredictionApp:
         for path in (f"{each}/infer" for each in self._model_paths):
             # Its rows are merged with those of other batches.
             operations[path] = "predict_batch", (Inference(contract, str(self._tag), path),)
-        self._operations = {path: endpoint(formats) for path, (_, formats) in operations.items()}
+        self._operations = {
+            path: PredictionEndpoint(
+                formats, service.apis[name].max_latency_ms / 1_000, self._in_flight, self._threads
+            )
+            for path, (name, formats) in operations.items()
+        }
         self._methods = {path: name for path, (name, _) in operations.items()}
         self._contract = contract
         self._exchange = TracedExchange if _has_traces() else Exchange

@@ -198,7 +198,7 @@ class MediaTypes:
 
     def __init__(self, formats: Sequence[Format]) -> None:
         self._formats = {each.media_type: each for each in formats}
-        self._default = next((each.media_type for each in formats if each.is_default), "")
+        self._default = next((each.media_type.encode() for each in formats if each.is_default), b"")
         choice = [f"{each.name} with the header `Content-Type: {each.media_type}`" for each in formats]
         self._choice = ", or ".join(choice)
 
@@ -209,7 +209,7 @@ class MediaTypes:
             ProblemError: 415, the operation does not take the format of the body; 406, the client accepts
                 no format of the operation.
         """
-        content_type = self._default.encode()
+        content_type = self._default
         accepted = []
         for name, value in headers:
             if name == b"content-type":
