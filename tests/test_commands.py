@@ -20,6 +20,7 @@ import pytest
 from conftest import ROOT
 
 import import_model
+from load_tests import capacity
 from propensity import __main__, settings
 from propensity.__main__ import main, propensity
 from propensity.access.authorization import TokenScope
@@ -145,6 +146,8 @@ def test_what_is_declared_here_is_what_the_modules_know() -> None:
     assert f"({', '.join(SOURCES)}; text also in .gz or .zst)" in help_of_score
     assert f"({', '.join(TARGETS)})" in help_of_score
     assert scoring.SOME_PROBLEMS in command_of("score").exit_codes
+    (core_hour,) = [option for option in command_of("capacity").params if option.name == "core_hour"]
+    assert core_hour.default == capacity.CORE_HOUR
 
 
 @pytest.mark.parametrize("name", NAMES)
