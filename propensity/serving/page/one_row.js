@@ -3,11 +3,8 @@
 import {gauge, probabilityOf, waterfall, widthIn} from "./charts.js";
 import {fold, html, table} from "./elements.js";
 import {Control, nameOf, valueInWords} from "./fields.js";
-import {ProblemError} from "./service.js";
+import {Inquiry} from "./inquiry.js";
 import {decisionInWords, inPercent, inPlain, inSign, language, problemInWords, say, wrongInWords} from "./words.js";
-
-/** Milliseconds of quiet before a row is predicted. */
-const QUIET = 150;
 
 /** Contributions that are shown one by one. */
 const SHOWN = 14;
@@ -18,7 +15,15 @@ export class OneRow {
     this.card = card;
     this.row = row;
     this.isExplained = true;
-    row.addEventListener("change", () => this.schedule());
+    this.inquiry = new Inquiry({
+      ask: (signal) => this.ask(signal),
+      show: (prediction) => {
+        this.mark(new Map());
+        this.show(prediction);
+      },
+      fail: (error) => this.fail(error),
+    });
+    row.addEventListener("change", () => this.inquiry.schedule());
   }
 
   draw() {
@@ -31,7 +36,7 @@ export class OneRow {
     ]));
     this.summary = html("p", {class: "answer bar", role: "status"}, say("waiting"));
     this.result = html("div", {});
-    this.predict();
+    this.inquiry.put();
     return [this.summary, html("div", {class: "beside"},
       html("form", {novalidate: true, autocomplete: "off", onsubmit: (event) => event.preventDefault()},
         html("h2", {}, say("theRow")),
@@ -50,39 +55,25 @@ export class OneRow {
     }
   }
 
-  schedule() {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.predict(), QUIET);
-  }
-
-  async predict() {
-    // What was asked before is out of date.
-    this.asked?.abort();
-    const asked = new AbortController();
-    this.asked = asked;
+  async ask(signal) {
     if (!this.row.isReadable) {
       this.refuse(new Map([...this.row.unreadable].map((name) => [name, say("notANumber")])));
-      return;
+      return null;
     }
-    try {
-      const busy = (problem) => this.summary.replaceChildren(problemInWords(problem));
-      const prediction = await this.service.predict(this.row.line(), this.isExplained, asked.signal, busy);
-      if (asked.signal.aborted) return;
+    const busy = (problem) => this.summary.replaceChildren(problemInWords(problem));
+    return this.service.predict(this.row.line(), this.isExplained, signal, busy);
+  }
+
+  fail(error) {
+    if (error.status === 501 && this.isExplained) {
+      this.isExplained = false;
+      this.inquiry.put();
+    } else if (error.status === 422 && error.problem.errors) {
+      this.refuse(new Map(error.problem.errors.map(({field, detail}) => [field, wrongInWords(detail)])));
+    } else {
       this.mark(new Map());
-      this.show(prediction);
-    } catch (error) {
-      if (asked.signal.aborted) return;
-      if (!(error instanceof ProblemError)) throw error;
-      if (error.status === 501 && this.isExplained) {
-        this.isExplained = false;
-        await this.predict();
-      } else if (error.status === 422 && error.problem.errors) {
-        this.refuse(new Map(error.problem.errors.map(({field, detail}) => [field, wrongInWords(detail)])));
-      } else {
-        this.mark(new Map());
-        this.summary.replaceChildren(problemInWords(error));
-        this.result.replaceChildren();
-      }
+      this.summary.replaceChildren(problemInWords(error));
+      this.result.replaceChildren();
     }
   }
 

@@ -2,7 +2,7 @@
  * The page: asks for the token once, reads the model card, and shows the tabs.
  *
  * Each tab is a module: one_row, what_if (with ranges), file_tab (with scoring, and files/ for the kinds of files) and
- * model_tab. They share the row, the fields and the charts; service calls the API, words has every word.
+ * model_tab. They share the row, the inquiry, the fields and the charts; service calls the API, words has every word.
  */
 
 import {html} from "./elements.js";

@@ -3,11 +3,9 @@
 import {bars, curve, heatMap, widthIn} from "./charts.js";
 import {fold, html, key, table} from "./elements.js";
 import {isNumber, nameOf} from "./fields.js";
+import {Inquiry} from "./inquiry.js";
 import {Range} from "./ranges.js";
-import {ProblemError} from "./service.js";
 import {decisionInWords, inPercent, inPlain, problemInWords, say} from "./words.js";
-
-const QUIET = 150;
 
 /** Values of a number in a curve, and on each side of a heat map. */
 const CURVE = 101;
@@ -19,6 +17,11 @@ export class WhatIf {
     this.card = card;
     this.row = row;
     this.chosen = [0, -1];
+    this.inquiry = new Inquiry({
+      ask: (signal) => this.ask(signal),
+      show: ([axes, answers]) => this.answer(axes, answers),
+      fail: (error) => this.say(problemInWords(error)),
+    });
     row.addEventListener("change", () => { this.isStale = true; });
   }
 
@@ -61,39 +64,27 @@ export class WhatIf {
       const [kept, present] = [this.axes[axis], this.row.values[field.name] ?? null];
       // Somebody may have chosen its range.
       if (kept?.field === field) return Object.assign(kept, {present});
-      return new Range(field, `what-${axis}`, this.card.reference, present, () => this.schedule());
+      return new Range(field, `what-${axis}`, this.card.reference, present, () => this.inquiry.schedule());
     });
     this.ranges.forEach((place, axis) => place.replaceChildren(...(this.axes[axis] ? [this.axes[axis].element] : [])));
-    this.ask();
+    this.inquiry.put();
   }
 
-  schedule() {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.ask(), QUIET);
-  }
-
-  async ask() {
-    this.asked?.abort();
-    const asked = new AbortController();
-    this.asked = asked;
+  async ask(signal) {
     const axes = this.axes.map((range) => [range, range.values(this.axes.length === 1 ? CURVE : SIDE)]);
     if (axes.some(([, values]) => values === null)) {
       this.say(say("emptyRange"));
-      return;
+      return null;
     }
-    try {
-      const busy = (problem) => this.say(problemInWords(problem));
-      const answers = await this.service.predictLines(this.lines(axes), asked.signal, busy);
-      if (asked.signal.aborted) return;
-      const problem = answers.find((answer) => answer.propensity === undefined);
-      if (problem !== undefined) this.say(say("rowIsNotValid", {fields: this.faults(problem)}));
-      else if (axes.length === 1) this.show(axes[0], answers);
-      else this.showBoth(axes, answers);
-    } catch (error) {
-      if (asked.signal.aborted) return;
-      if (!(error instanceof ProblemError)) throw error;
-      this.say(problemInWords(error));
-    }
+    const busy = (problem) => this.say(problemInWords(problem));
+    return [axes, await this.service.predictLines(this.lines(axes), signal, busy)];
+  }
+
+  answer(axes, answers) {
+    const problem = answers.find((answer) => answer.propensity === undefined);
+    if (problem !== undefined) this.say(say("rowIsNotValid", {fields: this.faults(problem)}));
+    else if (axes.length === 1) this.show(axes[0], answers);
+    else this.showBoth(axes, answers);
   }
 
   faults(problem) {
