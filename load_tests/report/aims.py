@@ -59,6 +59,13 @@ class Aim:
             return None
         return self.found <= self.bound if self.at_most else self.found >= self.bound
 
+    @property
+    def share(self) -> float | None:
+        """How much of it was reached, 1 where it is met exactly; None if it was not measured."""
+        if self.found is None:
+            return None
+        return self.bound / self.found if self.at_most else self.found / self.bound
+
     def line(self) -> list[str]:
         """The line of the table."""
         bound = f"{self.bound:,.0f}" if self.bound >= 1_000 else f"{self.bound:g}"
@@ -73,23 +80,25 @@ def _shown(value: float, unit: str) -> str:
     return f"{value:,.0f}{unit}" if value >= 100 else f"{value:.2g}{unit}"
 
 
+def grouped(comparison: Comparison, bulk: dict[str, Any], options: dict[str, Any]) -> dict[str, list[Aim]]:
+    """All of them by what they are about, with what the committed measurements say."""
+    return {
+        "single": _single(comparison),
+        "tail": _tails(comparison),
+        "batches": _batches(comparison),
+        "files": _files(bulk),
+        "options": _others(comparison, options),
+        "merging": _merging(comparison),
+    }
+
+
 def aims(comparison: Comparison, bulk: dict[str, Any], options: dict[str, Any]) -> list[Aim]:
-    """All of them, with what the committed measurements say."""
-    return [
-        *_single(comparison),
-        *_batches(comparison),
-        *_files(bulk),
-        *_others(comparison, options),
-        *_merging(comparison),
-    ]
+    """All of them, one after the other."""
+    return [aim for group in grouped(comparison, bulk, options).values() for aim in group]
 
 
 def _single(comparison: Comparison) -> list[Aim]:
     server = fastest(comparison, MODEL_SERVERS, C32)
-    tails = [
-        Aim(f"p99 to p50, {_connections(each)}", 2, _tail(comparison, cell(each, 1)), at_most=True)
-        for each in CONNECTIONS
-    ]
     return [
         Aim("Single, 1 connection, to the ASGI echo", 0.6, comparison.ratio(THIS, ECHO, C1)),
         Aim("Single, 32 connections, to the ASGI echo", 0.4, comparison.ratio(THIS, ECHO, C32)),
@@ -104,7 +113,15 @@ def _single(comparison: Comparison) -> list[Aim]:
             comparison.ratio(THIS, server, C32),
         ),
         Aim("Single, 32 connections, to FastAPI and pickle", 25, comparison.ratio(THIS, NAIVE, C32)),
-        *tails,
+    ]
+
+
+def _tails(comparison: Comparison) -> list[Aim]:
+    return [
+        *(
+            Aim(f"p99 to p50, {_connections(each)}", 2, _tail(comparison, cell(each, 1)), at_most=True)
+            for each in CONNECTIONS
+        ),
         Aim("p99.9, 32 connections", 10, comparison.median(THIS, C32, "p999_ms"), " ms", at_most=True),
     ]
 

@@ -84,7 +84,7 @@ class Comparison:
 
     def ratio(self, name: str, to: str, of: str, workers: int = 1) -> float:
         """How many times the rate of one contender is that of another, in the same round."""
-        return self._ratio(name, to, of, workers, "seconds")
+        return _median(self.ratios(name, to, of, workers))
 
     def per_cpu_second(self, name: str, of: str, workers: int = 1) -> float:
         """Requests answered without error for a second of processor time of all processes."""
@@ -92,15 +92,16 @@ class Comparison:
 
     def cpu_ratio(self, name: str, to: str, of: str, workers: int = 1) -> float:
         """How many times what one contender answers for a second of processor time another does."""
-        return self._ratio(name, to, of, workers, "cpu_seconds")
+        return _median(self.ratios(name, to, of, workers, "cpu_seconds"))
 
-    def _ratio(self, name: str, to: str, of: str, workers: int, unit: str) -> float:
-        return _median(
+    def ratios(self, name: str, to: str, of: str, workers: int = 1, unit: str = "seconds") -> list[float]:
+        """How many times the rate of one contender is that of another, in each round."""
+        return [
             _answered(ours) / ours[unit] / (_answered(theirs) / theirs[unit])
             for ours, theirs in zip(
                 self._figures(name, of, workers), self._figures(to, of, workers), strict=True
             )
-        )
+        ]
 
     def median(self, name: str, of: str, what: str) -> float:
         """The median over the rounds of a figure, such as `p99_ms`."""
