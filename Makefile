@@ -147,8 +147,8 @@ format: $(INSTALLED) ## format the code
 	@.venv/bin/ruff check --fix
 	@.venv/bin/ruff format
 
-# LimpiApp's deck and the implementation's, PDF and PPTX, Spanish and English.
-slides: $(INSTALLED) ## build the decks
+# LimpiApp's deck and the implementation's, PDF and PPTX, Spanish and English; LimpiApp's page.
+slides: $(INSTALLED) ## build the decks, and the page of the architecture
 	@$(PY) -m architecture_slides
 
 # Asks an advisory database on the internet; fails where that can't be reached.

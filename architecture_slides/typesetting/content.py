@@ -11,6 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 Language = Literal["es", "en"]
 
+UNCAPITALISED = {"dbt", "dlt", "k3s"}
+"""Names that begin with a small letter even at the beginning of a sentence."""
+
 
 class Part(BaseModel):
     """What is read from a file; what it does not know is refused."""
@@ -44,6 +47,8 @@ class Page(Part):
     id: str
     title: Text
     notes: list[Note] = Field(default_factory=list)
+    said: Text | None = Field(None, description="What the speaker says, and the question to expect.")
+    annex: bool = False
 
 
 class ContentError(Exception):
@@ -77,6 +82,12 @@ def number(value: float, language: Language, digits: int = 0) -> str:
     return written.translate(str.maketrans(",.", ".,")) if language == "es" else written
 
 
+def begun(text: str) -> str:
+    """A text with a capital letter at its beginning, unless it is that of a name such as dbt."""
+    first = text.partition(" ")[0].strip(",.:;")
+    return text if first in UNCAPITALISED or "_" in first else text[:1].upper() + text[1:]
+
+
 class Words:
     """The words of one language, with what is computed put into them."""
 
@@ -102,6 +113,7 @@ class Words:
         """
         written: str = getattr(text, self.language)
         try:
-            return written.format_map(self._computed)
+            # A percent sign never begins a line.
+            return written.format_map(self._computed).replace(" %", "\u00a0%")
         except (KeyError, ValueError) as error:
             raise ContentError(f"{written!r}: {error} is not computed") from error

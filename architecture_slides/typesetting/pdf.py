@@ -8,10 +8,25 @@ from pathlib import Path
 
 import typst
 
-from architecture_slides.typesetting.deck import DARK, FONTS, INK, LINE, PALE, Deck, DeckError, check
+from architecture_slides.typesetting.deck import (
+    APART,
+    BETWEEN,
+    CELL,
+    DARK,
+    FONTS,
+    HANGING,
+    INK,
+    NUMBERS,
+    OUTLINE,
+    PALE,
+    Deck,
+    DeckError,
+    check,
+)
 
 HERE = Path(__file__).parent
-PALETTE = {"ink": INK, "dark": DARK, "pale": PALE, "line": LINE}
+PALETTE = {"ink": INK, "dark": DARK, "pale": PALE, "numbers": NUMBERS, "hanging": HANGING, "outline": OUTLINE}
+PALETTE |= {"between": BETWEEN, "apart": APART, "cell": CELL}
 
 
 def pdf(deck: Deck) -> bytes:

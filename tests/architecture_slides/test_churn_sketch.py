@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from architecture_slides.churn_sketch import (
+from architecture_slides.limpiapp.churn_sketch import (
     COLD,
     EVENTS,
     SCORING_SECONDS,

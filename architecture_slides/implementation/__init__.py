@@ -1,0 +1,1 @@
+"""The deck on this bundle: implementation.yaml, with figures of the committed measurements."""

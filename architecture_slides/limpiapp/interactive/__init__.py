@@ -1,0 +1,1 @@
+"""The page: LimpiApp's architecture as one file, to be clicked through without a network."""
