@@ -162,12 +162,8 @@ class Measured:
 
     def doubled(self) -> tuple[float, float]:
         """The most times that two workers of the comparison answered what one did, and what one did then."""
-        of = [each[THIS] for each in self.comparison.rounds]
-        answered = [[one["cells"][C32], one["two_workers"]["cells"][C32]] for one in of]
-        rates = [
-            [(each["requests"] - each["errors"]) / each["seconds"] for each in pair] for pair in answered
-        ]
-        return max((two / one, one) for one, two in rates)
+        rates = (self.comparison.rates(THIS, C32, workers) for workers in (1, 2))
+        return max((two / one, one) for one, two in zip(*rates, strict=True))
 
     def _ratios(self) -> dict[str, str]:
         told = {"fastest_name": self.server, "rounds": str(len(self.comparison.rounds))}

@@ -80,7 +80,11 @@ class Comparison:
 
     def rate(self, name: str, of: str, workers: int = 1) -> float:
         """Requests answered without error in a second."""
-        return _median(_answered(each) / each["seconds"] for each in self._figures(name, of, workers))
+        return _median(self.rates(name, of, workers))
+
+    def rates(self, name: str, of: str, workers: int = 1, unit: str = "seconds") -> list[float]:
+        """Requests answered without error in a second, or for another unit of time, in each round."""
+        return [_answered(each) / each[unit] for each in self._figures(name, of, workers)]
 
     def ratio(self, name: str, to: str, of: str, workers: int = 1) -> float:
         """How many times the rate of one contender is that of another, in the same round."""
@@ -88,7 +92,7 @@ class Comparison:
 
     def per_cpu_second(self, name: str, of: str, workers: int = 1) -> float:
         """Requests answered without error for a second of processor time of all processes."""
-        return _median(_answered(each) / each["cpu_seconds"] for each in self._figures(name, of, workers))
+        return _median(self.rates(name, of, workers, "cpu_seconds"))
 
     def cpu_ratio(self, name: str, to: str, of: str, workers: int = 1) -> float:
         """How many times what one contender answers for a second of processor time another does."""
@@ -96,12 +100,8 @@ class Comparison:
 
     def ratios(self, name: str, to: str, of: str, workers: int = 1, unit: str = "seconds") -> list[float]:
         """How many times the rate of one contender is that of another, in each round."""
-        return [
-            _answered(ours) / ours[unit] / (_answered(theirs) / theirs[unit])
-            for ours, theirs in zip(
-                self._figures(name, of, workers), self._figures(to, of, workers), strict=True
-            )
-        ]
+        ours, theirs = (self.rates(each, of, workers, unit) for each in (name, to))
+        return [one / other for one, other in zip(ours, theirs, strict=True)]
 
     def median(self, name: str, of: str, what: str) -> float:
         """The median over the rounds of a figure, such as `p99_ms`."""
