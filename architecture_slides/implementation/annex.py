@@ -10,8 +10,8 @@ from architecture_slides.typesetting.chart import chart
 from architecture_slides.typesetting.deck import (
     BOTTOM,
     LEFT,
-    RIGHT,
     TOP,
+    WIDE,
     Axis,
     Drawing,
     Item,
@@ -39,8 +39,6 @@ from load_tests.report.figures import (
 )
 from load_tests.report.report import EXAMPLES, ranked
 from load_tests.report.tables import digits
-
-WIDE = RIGHT - LEFT
 
 
 def _asked(measured: Measured) -> list[Sequence[Item]]:

@@ -5,24 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from architecture_slides.typesetting.deck import (
-    APART,
-    BETWEEN,
     CAPITALS,
     CARD,
     DARK,
     LABEL,
-    LEFT,
     PALE,
     RETURN,
-    RIGHT,
-    Arrow,
     Box,
-    Line,
+    Shape,
+    height_of,
     lines,
     text_width,
 )
 
-WIDE = RIGHT - LEFT
 LETTERS = 14
 OURS, AGAINST, UNDECIDED = DARK, RETURN, "#8494a3"
 """Colours of what speaks for this bundle, what speaks against it, and what can't be told apart."""
@@ -39,19 +34,17 @@ HEAD, BELOW = 20, 10
 BAR = 6
 """Width of the bar of what speaks against us, in points."""
 
-Part = Box | Arrow | Line
-
 
 def height(texts: Iterable[str], size: float, wide: float, head: float = HEAD) -> float:
     """How high cards with heads of a line are with the longest of these texts, and room around it."""
-    longest = 0.0
-    for text in texts:
-        rows = [
-            lines(line, size, wide, 2 * CARD[0] + 1, bold=line.startswith("•")) for line in text.split("\n")
-        ]
-        between = (len(rows) - 1) * APART
-        longest = max(longest, between + sum(each * (CAPITALS + BETWEEN) - BETWEEN for each in rows))
-    return 2 * CARD[0] + head * CAPITALS + BELOW + longest * size
+    inset = 2 * CARD[0] + 1
+    longest = max(
+        height_of(
+            [lines(line, size, wide, inset, bold=line.startswith("•")) for line in text.split("\n")], size
+        )
+        for text in texts
+    )
+    return 2 * CARD[0] + head * CAPITALS + BELOW + longest
 
 
 def large(
@@ -92,9 +85,9 @@ def warning(
     return [*told, Box(x, y, BAR, high, fill=AGAINST)]
 
 
-def keys(colours: dict[str, str], middle: float, y: float) -> list[Part]:
+def keys(colours: dict[str, str], middle: float, y: float) -> list[Shape]:
     """What colours stand for, side by side around the middle."""
-    items: list[Part] = []
+    items: list[Shape] = []
     x = middle - sum(35 + text_width(label, LETTERS) for label in colours) / 2
     for label, colour in colours.items():
         wide = text_width(label, LETTERS)

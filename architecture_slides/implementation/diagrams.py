@@ -15,8 +15,6 @@ from architecture_slides.implementation.cards import (
     LETTERS,
     OURS,
     WARNING,
-    WIDE,
-    Part,
     height,
     large,
     warning,
@@ -25,7 +23,6 @@ from architecture_slides.implementation.measured import ROOT, Measured
 from architecture_slides.implementation.told import Question, Told
 from architecture_slides.typesetting.deck import (
     APART,
-    BETWEEN,
     CAPITALS,
     DARK,
     GREY,
@@ -36,12 +33,16 @@ from architecture_slides.typesetting.deck import (
     PAPER,
     RIGHT,
     TOP,
+    WIDE,
     Arrow,
     Box,
     Drawing,
     Item,
     Line,
+    Shape,
     chip,
+    columns,
+    height_of,
     lines,
     text_width,
 )
@@ -49,10 +50,11 @@ from architecture_slides.typesetting.deck import (
 
 def questions(measured: Measured) -> list[Sequence[Item]]:
     """Each question with its answer in a phrase and the page where it stands, and what was not received."""
-    of, words, gap = measured.of, measured.words, 24
-    wide, high, pitch, sign, size = (WIDE - gap) / 2, 50, 62, 96, 14
+    of, words = measured.of, measured.words
+    wide, gap = columns(2, 24)
+    high, pitch, sign, size = 50, 62, 96, 14
     half = math.ceil(len(of.questions) / 2)
-    items: list[Part] = []
+    items: list[Shape] = []
     for place, question in enumerate(of.questions):
         column, row = divmod(place, half)
         x, y = LEFT + column * (wide + gap), TOP + row * pitch
@@ -60,7 +62,7 @@ def questions(measured: Measured) -> list[Sequence[Item]]:
         bonus, _, told = label.partition("\n")
         answer, page = words.of(question.answer), f"{words['page']} {_page_of(question, of)}"
         room = wide - sign - 68
-        tall = (lines(answer, size, room, bold=False) * (CAPITALS + BETWEEN) - BETWEEN) * size
+        tall = height_of([lines(answer, size, room, bold=False)], size)
         items += [
             chip(x, y, wide, high, "", fill=PALE),
             chip(x, y, sign, high, told, head=bonus, size=size, fill=OURS, ink=PAPER),
@@ -89,7 +91,7 @@ def request(measured: Measured) -> list[Sequence[Item]]:
     high = 38 + half * (CAPITALS + APART) * LETTERS
     single, batch = TOP + high / 2, TOP + high + 86
     left, wide = ask[0] + 7, (146, 124)
-    items: list[Part] = [
+    items: list[Shape] = [
         Box(gate[0], TOP, 276, CLOSE - TOP, fill=PALE),
         Box(serve[0], TOP + 8, serve[1], 26, words["this bundle"], size=16, fill=None, align="center"),
         chip(gate[0], TOP, gate[1], CLOSE - TOP, words["token"], fill=GREY),
@@ -121,12 +123,12 @@ def _pairs(text: str) -> list[str]:
     return ("{" + ",\n".join(pairs) + "}").split("\n")
 
 
-def _block(across: tuple[float, float], middle: float, head: str) -> list[Part]:
+def _block(across: tuple[float, float], middle: float, head: str) -> list[Shape]:
     """What answers, around the line of its arrows."""
     return [chip(across[0], middle - 22, across[1], 44, "", head=head, fill=OURS, ink=PAPER)]
 
 
-def _told(place: tuple[float, float, float, float], head: str, rows: list[str]) -> list[Part]:
+def _told(place: tuple[float, float, float, float], head: str, rows: list[str]) -> list[Shape]:
     """What goes in or comes out; the place is left, width, middle and half the height."""
     x, wide, middle, half = place
     return [Box(x, middle - half, wide, 2 * half, head, "\n".join(rows), LETTERS, PALE)]
@@ -139,7 +141,7 @@ def sequence(measured: Measured) -> list[Sequence[Item]]:
     middles = dict(zip(heads, (104.0, 312, 490, 668, 846), strict=True))
     caller, authorization, contract, dispatcher, tables = middles.values()
     inside, top, bottom, half = 226, TOP + 22, CLOSE - 6, 6
-    items: list[Part] = [
+    items: list[Shape] = [
         Box(inside, TOP - 6, RIGHT - inside, CLOSE - TOP + 6, fill=PALE),
         Box(inside, TOP - 4, RIGHT - inside, 24, words["one_worker"], "", 15, None, DARK, "center"),
         *(Line(((x, top + 34), (x, bottom)), LINE, 1) for x in middles.values()),
@@ -196,7 +198,7 @@ def deployment(measured: Measured) -> list[Sequence[Item]]:
         head = words[f"{name}_head"]
         return chip(across[0], y - high / 2, across[1], high, words[name], head=head, fill=GREY)
 
-    items: list[Part] = [
+    items: list[Shape] = [
         Box(212, 176, RIGHT - 212, CLOSE - 176, fill=PALE),
         Box(220, 180, 200, 24, "Kubernetes", size=16, fill=None),
         part((LEFT, 330), 115, 46, "ci"),
@@ -233,10 +235,9 @@ def deployment(measured: Measured) -> list[Sequence[Item]]:
 def choices(measured: Measured) -> list[Sequence[Item]]:
     """Questions from left to right; each yes goes down to what to do instead."""
     of, words = measured.of, measured.words
-    columns = len(of.choices) + 1
-    gap, top, low, asked, told = 38, TOP, TOP + 148, 104, 128
-    wide = (WIDE - gap * (columns - 1)) / columns
-    items: list[Part] = []
+    top, low, asked, told = TOP, TOP + 148, 104, 128
+    wide, gap = columns(len(of.choices) + 1, 38)
+    items: list[Shape] = []
     for place, choice in enumerate(of.choices):
         x = LEFT + place * (wide + gap)
         middle, beside = x + wide / 2, top + asked / 2
@@ -252,7 +253,7 @@ def choices(measured: Measured) -> list[Sequence[Item]]:
     items.append(
         chip(last, top, wide, high, words["this_way"], head=words["this_bundle_runs"], fill=OURS, ink=PAPER)
     )
-    half = (WIDE - 16) / 2
+    half, _ = columns(2, 16)
     most = height((words["improvements"], words["untried"]), 17, half)
     following = large((LEFT, CLOSE - most, half, most), words["following"], words["improvements"], 17)
     untried = warning((RIGHT - half, CLOSE - most, half, most), words["not_tried"], words["untried"], 17)

@@ -11,12 +11,10 @@ from architecture_slides.implementation.cards import (
     LETTERS,
     OURS,
     UNDECIDED,
-    WIDE,
-    Part,
     keys,
 )
 from architecture_slides.implementation.measured import C8, Measured
-from architecture_slides.typesetting.chart import Axis, chart
+from architecture_slides.typesetting.chart import chart
 from architecture_slides.typesetting.deck import (
     DARK,
     INK,
@@ -26,11 +24,14 @@ from architecture_slides.typesetting.deck import (
     PALE,
     RIGHT,
     TOP,
+    WIDE,
+    Axis,
     Box,
     Drawing,
     Guide,
     Item,
     Line,
+    Shape,
 )
 from load_tests.report.aims import C1, C32, Aim, fastest
 from load_tests.report.figures import COMPILED, MODEL_SERVERS, NAIVE, PIPELINE, SAME_MODEL, THIS
@@ -79,8 +80,8 @@ def performance(measured: Measured) -> list[Sequence[Item]]:
     stressed = {pairs[0] for name, pairs in groups.items() if name in ("same_model", "compiling")}
     stressed |= {pair for pair in found if pair[2] == C1 or pair[2] == C8}
     edge, x, wide, pitch, y = LEFT - LABEL[0], 446, 340, 30, float(TOP)
-    items: list[Part] = []
-    ticks: list[Part] = []
+    items: list[Shape] = []
+    ticks: list[Shape] = []
     for group, pairs in groups.items():
         items.append(Box(edge, y + 2, 170, 48, words[group], size=LETTERS))
         for pair in pairs:
@@ -124,7 +125,7 @@ def aims(measured: Measured) -> list[Sequence[Item]]:
     axis = Axis(words["of_the_aim"], {2.0**each: "" for each in range(low, high + 1)}, log=True)
     edge, x, wide, top, pitch = LEFT - LABEL[0], 232, 352, TOP + 26, 57
     bottom = top + pitch * len(measured.aims)
-    items: list[Part] = [
+    items: list[Shape] = [
         Box(x + wide + 24, TOP - 2, 316, 24, words["binds"], size=LETTERS),
         Box(edge, TOP - 2, 190, 24, words["met_of_all"], size=LETTERS),
         *keys({words["met_aim"]: OURS, words["missed_aim"]: AGAINST}, x + wide / 2, TOP - 2),
@@ -190,7 +191,7 @@ def complexity(measured: Measured) -> list[Sequence[Item]]:
         guides=[Guide("", points, OURS, 1) for points in between],
     )
     left, top, wide, high = drawn.area
-    items: list[Part] = []
+    items: list[Shape] = []
     for each in rows:
         x = left + wide * drawn.across.share(each)
         low, up = (top + high * (1 - drawn.up.share(told[each])) for told in forms.values())

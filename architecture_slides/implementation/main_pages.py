@@ -10,7 +10,7 @@ from architecture_slides.implementation.annex import ANNEX
 from architecture_slides.implementation.cards import CLOSE, height, large
 from architecture_slides.implementation.measured import Measured
 from architecture_slides.implementation.told import Told, ToldPage
-from architecture_slides.typesetting.content import ContentError, Language, Words
+from architecture_slides.typesetting.content import Language, Words
 from architecture_slides.typesetting.deck import (
     LEFT,
     PALE,
@@ -21,6 +21,7 @@ from architecture_slides.typesetting.deck import (
     Item,
     Slide,
     columns,
+    exhibit,
     slides,
 )
 
@@ -60,11 +61,8 @@ class Implementation:
         return Deck("propensity-bento", self._measured.language, tuple(shown))
 
     def _slides(self, page: ToldPage) -> list[Slide]:
-        exhibits = ANNEX if page.annex else MAIN
-        if page.id not in exhibits and page.id not in NOTES:
-            raise ContentError(f"pages: {page.id}: nothing is known to be shown there")
         words = self._measured.words
-        parts = exhibits[page.id](self._measured) if page.id in exhibits else [()]
+        parts = exhibit(page, ANNEX if page.annex else MAIN, self._measured, NOTES)
         beside = _notes(page, words)
         corner = self._asked(page) or words["annex" if page.annex else "every_question"]
         made = slides(

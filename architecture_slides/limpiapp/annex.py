@@ -10,17 +10,17 @@ from architecture_slides.limpiapp.edition import Edition
 from architecture_slides.typesetting.content import begun
 from architecture_slides.typesetting.deck import (
     BOTTOM,
-    DARK,
     LEFT,
-    PAPER,
-    RIGHT,
     TOP,
-    Arrow,
+    WIDE,
     Box,
     Drawing,
     Item,
-    Line,
+    Shape,
     Table,
+    chain,
+    chip,
+    columns,
     table,
 )
 
@@ -29,8 +29,6 @@ HEAT = ("#eaf5ed", "#cfe6d6", "#a4d1b1", "#7fbf93")
 
 PATH = ("cdc", "bus", "landing", "sql", "transform", "reverse")
 """What a change in PostgreSQL passes on its way back to an external service."""
-
-WIDE = RIGHT - LEFT
 
 
 def _tables(
@@ -42,17 +40,17 @@ def _tables(
 
 def _matrix(edition: Edition) -> list[Sequence[Item]]:
     """The requirements as fourteen cells, the warmer the more elements answer one."""
-    columns, gap = 5, 10
-    wide, high = (WIDE - gap * (columns - 1)) / columns, 124
-    items: list[Box | Arrow | Line] = []
+    count, high = 5, 124
+    wide, gap = columns(count, 10)
+    items: list[Shape] = []
     for place, each in enumerate(edition.of.requirements):
-        row, column = divmod(place, columns)
+        row, column = divmod(place, count)
         elements, flows = _answering(edition, each)
         fill = HEAT[min(len(elements), len(HEAT)) - 1]
         counts = (_counted(edition, len(elements), "element"), _counted(edition, len(flows), "flow"))
         told = f"{edition.words.of(each)}\n{', '.join(counts)}"
         x, y = LEFT + column * (wide + gap), TOP + row * (high + gap)
-        items.append(Box(x, y, wide, high, each.id, told, 14, fill, align="center"))
+        items.append(chip(x, y, wide, high, told, head=each.id, fill=fill))
     return [(Drawing(edition.words["matrix_alt"], tuple(items)),)]
 
 
@@ -125,30 +123,13 @@ def _stacks(edition: Edition) -> list[Sequence[Item]]:
 
 def _paths(edition: Edition) -> list[Sequence[Item]]:
     """By which products a change passes in each stack."""
-    words, gap = edition.words, 18
-    wide = (WIDE - gap * (len(PATH) - 1)) / len(PATH)
-    items: list[Box | Arrow | Line] = []
+    words = edition.words
+    items: list[Shape] = []
     for row, stack in enumerate(edition.of.stacks):
         y = TOP + row * 136
         items.append(Box(LEFT, y, WIDE, 22, words.of(stack.name), size=14))
         items.append(Box(LEFT, y + 80, WIDE, 40, text=words.of(stack.told), size=13))
-        for place, node in enumerate(PATH):
-            x = LEFT + place * (wide + gap)
-            items.append(
-                Box(
-                    x,
-                    y + 24,
-                    wide,
-                    50,
-                    text=stack.elements[node],
-                    size=14,
-                    fill=DARK,
-                    ink=PAPER,
-                    align="center",
-                )
-            )
-            if place:
-                items.append(Arrow(((x - gap, y + 49), (x, y + 49))))
+        items += chain([("", stack.elements[node]) for node in PATH], y=y + 24, h=50, size=14, gap=18)
     return [(Drawing(words["paths_alt"], tuple(items)),)]
 
 
@@ -313,7 +294,7 @@ def _volume(edition: Edition) -> list[Sequence[Item]]:
             edition.number(each.read_tib_month, 2),
             edition.number(each.volume_usd_month, 2),
             edition.number(each.platform_usd_month),
-            _days(edition, each.days_to_first_model),
+            edition.days(each),
         ]
         for each in edition.plans
     ]
@@ -334,11 +315,6 @@ def _volume(edition: Edition) -> list[Sequence[Item]]:
     return [
         (Table(LEFT, TOP, 170, (WIDE / len(heads),) * len(heads), (tuple(heads), *map(tuple, rows)), 13),)
     ]
-
-
-def _days(edition: Edition, of: tuple[float, float]) -> str:
-    """The fewest and the most, or the one that both are."""
-    return f" {edition.words['until']} ".join(dict.fromkeys(edition.number(days) for days in of))
 
 
 def _not_yet(edition: Edition) -> list[Sequence[Item]]:

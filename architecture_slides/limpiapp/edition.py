@@ -12,6 +12,7 @@ from architecture_slides.limpiapp.capacity import (
     SMALL,
     TIB,
     VARIED,
+    Plan,
     credits_usd_month,
     least_read_a_run,
     plan,
@@ -62,6 +63,11 @@ class Edition:
         """A number of things as a sentence has it: small ones in letters."""
         words = COUNTS[self.language]
         return words[things] if things < len(words) else str(things)
+
+    def days(self, of: Plan) -> str:
+        """The fewest and the most days to the first model, or the number that both are."""
+        told = dict.fromkeys(self.number(each) for each in of.days_to_first_model)
+        return f" {self.words['until']} ".join(told)
 
     def name(self, node: str) -> str:
         """The name of a source or an element."""
@@ -133,6 +139,9 @@ class Edition:
     def _priced(self) -> dict[str, str]:
         of, large = self.of.capacity, self.large
         fewest, most = self.plans[0].days_to_first_model
+        arm = services_per_arm(of)
+        # Two groups, of half of the services each.
+        arm_days = 2 * arm / self.plans[0].services_per_day
         return {
             "large": self.number(large.services_per_day),
             "small": self.number(self.plans[0].services_per_day),
@@ -156,10 +165,10 @@ class Edition:
             "ga_services": self.number(round(services_within_export(of), -2)),
             "before": self.number(100 * of.cancel_rate),
             "after": self.number(100 * of.cancel_rate_after),
-            "arm": self.number(round(services_per_arm(of), -2)),
-            "arm_days": self.number(round(2 * services_per_arm(of) / of.services_per_day[0], -1)),
+            "arm": self.number(round(arm, -2)),
+            "arm_days": self.number(round(arm_days, -1)),
             "soft_launch": str(of.soft_launch_week),
-            "effect_week": str(of.acting_week + ceil(2 * services_per_arm(of) / of.services_per_day[0] / 7)),
+            "effect_week": str(of.acting_week + ceil(arm_days / 7)),
             "varied": self.count(len(VARIED)),
             "weeks": str(of.seasonal_weeks),
             "fewest": self.number(fewest),

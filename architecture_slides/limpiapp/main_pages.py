@@ -17,8 +17,8 @@ from architecture_slides.limpiapp.picture import (
     picture,
 )
 from architecture_slides.limpiapp.timeline import FILLS, LATE, RETRY, timeline
-from architecture_slides.typesetting.chart import Axis, bars
-from architecture_slides.typesetting.content import ContentError, Language, begun
+from architecture_slides.typesetting.chart import bars
+from architecture_slides.typesetting.content import Language, begun
 from architecture_slides.typesetting.deck import (
     DARK,
     LEFT,
@@ -28,15 +28,19 @@ from architecture_slides.typesetting.deck import (
     RETURN,
     RIGHT,
     TOP,
+    WIDE,
     Arrow,
+    Axis,
     Box,
     Deck,
     Drawing,
     Item,
     Line,
+    Shape,
     Slide,
     chip,
     columns,
+    exhibit,
     slides,
     text_width,
 )
@@ -50,7 +54,6 @@ NOTES = {
 }
 """Where notes stand on a page of the annex: top, height, size of letters. The main pages draw their own."""
 
-WIDE = RIGHT - LEFT
 COSTS = {"people": DARK, "fixed_cost": "#9aa7b3", "volume_cost": "#e0b23c"}
 HEAT = ("#eef3f6", "#f3efe3", "#f7e2c8", "#f5cdbf", "#efb3ab")
 """Colours of the map of risks, by likelihood and harm added."""
@@ -84,16 +87,13 @@ class LimpiApp:
         return Deck("LimpiApp", self._edition.language, tuple(shown))
 
     def _slides(self, page: DeckPage) -> list[Slide]:
-        exhibits = ANNEX if page.annex else MAIN
-        if page.id not in exhibits and page.id not in NOTES:
-            raise ContentError(f"pages: {page.id}: nothing is known to be shown there")
         words = self._edition.words
         corner = [words["annex"]] if page.annex else []
         corner += [f"{words['question']} {page.question}"] if page.question else []
         corner += [_gathered(page.answers)] if page.answers else []
         return slides(
             page,
-            exhibits[page.id](self._edition) if page.id in exhibits else [()],
+            exhibit(page, ANNEX if page.annex else MAIN, self._edition, NOTES),
             words,
             source=words["footer"],
             corner=" · ".join(corner),
@@ -114,7 +114,7 @@ def _cover(edition: Edition) -> list[Sequence[Item]]:
     words = edition.words
     told = Box(50, 268, 830, 80, words["cover_head"], words["cover_text"], 20, DARK, PAPER)
     wide, gap, left, top, high = 150.0, 22.5, 60.0, 404.0, 48.0
-    items: list[Box | Arrow | Line] = [Line(((60, 248), (300, 248)), LOOP, 5)]
+    items: list[Shape] = [Line(((60, 248), (300, 248)), LOOP, 5)]
     for place, step in enumerate(STEPS):
         x = left + place * (wide + gap)
         told_step = begun(words[step])
@@ -132,7 +132,7 @@ def _summary(edition: Edition) -> list[Sequence[Item]]:
     claims, decisions = ([words.of(point) for point in note.points] for note in edition.page("summary").notes)
     wide, gap = columns(len(STEPS), 22)
     top, high = 126, 72
-    items: list[Box | Arrow | Line] = []
+    items: list[Shape] = []
     told: list[Item] = []
     for place, (step, claim) in enumerate(zip(STEPS, claims, strict=True)):
         x = LEFT + place * (wide + gap)
@@ -163,7 +163,7 @@ def _uses(edition: Edition) -> list[Sequence[Item]]:
     words = edition.words
     heads = ("wanted", "product", "decides", "measured")
     wide, gap = columns(len(heads), 28)
-    items: list[Box | Arrow | Line] = [
+    items: list[Shape] = [
         Box(LEFT + place * (wide + gap), 78, wide, 28, words[head], size=17, ink=DARK, align="center")
         for place, head in enumerate(heads)
     ]
@@ -222,7 +222,7 @@ def _worst(edition: Edition) -> list[Sequence[Item]]:
     )
     _, top, _, high = shown.area
     pitch = high / len(flows)
-    late: list[Box | Arrow | Line] = [Box(722, top - 30, 202, 26, words["by_default"], size=16)]
+    late: list[Shape] = [Box(722, top - 30, 202, 26, words["by_default"], size=16)]
     for place, flow in enumerate(flows):
         if here := [words.of(each.late) for each in edition.of.sources if each.flow == flow.id and each.late]:
             y = top + (place + 0.5) * pitch - 20
@@ -234,7 +234,7 @@ def _worst(edition: Edition) -> list[Sequence[Item]]:
 def _implementations(edition: Edition) -> list[Sequence[Item]]:
     """Six layers, each with its elements, and for each what to launch with and what stands beside it."""
     words, gap, pitch, high = edition.words, 6, 67, 61
-    items: list[Box | Arrow | Line] = []
+    items: list[Shape] = []
     for row, layer in enumerate(edition.of.layers):
         y = 62 + row * pitch
         items.append(chip(LEFT, y, 82, high, words.of(layer.name), fill=DARK, ink=PAPER))
@@ -261,7 +261,7 @@ def _day_one(edition: Edition) -> list[Sequence[Item]]:
     words = edition.words
     first = [each for each in edition.of.elements if each.phase == DAY_ONE]
     base = [each for each in edition.of.elements if each.phase == "P0"]
-    items: list[Box | Arrow | Line] = [
+    items: list[Shape] = [
         Box(LEFT - 5, 88, 290, 28, words["first_day"], size=17, ink=DARK),
         Box(LEFT - 5, 394, 290, 28, words["comes_with_the_cloud"], size=17, ink=DARK),
         Box(346, 88, 284, 28, words["arrives"], size=17, ink=DARK),
@@ -272,7 +272,9 @@ def _day_one(edition: Edition) -> list[Sequence[Item]]:
     for place, element in enumerate(base):
         x, y = LEFT + 148 * (place % 2), 424 + 36 * (place // 2)
         items.append(chip(x, y, 140, 30, words.of(element.short), **PHASES["P0"]))
-    later = sorted((each for each in edition.of.elements if each.phase in {"P2", "P3"}), key=_phase)
+    later = sorted(
+        (each for each in edition.of.elements if each.phase in {"P2", "P3"}), key=lambda each: each.phase
+    )
     facts = dict.fromkeys(words.of(each.arrives) for each in later)
     for place, fact in enumerate(facts):
         y = 118 + 49 * place
@@ -287,10 +289,6 @@ def _day_one(edition: Edition) -> list[Sequence[Item]]:
                 left += wide + 5
     items.append(Box(341, 464, RIGHT - 341, 28, text=words["before_first_day"], size=16))
     return [(Drawing(words["day_one_alt"], tuple(items)),)]
-
-
-def _phase(element: Element) -> str:
-    return element.phase
 
 
 def _cost(edition: Edition) -> list[Sequence[Item]]:
@@ -325,7 +323,7 @@ def _risks(edition: Edition) -> list[Sequence[Item]]:
     """What may go wrong, the likelier to the right, the worse above, each with its answer."""
     words, names, top, gap = edition.words, 108, 62, 6
     wide, high = (WIDE - names - 2 * gap) / 3, 128
-    items: list[Box | Arrow | Line] = []
+    items: list[Shape] = []
     for row, harm in enumerate((3, 2, 1)):
         y = top + row * (high + gap)
         items.append(
@@ -356,7 +354,7 @@ def _roadmap(edition: Edition) -> list[Sequence[Item]]:
     left, axis, pitch, top = LEFT + 12, 450, 52, 118
     scale = axis / last
     foot = top + pitch * len(steps)
-    items: list[Box | Arrow | Line] = []
+    items: list[Shape] = []
     for week in range(0, last + 1, 4):
         at = left + week * scale
         items.append(Line(((at, top), (at, foot + 56)), PALE, 1))

@@ -16,6 +16,7 @@ from architecture_slides.typesetting.deck import (
     PAPER,
     RETURN,
     RIGHT,
+    WIDE,
     Arrow,
     Box,
     Drawing,
@@ -60,6 +61,9 @@ LETTERS = 14
 THIN, HOMEWARD, THICK = 1.2, 1.6, 3.0
 """Widths of arrows: of any connection, of what is on its way back, and of what comes back."""
 
+SIGN = 18
+"""Height of a route's number, in points."""
+
 BAND_TOP, BAND_HEIGHT = 468, 32
 STORE = "sql"
 
@@ -101,7 +105,7 @@ def picture(edition: Edition) -> Drawing:
 
 def _number(x: float, y: float, number: int) -> Box:
     """The sign of a route."""
-    return chip(x, y, text_width(str(number), LETTERS), 18, str(number), fill=DARK, ink=PAPER)
+    return chip(x, y, text_width(str(number), LETTERS), SIGN, str(number), fill=DARK, ink=PAPER)
 
 
 def _store(edition: Edition, look: Look) -> list[Box]:
@@ -139,7 +143,7 @@ def _band(edition: Edition) -> list[Box]:
     x = LEFT + 4 + text_width(head, LETTERS)
     spare = (RIGHT - 4 - x - sum(wide.values()) - gap * (len(names) - 1)) / len(names)
     made = [
-        Box(LEFT, BAND_TOP, RIGHT - LEFT, BAND_HEIGHT, fill=BAND),
+        Box(LEFT, BAND_TOP, WIDE, BAND_HEIGHT, fill=BAND),
         chip(LEFT + 4, BAND_TOP + 4, x - LEFT - 4, inner, "", head=head, fill=BAND),
     ]
     for name, text in names.items():

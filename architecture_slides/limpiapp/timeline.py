@@ -15,10 +15,12 @@ from architecture_slides.typesetting.deck import (
     LINE,
     PALE,
     RIGHT,
+    WIDE,
     Arrow,
     Box,
     Drawing,
     Line,
+    Shape,
     text_width,
 )
 
@@ -57,11 +59,11 @@ def timeline(
         until: where the axis ends if the limit is far beyond, in the unit of the flow.
     """
     rows = list(dict.fromkeys(stage.element for stage in flow.stages))
-    x, wide = LEFT + LABELS, RIGHT - LEFT - LABELS - 40
+    x, wide = LEFT + LABELS, WIDE - LABELS - 40
     bottom = top + pitch * len(rows)
     until = until or flow.sla
     scale = wide / until
-    items: list[Box | Arrow | Line] = []
+    items: list[Shape] = []
     for tick in range(int(until / step) + 1):
         at, told = x + tick * step * scale, edition.number(tick * step)
         unit = f" {flow.unit}" if tick * step == until else ""
@@ -95,14 +97,14 @@ def _ends(
     at: tuple[float, float],
     rows: tuple[float, float],
     axis: tuple[float, float],
-) -> list[Box | Arrow | Line]:
+) -> list[Shape]:
     """Where a flow begins and ends, and what is left until its limit, or what a retry adds."""
     (x, top), (bottom, pitch), (wide, until) = at, rows, axis
     words, scale = edition.words, wide / until
     end, y = x + flow.worst * scale, top + 1.5 * pitch
     begins, ends = (begun(words.of(text)) if text else "" for text in (flow.begins, flow.ends))
     limit = f"{begun(words['limit'])}: {edition.number(flow.sla)} {flow.unit}"
-    items: list[Box | Arrow | Line] = [
+    items: list[Shape] = [
         Line(((end, top - 8), (end, bottom)), FINISH, 3),
         Line(((x, bottom), (x + wide, bottom)), LINE, 1),
         _until(ends, end + 5, top, FINISH),

@@ -17,10 +17,10 @@ from architecture_slides.typesetting.deck import (
     Guide,
     Line,
     LineChart,
+    Shape,
+    text_width,
     width_of,
 )
-
-__all__ = ["COLOURS", "Axis", "bars", "chart"]
 
 COLOURS = ("#12466b", "#c2571a", "#3f7d4e", "#8a5a9e", "#7a7a7a")
 """Colours of series, in order; each has a contrast of at least 3 to 1 with white."""
@@ -73,7 +73,7 @@ def chart(
     told = {guide.label: guide.colour for guide in guides if guide.label}
     keys, key = _keys(dict(zip(series, used, strict=True)) | told, at, size[0], letters)
     head = key[1] + key[3]
-    margin = max(width_of(words, letters) for words in up.ticks.values()) + INSET + 6
+    margin = max(text_width(words, letters) for words in up.ticks.values()) + 6
     # The last number below is in the middle of its line.
     beyond = max(8, width_of(across.ticks[across.ends[1]], letters) / 2)
     left, top = at[0] + margin, head + row + letters
@@ -83,7 +83,7 @@ def chart(
     def place(point: tuple[float, float]) -> tuple[float, float]:
         return left + wide * across.share(point[0]), bottom - high * up.share(point[1])
 
-    items: list[Box | Line] = [*keys, Box(at[0], head, size[0], row, text=up.label, size=letters)]
+    items: list[Shape] = [*keys, Box(at[0], head, size[0], row, text=up.label, size=letters)]
     items += _numbers(across, (left, bottom, wide), letters)
     for value, words in up.ticks.items():
         y = bottom - high * up.share(value)
@@ -164,7 +164,7 @@ def bars(
     told = dict(zip(series, used, strict=True)) if len(series) > 1 else {}
     keys, key = _keys(told, at, size[0], letters) if told else ([], (*at, size[0], 0))
     head = key[1] + key[3]
-    before = max(width_of(name, letters) for name in names) + INSET
+    before = max(text_width(name, letters) for name in names)
     # Signs that the font lacks, such as arrows, are wider in the one that has them.
     takes = [1.15 * width_of(end, letters) + INSET for end in ends]
     after = max(takes, default=INSET) + BESIDE * bool(marker)
@@ -172,7 +172,7 @@ def bars(
     wide = size[0] - before - after
     bottom = at[1] + size[1] - row * (1.2 + bool(across.label))
     pitch = (bottom - top) / len(names)
-    items: list[Box | Line] = [*keys, *_numbers(across, (left, bottom, wide), letters)]
+    items: list[Shape] = [*keys, *_numbers(across, (left, bottom, wide), letters)]
     begins: list[float] = []
     for place, name in enumerate(names):
         middle, length = top + (place + 0.5) * pitch, 0.0
@@ -194,7 +194,7 @@ def bars(
     if marker:
         x = left + wide * across.share(marker[0])
         items.append(Line(((x, top), (x, bottom)), DARK, 3))
-        half = (width_of(marker[1], letters) + INSET) / 2
+        half = text_width(marker[1], letters) / 2
         items.append(Box(x - half, top - row, 2 * half, row, text=marker[1], size=letters, align="center"))
     return BarChart(
         frame=(*at, *size),
@@ -215,12 +215,12 @@ def bars(
 
 def _keys(
     colours: Mapping[str, str], at: tuple[float, float], wide: float, letters: float
-) -> tuple[list[Box | Line], tuple[float, float, float, float]]:
+) -> tuple[list[Shape], tuple[float, float, float, float]]:
     """What the colours stand for, in as many rows as that takes, and the place of all of it."""
-    items: list[Box | Line] = []
+    items: list[Shape] = []
     row, x, y = ROW * letters, at[0], at[1]
     for label, colour in colours.items():
-        takes = width_of(label, letters) + INSET
+        takes = text_width(label, letters)
         if items and x + KEY + takes > at[0] + wide:
             x, y = at[0], y + row
         items.append(Box(x + 5, y + row / 2 - 3, KEY - 8, 6, fill=colour))
@@ -230,14 +230,14 @@ def _keys(
     return items, (*at, min(used, wide), y + row - at[1])
 
 
-def _numbers(across: Axis, line: tuple[float, float, float], letters: float) -> list[Box | Line]:
+def _numbers(across: Axis, line: tuple[float, float, float], letters: float) -> list[Shape]:
     """What is written below an axis that begins at `left, top` and is so `wide`."""
     left, top, wide = line
     y, high = top + 0.6 * letters, letters + 3
-    items: list[Box | Line] = [
+    items: list[Shape] = [
         Box(left, y + high, wide, high + 1, text=across.label, size=letters, align="center")
     ]
     for value, words in across.ticks.items():
-        x, half = left + wide * across.share(value), (width_of(words, letters) + INSET) / 2
+        x, half = left + wide * across.share(value), text_width(words, letters) / 2
         items.append(Box(x - half, y, 2 * half, high, text=words, size=letters, align="center"))
     return items

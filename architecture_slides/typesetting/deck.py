@@ -6,25 +6,28 @@ pdf.py and presentation.py write them. Small letters, weak contrast and text tha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from PIL import ImageFont
 
-from architecture_slides.typesetting.content import Language, Note, Page, Words, begun
+from architecture_slides.typesetting.content import ContentError, Language, Note, Page, Words, begun
 
 WIDTH, HEIGHT = 960, 540
 LEFT, TOP, RIGHT, BOTTOM = 36, 92, 924, 500
 """The area of a page below its title."""
 
+WIDE = RIGHT - LEFT
+"""Its width, in points."""
+
 INK, PAPER, DARK, PALE, LINE = "#1b2733", "#ffffff", "#12466b", "#e6eef5", "#5b6b7a"
 GREEN, AMBER = "#dff0e3", "#fdeccb"
 RETURN, GREY = "#b3470f", "#d5d9dd"
-"""Colours of what goes back to whoever produced it, and of what comes later."""
+"""Colours of what goes back to whoever produced it, and of what stands around the matter."""
 
 SMALLEST, CONTRAST = 10, 4.5
 COVER = "cover"
@@ -140,6 +143,10 @@ class Line:
     kind: str = "line"
 
 
+Shape = Box | Arrow | Line
+"""What drawings are made of."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of cells, the first of them the heads; `widths` add up to the width, `h` is the most height."""
@@ -157,16 +164,14 @@ class Table:
     @property
     def heights(self) -> tuple[float, ...]:
         """How high each row is; what is left of the table's height stands between the rows."""
-        texts = [
-            self.size * (most * (CAPITALS + BETWEEN) - BETWEEN)
-            for most in (
-                max(
-                    lines(words, self.size, width, bold=row == 0 or column == 0)
-                    for column, (words, width) in enumerate(zip(cells, self.widths, strict=True))
-                )
-                for row, cells in enumerate(self.rows)
+        longest = (
+            max(
+                lines(words, self.size, width, bold=row == 0 or column == 0)
+                for column, (words, width) in enumerate(zip(cells, self.widths, strict=True))
             )
-        ]
+            for row, cells in enumerate(self.rows)
+        )
+        texts = [height_of([rows], self.size) for rows in longest]
         least, most = CELL
         room = max(least, min(most, (self.h - sum(texts)) / len(texts) / 2))
         return tuple(text + 2 * room for text in texts)
@@ -177,7 +182,7 @@ class Drawing:
     """What is one diagram, and what it shows in words."""
 
     alt: str
-    items: tuple[Box | Arrow | Line, ...]
+    items: tuple[Shape, ...]
     kind: str = "drawing"
 
 
@@ -275,6 +280,9 @@ class BarChart(Chart):
 
 Item = Box | Table | Drawing | LineChart | BarChart
 
+Of = TypeVar("Of")
+"""What the pages of a deck are made of."""
+
 
 @dataclass(frozen=True)
 class Slide:
@@ -295,7 +303,7 @@ class Slide:
         return count_words(self.title) + sum(count_words(f"{box.head} {box.text}") for box in boxes)
 
     @property
-    def parts(self) -> Iterator[Box | Arrow | Line | Table]:
+    def parts(self) -> Iterator[Shape | Table]:
         """What stands on it, alone or in a drawing."""
         for item in self.items:
             if isinstance(item, Chart):
@@ -322,7 +330,7 @@ def table(
     rows: Iterable[Sequence[str]], shares: Sequence[float], *, y: float = TOP, size: float = 11
 ) -> Table:
     """A table over the whole width, its columns in these shares."""
-    widths = tuple((RIGHT - LEFT) * share / sum(shares) for share in shares)
+    widths = tuple(WIDE * share / sum(shares) for share in shares)
     return Table(LEFT, y, BOTTOM - y, widths, tuple(tuple(map(begun, row)) for row in rows), size)
 
 
@@ -361,6 +369,12 @@ def _rows(text: str, size: float, width: float, indent: float = 0, *, bold: bool
     return rows
 
 
+def height_of(rows: Sequence[int], size: float) -> float:
+    """How high paragraphs of so many lines each are, from the first capital letters to the last line."""
+    told = sum(each * (CAPITALS + BETWEEN) - BETWEEN for each in rows)
+    return (told + APART * (len(rows) - 1)) * size
+
+
 def text_width(text: str, size: float) -> float:
     """How wide a box has to be for a line of text."""
     return width_of(text, size) + INSET
@@ -368,7 +382,7 @@ def text_width(text: str, size: float) -> float:
 
 def columns(count: int, gap: float) -> tuple[float, float]:
     """How wide each of so many columns over the whole page is, and the gap between them."""
-    return (RIGHT - LEFT - gap * (count - 1)) / count, gap
+    return (WIDE - gap * (count - 1)) / count, gap
 
 
 def chip(
@@ -393,11 +407,11 @@ def chain(
     steps: Sequence[tuple[str, str]], *, y: float, h: float, size: float, gap: float = 22
 ) -> tuple[Box | Arrow, ...]:
     """Steps from left to right, each a bold line and text, with an arrow to the next."""
-    width = (RIGHT - LEFT - gap * (len(steps) - 1)) / len(steps)
+    width, _ = columns(len(steps), gap)
     items: list[Box | Arrow] = []
     for place, (head, text) in enumerate(steps):
         x = LEFT + place * (width + gap)
-        items.append(Box(x, y, width, h, head, text, size, DARK, PAPER, align="center"))
+        items.append(chip(x, y, width, h, text, head=head, size=size, fill=DARK, ink=PAPER))
         if place:
             items.append(Arrow(((x - gap, y + h / 2), (x, y + h / 2))))
     return tuple(items)
@@ -406,8 +420,7 @@ def chain(
 def notes(of: Iterable[Note], words: Words, *, y: float, h: float, size: float = 13) -> tuple[Box, ...]:
     """Notes side by side, as high as the longest of them, and `h` at most."""
     told = [(words.of(note.head), "\n".join(f"• {words.of(point)}" for point in note.points)) for note in of]
-    gap = 14
-    width = (RIGHT - LEFT - gap * (len(told) - 1)) / len(told)
+    width, gap = columns(len(told), 14)
     high = min(h, max(_height(head, text, size, width) for head, text in told))
     return tuple(
         Box(LEFT + place * (width + gap), y, width, high, head, text, size, PALE)
@@ -420,8 +433,31 @@ def _height(head: str, text: str, size: float, width: float) -> float:
     inset = 2 * CARD[0] + 1
     rows = [lines(head, size, width, inset)]
     rows += [lines(line, size, width, inset, bold=False) for line in text.split("\n")]
-    texts = sum(each * (CAPITALS + BETWEEN) - BETWEEN for each in rows) + APART * (len(rows) - 1)
-    return texts * size + 2 * CARD[1]
+    return height_of(rows, size) + 2 * CARD[1]
+
+
+def exhibit(
+    page: Page,
+    shown: Mapping[str, Callable[[Of], list[Sequence[Item]]]],
+    of: Of,
+    alone: Container[str],
+) -> list[Sequence[Item]]:
+    """What a page shows beside its notes, on each of its slides.
+
+    Args:
+        page: which.
+        shown: what pages show, by their ids.
+        of: what it is made of.
+        alone: ids of pages that may have nothing but notes.
+
+    Raises:
+        ContentError: it is none of these.
+    """
+    if page.id in shown:
+        return shown[page.id](of)
+    if page.id in alone:
+        return [()]
+    raise ContentError(f"pages: {page.id}: nothing is known to be shown there")
 
 
 def slides(
@@ -471,7 +507,7 @@ def check(deck: Deck) -> None:
     for number, slide in enumerate(deck.slides, 1):
         where = f"slide {number} ({slide.title!r})"
         smallest = MAIN_SMALLEST if slide.main else SMALLEST
-        size, wide = (38, 820) if slide.cover else (24, RIGHT - LEFT)
+        size, wide = (38, 820) if slide.cover else (24, WIDE)
         if (rows := _rows(slide.title, size, wide)) and len(rows) > 1 and len(rows[-1].split()) < WIDOW:
             raise DeckError(f"{where}: its last line is {rows[-1]!r} alone")
         if slide.main and any(isinstance(item, Table) for item in slide.items):

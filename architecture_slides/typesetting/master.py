@@ -26,6 +26,7 @@ from architecture_slides.typesetting.deck import (
     PAPER,
     RIGHT,
     TOP,
+    WIDE,
     WIDTH,
 )
 from architecture_slides.typesetting.paint import THEME, solid
@@ -69,8 +70,8 @@ def template(name: str, language: Language) -> Any:
         master.slide_layouts.remove(layout)
     master.part.part_related_by(RT.THEME)._blob = theme(name)
     title, note, *_ = PROMPTS[language]
-    headed = _heading(title, _titled(LEFT, 22, RIGHT - LEFT, 62, 24), 24, DARK)
-    written = _placeholder("body", 1, note, place=(LEFT, TOP, RIGHT - LEFT, BOTTOM - TOP), size=16)
+    headed = _heading(title, _titled(LEFT, 22, WIDE, 62, 24), 24, DARK)
+    written = _placeholder("body", 1, note, place=(LEFT, TOP, WIDE, BOTTOM - TOP), size=16)
     _lay(master.element, name, [_bar(), headed, written, *_foot(language, FOOT[False])[:2]])
     (styles,) = master.element.xpath("p:txStyles")
     master.element.replace(styles, _styles())
@@ -84,7 +85,7 @@ def template(name: str, language: Language) -> Any:
             below = _card(NOTES[0], note, (50, 332, 830, 80), 20, (DARK, PAPER))
             _lay(layout.element, names[kind], [over, below], DARK)
         else:
-            wide = (RIGHT - LEFT + 14) / len(NOTES)
+            wide = (WIDE + 14) / len(NOTES)
             cards = [
                 _card(idx, f"{note} {place + 1}", (LEFT + place * wide, 380, wide - 14, 110), 16, (PALE, INK))
                 for place, idx in enumerate(NOTES)

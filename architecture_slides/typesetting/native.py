@@ -203,18 +203,12 @@ def _dress(chart: Any, item: Chart, area: tuple[float, float, float, float]) -> 
     chart.has_title = False
     chart.font.size = Pt(item.letters)
     paint(chart.font.fill, INK)
-    plot = chart._chartSpace.chart.plotArea
-    for stale in plot.xpath("c:layout"):
-        plot.remove(stale)
-    plot.insert(0, _layout(item, area, inner=True))
+    _lay(chart._chartSpace.chart.plotArea, _layout(item, area, inner=True))
     chart.has_legend = item.key[3] > 0
     if chart.has_legend:
         chart.legend.position = XL_LEGEND_POSITION.TOP
         chart.legend.include_in_layout = False
-        legend = chart.legend._element
-        for stale in legend.xpath("c:layout"):
-            legend.remove(stale)
-        legend.find(qn("c:legendPos")).addnext(_layout(item, item.key))
+        _lay(chart.legend._element, _layout(item, item.key), after="c:legendPos")
 
 
 def _scale(axis: Any, of: Axis, most: float) -> None:
@@ -239,15 +233,23 @@ def _entitle(of: Any, item: Chart, label: str, at: tuple[float, float]) -> None:
     frame.text = label
     run = frame.paragraphs[0].runs[0]
     run.font.size, run.font.bold = Pt(item.letters), False
-    for stale in title._element.xpath("c:layout"):
-        title._element.remove(stale)
-    title._element.find(qn("c:tx")).addnext(_layout(item, (*at, 0, 0)))
+    _lay(title._element, _layout(item, (*at, 0, 0)), after="c:tx")
 
 
 def _under(item: Chart) -> tuple[float, float]:
     """Where the words of the axis below begin."""
     left, top, wide, high = item.area
     return left + (wide - width_of(item.across.label, item.letters)) / 2, top + high + 1.5 * item.letters
+
+
+def _lay(element: Any, layout: Any, after: str = "") -> None:
+    """Give an element a place, in place of the one that it has: after that child, or before all."""
+    for stale in element.xpath("c:layout"):
+        element.remove(stale)
+    if after:
+        element.find(qn(after)).addnext(layout)
+    else:
+        element.insert(0, layout)
 
 
 def _layout(item: Chart, place: tuple[float, float, float, float], *, inner: bool = False) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from architecture_slides.typesetting.chart import COLOURS, Axis
+from architecture_slides.typesetting.chart import COLOURS
 from architecture_slides.typesetting.content import Note, Text, Words
 from architecture_slides.typesetting.deck import (
     APART,
@@ -19,6 +19,7 @@ from architecture_slides.typesetting.deck import (
     CELL,
     DARK,
     PAPER,
+    Axis,
     Box,
     Deck,
     DeckError,

@@ -16,13 +16,14 @@ from pptx.enum.shapes import MSO_SHAPE_TYPE, PP_PLACEHOLDER
 from pptx.oxml import parse_xml
 
 from architecture_slides.__main__ import decks
-from architecture_slides.typesetting.chart import Axis, bars, chart
+from architecture_slides.typesetting.chart import bars, chart
 from architecture_slides.typesetting.connector import bent
 from architecture_slides.typesetting.deck import (
     CARD,
     DARK,
     PAPER,
     Arrow,
+    Axis,
     Box,
     Deck,
     DeckError,

@@ -242,8 +242,6 @@ class PageData:
         return [{"name": self._word("launch"), "told": None, "products": launch}, *stacks]
 
     def _plan(self, of: Plan) -> dict[str, Any]:
-        fewest, most = of.days_to_first_model
-        days = (fewest,) if fewest == most else (fewest, most)
         costs = of.team_usd_month, of.fixed_usd_month, of.volume_usd_month
         return {
             "services_per_day": self._number(of.services_per_day),
@@ -252,9 +250,7 @@ class PageData:
                 "peak_scores": self._number(of.peak_scores_per_second),
                 "stored": self._number(of.stored_gb_a_year),
                 "read": self._number(of.read_tib_month),
-                "days_to_first_model": self._both(
-                    lambda one: f" {one.words['until']} ".join(one.number(each) for each in days)
-                ),
+                "days_to_first_model": self._both(lambda edition: edition.days(of)),
             },
             "costs": [{"usd": each, "told": self._number(each)} for each in costs],
             "total": self._number(of.usd_month),

@@ -8,8 +8,8 @@ from __future__ import annotations
 from math import ceil
 
 from architecture_slides.limpiapp.architecture import Architecture, Lane, Route, Spot
-from architecture_slides.limpiapp.picture import LETTERS
-from architecture_slides.typesetting.deck import LEFT, RIGHT, text_width
+from architecture_slides.limpiapp.picture import LETTERS, SIGN
+from architecture_slides.typesetting.deck import LEFT, RIGHT, WIDE, text_width
 
 STRETCH = 1.35
 """How much higher it is than the slide's: below the name of an element there is room for two lines."""
@@ -25,9 +25,6 @@ KEY, LEGEND, HEAD, HIGH = 16, 18, 16, 41
 
 ROWS = 2
 """Of what numbers stand for."""
-
-NUMBER = 18
-"""The height of a route's number on a slide."""
 
 Point = tuple[float, float]
 
@@ -47,7 +44,7 @@ class Layout:
         lanes = [(lane.y + lane.h) * STRETCH for lane in self.of.lanes]
         self._low = max(*lanes, *(y for way in self.ways.values() for _, y in way))
         names = self.of.band
-        wide = (RIGHT - LEFT - 2 * GAP - GAP * (len(names) - 1)) / len(names)
+        wide = (WIDE - 2 * GAP - GAP * (len(names) - 1)) / len(names)
         self.spots |= {
             name: Spot(x=LEFT + GAP + place * (wide + GAP), y=self._band_top + HEAD, w=wide, h=HIGH)
             for place, name in enumerate(names)
@@ -81,7 +78,7 @@ class Layout:
     @property
     def band(self) -> list[float]:
         """Below all of it."""
-        return [LEFT, self._band_top, RIGHT - LEFT, HEAD + HIGH + GAP]
+        return [LEFT, self._band_top, WIDE, HEAD + HIGH + GAP]
 
     def box(self, node: str) -> list[float]:
         """The box of a source or an element."""
@@ -91,12 +88,12 @@ class Layout:
     def number(self, route: Route) -> Point:
         """The middle of a route's number."""
         x, y = route.at
-        return _stretched(x + text_width(str(route.number), LETTERS) / 2, y + NUMBER / 2)
+        return _stretched(x + text_width(str(route.number), LETTERS) / 2, y + SIGN / 2)
 
     def key(self, place: int) -> Point:
         """The left end of the middle of what a number stands for, of those in order."""
         row, column = divmod(place, columns := ceil(len(self.of.routes) / ROWS))
-        return LEFT + column * (RIGHT - LEFT) / columns, self._low + MARGIN + (row + 0.5) * KEY
+        return LEFT + column * WIDE / columns, self._low + MARGIN + (row + 0.5) * KEY
 
 
 def _stretched(x: float, y: float) -> Point:
